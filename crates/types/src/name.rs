@@ -1,0 +1,112 @@
+//! Names that people give: keys, enclaves, policies, identities.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, de};
+
+use crate::limits::NAME_BYTES_MAX;
+
+/// 1 to [`NAME_BYTES_MAX`] characters of `[A-Za-z0-9._-]`, the first a letter, a digit or `_`.
+///
+/// So a name is never a path, an option, a pattern or a surprise on a terminal.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct Name(Box<str>);
+
+/// Why a text is not a [`Name`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// Nothing was given.
+    #[error("a name is empty: give 1 to {NAME_BYTES_MAX} characters of A-Z a-z 0-9 . _ -")]
+    Empty,
+    /// More than [`NAME_BYTES_MAX`] characters.
+    #[error("a name of {0} bytes is too long: at most {NAME_BYTES_MAX}")]
+    TooLong(usize),
+    /// A character outside the set, quoted so that control characters are visible.
+    #[error("a name cannot contain {0:?}: use A-Z a-z 0-9 . _ -")]
+    Character(char),
+    /// `.` or `-` in front.
+    #[error("a name cannot begin with {0:?}")]
+    First(char),
+}
+
+impl Name {
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Name {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let first = text.chars().next().ok_or(NameError::Empty)?;
+        if text.len() > NAME_BYTES_MAX {
+            return Err(NameError::TooLong(text.len()));
+        }
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        if let Some(c) = text.chars().find(|c| !allowed(*c)) {
+            return Err(NameError::Character(c));
+        }
+        if matches!(first, '.' | '-') {
+            return Err(NameError::First(first));
+        }
+        Ok(Self(text.into()))
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl AsRef<str> for Name {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::borrow::Borrow<str> for Name {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names() {
+        let long = "n".repeat(NAME_BYTES_MAX);
+        for good in ["orders", "a", "A.b_c-9", "_x", &long] {
+            assert_eq!(good.parse::<Name>().unwrap().as_str(), good);
+        }
+        let check = |text: &str, error| assert_eq!(text.parse::<Name>(), Err(error), "{text:?}");
+        check("", NameError::Empty);
+        check(&"n".repeat(NAME_BYTES_MAX + 1), NameError::TooLong(NAME_BYTES_MAX + 1));
+        check("a/b", NameError::Character('/'));
+        check("a\nb", NameError::Character('\n'));
+        check("naïve", NameError::Character('ï'));
+        check("a*", NameError::Character('*'));
+        check("..", NameError::First('.'));
+        check("-rf", NameError::First('-'));
+    }
+}

@@ -1,0 +1,1 @@
+//! holdfast-e2e

@@ -104,7 +104,9 @@ id16! {
 }
 
 /// A node: random 64 bits, never reused.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct NodeId(pub u64);
 
@@ -146,10 +148,7 @@ impl FromStr for IdentityId {
     type Err = ParseIdError;
 
     fn from_str(text: &str) -> Result<Self, ParseIdError> {
-        let bad = ParseIdError {
-            kind: "identity",
-            expected: "\"h1:\" and 43 base64url digits",
-        };
+        let bad = ParseIdError { kind: "identity", expected: "\"h1:\" and 43 base64url digits" };
         let digits = text.strip_prefix("h1:").ok_or_else(|| bad.clone())?;
         let bytes = BASE64URL_NOPAD.decode(digits.as_bytes()).map_err(|_| bad.clone())?;
         Ok(Self(bytes.try_into().map_err(|_| bad)?))
@@ -188,8 +187,11 @@ mod tests {
         assert_eq!(id.to_string().parse::<KeyId>(), Ok(id));
         assert!("AB".repeat(16).parse::<KeyId>().is_err());
         assert!("ab".repeat(15).parse::<KeyId>().is_err());
-        assert_eq!(serde_json::from_str::<KeyId>(&serde_json::to_string(&id).unwrap()).unwrap(), id);
-        assert_eq!(postcard::to_stdvec(&id).unwrap(), vec![0xab; 16]);
+        assert_eq!(
+            serde_json::from_str::<KeyId>(&serde_json::to_string(&id).unwrap()).unwrap(),
+            id
+        );
+        assert_eq!(postcard::to_allocvec(&id).unwrap(), vec![0xab; 16]);
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod id;
 pub mod limits;
 mod name;
 mod revision;
+mod row;
 mod table;
 mod time;
 
@@ -17,5 +18,6 @@ pub use id::{
 };
 pub use name::{Name, NameError};
 pub use revision::{Generation, Revision, Version};
+pub use row::{Body, Draft, Epoch, Expect, Row, Value};
 pub use table::{Table, TableClass};
 pub use time::Millis;

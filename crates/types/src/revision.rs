@@ -9,7 +9,9 @@ use crate::limits::{EPOCH_MAX, EPOCH_SHIFT};
 
 /// Raised by one with every accepted transaction. The first revision of epoch *n* is `n << 40`;
 /// people see `n.count`.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct Revision(pub u64);
 

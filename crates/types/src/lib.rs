@@ -5,6 +5,7 @@
 //! happens once, at the border (`FromStr`, `TryFrom`, `serde`).
 
 mod id;
+pub mod kind;
 pub mod limits;
 mod name;
 mod revision;
@@ -16,6 +17,7 @@ pub use id::{
     ArchiveId, CustodianId, EnclaveId, EpochId, IdentityId, JobId, KeyId, NodeId, ParseIdError,
     SecretId, SlotId, TxnId, VaultId,
 };
+pub use kind::{Kind, UnknownKind};
 pub use name::{Name, NameError};
 pub use revision::{Generation, Revision, Version};
 pub use row::{Body, Draft, Epoch, Expect, Row, Value};

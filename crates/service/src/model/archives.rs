@@ -1,0 +1,166 @@
+//! Archives, backups and drills.
+
+use holdfast_types::{ArchiveId, CustodianId, JobId, Millis, Name, Revision};
+
+/// How far an archive has come.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ArchiveInfo {
+    /// Its id.
+    pub archive_id: ArchiveId,
+    /// Its name, without file extensions.
+    pub name: String,
+    /// It holds what changed after this revision; zero for a base.
+    pub from: Revision,
+    /// It holds the state at this revision.
+    pub to: Revision,
+    /// SHA-256 of the sealed tar.
+    pub sha256: [u8; 32],
+    /// Bytes of the sealed tar.
+    pub size: u64,
+    /// When it was made, in state time.
+    pub written: Option<Millis>,
+    /// When the whole object was read back from where it lies.
+    pub stored: Option<Millis>,
+    /// When that copy was opened and its digest was equal.
+    pub verified: Option<Millis>,
+    /// When it was last restored into scratch.
+    pub drilled: Option<Millis>,
+    /// Whether one of these drills was a full one, through a custodian's layers.
+    pub drilled_full: bool,
+    /// Where it lies: a path, or what a client reported.
+    pub place: String,
+}
+
+/// Where a backup goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BackupTo {
+    /// Into the vault's own archive directory.
+    Vault,
+    /// To the caller, as a stream.
+    Client,
+}
+
+/// The backup to make.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StartBackup {
+    /// Where it goes.
+    pub to: BackupTo,
+    /// Only to these custodians (names); to all where nothing is said.
+    pub custodians: Option<Vec<Name>>,
+}
+
+/// A backup that was begun.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BackupStarted {
+    /// The job, for everything that follows.
+    pub job: JobId,
+    /// The archive.
+    pub archive_id: ArchiveId,
+    /// Its name, without file extensions.
+    pub name: String,
+    /// The file name of the sealed tar.
+    pub file: String,
+}
+
+/// How far a backup is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum BackupProgress {
+    /// Begun, no byte sealed yet.
+    Waiting,
+    /// So many sealed bytes so far.
+    Running {
+        /// Bytes.
+        bytes: u64,
+    },
+    /// Sealed and signed; a client has to report that it stored it.
+    Written(BackupInfo),
+    /// Stored.
+    Stored(BackupInfo),
+    /// Failed.
+    Failed {
+        /// Why.
+        message: String,
+    },
+}
+
+/// A finished archive.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BackupInfo {
+    /// The archive.
+    pub archive_id: ArchiveId,
+    /// Its name, without file extensions.
+    pub name: String,
+    /// The file name of the sealed tar.
+    pub file: String,
+    /// The directory it lies in, where that is the vault's own.
+    pub directory: Option<String>,
+    /// Bytes of the sealed tar.
+    pub size: u64,
+    /// SHA-256 of the sealed tar.
+    pub sha256: [u8; 32],
+}
+
+/// What lies beside a sealed tar.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Sidecars {
+    /// The archive's name, without file extensions.
+    pub name: String,
+    /// `NAME.json`.
+    pub json: Vec<u8>,
+    /// `NAME.json.sig`.
+    pub signature: Vec<u8>,
+    /// SHA-256 of the sealed tar.
+    pub sha256: [u8; 32],
+    /// Bytes of the sealed tar.
+    pub size: u64,
+}
+
+/// A client's word that it wrote, synced and read back an archive.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StoredReport {
+    /// SHA-256 of what it read back.
+    pub sha256: [u8; 32],
+    /// Bytes it read back.
+    pub size: u64,
+    /// Where, in the client's words.
+    pub place: String,
+}
+
+/// Which layers a drill went through.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DrillMode {
+    /// By the session key the vault kept.
+    Byte,
+    /// Through a custodian's layers, as in a disaster.
+    Full,
+}
+
+/// A drill that was done.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DrillReport {
+    /// Of which archive.
+    pub archive_id: ArchiveId,
+    /// Byte or full.
+    pub mode: DrillMode,
+    /// How long the restore took, in milliseconds.
+    pub elapsed_ms: u64,
+    /// How many key versions were unwrapped against their check values.
+    pub versions: u64,
+    /// The state digest it found, hex; must be the one the ledger recorded.
+    pub digest: String,
+    /// SHA-256 of the sealed tar it opened; must be the archive's.
+    pub sha256: [u8; 32],
+    /// The custodian whose key opened it, where known.
+    pub custodian: Option<CustodianId>,
+}
+
+/// What became of a drill report.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DrillRecord {
+    /// The ledger entry.
+    pub seq: u64,
+    /// When, in state time.
+    pub at: Millis,
+    /// The archive as it stands now.
+    pub archive: ArchiveInfo,
+}

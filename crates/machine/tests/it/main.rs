@@ -1,0 +1,6 @@
+//! The machine from outside: properties, rules and golden bytes.
+
+mod build;
+mod golden;
+mod properties;
+mod rules;

@@ -1,0 +1,173 @@
+//! One line of the log: how it is written, how much of one is read back.
+
+use std::io::Write as _;
+
+use data_encoding::HEXLOWER;
+use holdfast_types::Millis;
+use sha2::{Digest as _, Sha256};
+use time::OffsetDateTime;
+
+use super::{ChainHead, Record, Resource};
+
+/// Writes lines and keeps the chain. Remembers the text of the last second, since most lines share it.
+#[derive(Default)]
+pub(super) struct Formatter {
+    second: Option<u64>,
+    text: String,
+}
+
+/// What the log says about itself.
+pub(super) struct Event<'a> {
+    pub at: Millis,
+    /// `audit.start`, `audit.dropped`, `audit.cut`, `audit.damaged`.
+    pub action: &'static str,
+    pub resource: &'a str,
+    pub count: Option<u64>,
+}
+
+impl Formatter {
+    /// Appends the line of a call to `out` and moves `head`.
+    pub(super) fn call(&mut self, out: &mut Vec<u8>, head: &mut ChainHead, record: &Record<'_>) {
+        let start = out.len();
+        self.open(out, head, record.at);
+        match &record.identity {
+            Some(identity) => _ = write!(out, ",\"identity\":\"{identity}\""),
+            None => out.extend_from_slice(b",\"identity\":null"),
+        }
+        out.extend_from_slice(b",\"remote\":");
+        string(out, record.remote);
+        // Actions and outcomes are our own words, without anything to escape.
+        out.extend_from_slice(b",\"action\":\"");
+        out.extend_from_slice(record.action.as_str().as_bytes());
+        out.extend_from_slice(b"\",\"resource\":");
+        match record.resource {
+            Resource::Text(text) => string(out, text),
+            Resource::Within(enclave, name) => {
+                string(out, enclave);
+                out.pop();
+                out.push(b'/');
+                let middle = out.len();
+                string(out, name);
+                out.remove(middle);
+            }
+        }
+        out.extend_from_slice(b",\"result\":\"");
+        out.extend_from_slice(record.outcome.as_str().as_bytes());
+        out.push(b'"');
+        if !record.detail.is_empty() {
+            out.extend_from_slice(b",\"detail\":");
+            string(out, record.detail);
+        }
+        close(out, start, head);
+    }
+
+    /// Appends a line of the log's own to `out` and moves `head`.
+    pub(super) fn event(&mut self, out: &mut Vec<u8>, head: &mut ChainHead, event: &Event<'_>) {
+        let start = out.len();
+        self.open(out, head, event.at);
+        _ = write!(out, ",\"action\":\"{}\",\"resource\":", event.action);
+        string(out, event.resource);
+        out.extend_from_slice(b",\"result\":\"ok\"");
+        if let Some(count) = event.count {
+            _ = write!(out, ",\"count\":{count}");
+        }
+        close(out, start, head);
+    }
+
+    fn open(&mut self, out: &mut Vec<u8>, head: &ChainHead, at: Millis) {
+        // Writing to a Vec does not fail.
+        _ = write!(out, "{{\"seq\":{},\"prev\":\"", head.count + 1);
+        let hex = out.len();
+        out.resize(hex + 64, 0);
+        HEXLOWER.encode_mut(&head.hash, &mut out[hex..]);
+        let second = at.0 / 1000;
+        if self.second != Some(second) {
+            self.text = seconds(second);
+            self.second = Some(second);
+        }
+        _ = write!(out, "\",\"time\":\"{}.{:03}Z\"", self.text, at.0 % 1000);
+    }
+}
+
+fn close(out: &mut Vec<u8>, start: usize, head: &mut ChainHead) {
+    out.extend_from_slice(b"}\n");
+    *head = ChainHead { count: head.count + 1, hash: Sha256::digest(&out[start..]).into() };
+}
+
+/// A JSON string (RFC 8259).
+fn string(out: &mut Vec<u8>, text: &str) {
+    // Neither a Vec nor a str makes this fail.
+    _ = serde_json::to_writer(out, text);
+}
+
+/// `2026-11-25T08:22:43` of a second since 1970, in UTC (RFC 3339 without fraction and zone).
+fn seconds(second: u64) -> String {
+    let time = i64::try_from(second).ok().and_then(|s| OffsetDateTime::from_unix_timestamp(s).ok());
+    let time = time.unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    format!(
+        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}",
+        time.year(),
+        u8::from(time.month()),
+        time.day(),
+        time.hour(),
+        time.minute(),
+        time.second()
+    )
+}
+
+/// The `seq` and `prev` that a whole line (with its newline) carries; `None` where it is no line of ours.
+pub(super) fn read(line: &[u8]) -> Option<(u64, [u8; 32])> {
+    let rest = line.strip_suffix(b"}\n")?.strip_prefix(b"{\"seq\":")?;
+    let digits = rest.iter().position(|b| !b.is_ascii_digit())?;
+    let seq = std::str::from_utf8(&rest[..digits]).ok()?.parse().ok()?;
+    let hex = rest[digits..].strip_prefix(b",\"prev\":\"")?.first_chunk::<64>()?;
+    let prev = HEXLOWER.decode(hex).ok()?;
+    Some((seq, prev.try_into().ok()?))
+}
+
+/// Takes one line (with its newline) into the chain; whether it is the next one.
+pub(super) fn follow(head: &mut ChainHead, line: &[u8]) -> bool {
+    let next = read(line) == Some((head.count + 1, head.hash));
+    if next {
+        *head = ChainHead { count: head.count + 1, hash: Sha256::digest(line).into() };
+    }
+    next
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Action;
+    use crate::audit::Outcome;
+    use holdfast_types::{IdentityId, Kind};
+
+    #[test]
+    fn a_line_is_the_documented_one() {
+        let mut head = ChainHead::default();
+        let mut out = Vec::new();
+        let mut formatter = Formatter::default();
+        let record = Record {
+            at: Millis(1_764_059_363_007),
+            identity: Some(IdentityId([0; 32])),
+            remote: "192.0.2.1:9",
+            action: Action::KeyEncrypt,
+            resource: Resource::Within("default", "orders"),
+            outcome: Outcome::Failed(Kind::NotFound),
+            detail: "a \"quote\"\n",
+        };
+        formatter.call(&mut out, &mut head, &record);
+        let expected = concat!(
+            "{\"seq\":1,\"prev\":\"",
+            "0000000000000000000000000000000000000000000000000000000000000000",
+            "\",\"time\":\"2025-11-25T08:29:23.007Z\",\"identity\":\"h1:",
+            "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\",\"remote\":\"192.0.2.1:9\",",
+            "\"action\":\"key.encrypt\",\"resource\":\"default/orders\",\"result\":\"not_found\",",
+            "\"detail\":\"a \\\"quote\\\"\\n\"}\n"
+        );
+        assert_eq!(std::str::from_utf8(&out).unwrap(), expected);
+        let mut again = ChainHead::default();
+        assert!(follow(&mut again, &out));
+        assert_eq!(again, head);
+        assert!(!follow(&mut again, &out), "the same line does not follow itself");
+    }
+}

@@ -1,0 +1,220 @@
+//! The audit log: one JSON line for every call, allowed or refused, chained by SHA-256, per node.
+//! Its form is `formats/audit.md`.
+//!
+//! Invariants:
+//! - A call never waits for the disk, except administration: [`Audit::record_durable`] returns when the
+//!   line is synced, and the caller acts only then.
+//! - Memory is bounded ([`Limits::queue_bytes`]). What does not fit is counted, and the count is itself
+//!   a line, in the place of the lines that are missing.
+//! - Where the disk refuses (no space), serving goes on, lines are dropped and counted, administration
+//!   fails, and [`Audit::fault`] says why until a write succeeds again.
+//! - No clock here: times come with the records.
+
+mod files;
+mod line;
+mod queue;
+mod verify;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use holdfast_fs::{Fs, FsError};
+use holdfast_types::{IdentityId, Kind, Millis, NodeId};
+use parking_lot::Mutex;
+
+use crate::Action;
+use queue::Queue;
+
+pub use verify::{Break, verify};
+
+/// What happened to a call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// Administration that is about to take effect; a second line follows with its outcome.
+    Begun,
+    /// Done.
+    Ok,
+    /// Not done, and why.
+    Failed(Kind),
+}
+
+impl Outcome {
+    /// Its text in a line.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Begun => "begun",
+            Self::Ok => "ok",
+            Self::Failed(kind) => kind.code(),
+        }
+    }
+}
+
+/// What a call was about.
+#[derive(Clone, Copy, Debug)]
+pub enum Resource<'a> {
+    /// Something within an enclave, written `enclave/name`.
+    Within(&'a str, &'a str),
+    /// Anything else.
+    Text(&'a str),
+}
+
+/// A call, to be recorded. Borrowed: recording allocates nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    /// When.
+    pub at: Millis,
+    /// Who; `None` without a certificate.
+    pub identity: Option<IdentityId>,
+    /// From where.
+    pub remote: &'a str,
+    /// What was asked.
+    pub action: Action,
+    /// Of what.
+    pub resource: Resource<'a>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What only the log may know: why authentication failed, which key id. Cut at 1 KiB.
+    pub detail: &'a str,
+}
+
+/// How far a chain is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ChainHead {
+    /// Lines so far, over all files; the last line's `seq`.
+    pub count: u64,
+    /// SHA-256 of the last line with its newline; zeros before the first.
+    pub hash: [u8; 32],
+}
+
+/// Why the log could not be opened or written.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum AuditError {
+    /// The file system refused.
+    #[error("failed to write the audit log: {0}")]
+    Fs(Arc<FsError>),
+    /// It cannot be read back where it must go on.
+    #[error("audit file {path} cannot be continued: {why}")]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+    /// It is closed, or its thread could not be started.
+    #[error("the audit log is closed")]
+    Closed,
+}
+
+impl From<FsError> for AuditError {
+    fn from(error: FsError) -> Self {
+        Self::Fs(Arc::new(error))
+    }
+}
+
+/// How much it may take.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Bytes of records waiting; twice that while a batch is written.
+    pub queue_bytes: usize,
+    /// Bytes after which the next file begins.
+    pub file_bytes: u64,
+}
+
+impl Default for Limits {
+    /// 4 MiB of records (about 40 000 calls), files of 64 MiB.
+    fn default() -> Self {
+        Self { queue_bytes: 4 << 20, file_bytes: 64 << 20 }
+    }
+}
+
+/// The audit log of this node. Clones share it; it is closed with [`Audit::close`] or its last clone.
+#[derive(Clone)]
+pub struct Audit {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    queue: Arc<Queue>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Audit {
+    /// Opens the log in `dir` (made if absent), continues its chain, and starts its writer. A torn tail
+    /// is cut; a damaged file is left as it is and the chain goes on in the next one. Both, and every
+    /// start, are lines of the log.
+    pub fn open(
+        fs: Arc<dyn Fs>,
+        dir: &Path,
+        node: NodeId,
+        now: Millis,
+        limits: Limits,
+    ) -> Result<Self, AuditError> {
+        let log = files::Log::open(fs, dir, limits.file_bytes)?;
+        let queue = Arc::new(Queue::new(limits.queue_bytes, log.head()));
+        let mut writer = writer::Writer::new(queue.clone(), log, now);
+        writer.started(node)?;
+        let thread = std::thread::Builder::new()
+            .name("audit".to_owned())
+            .spawn(move || writer.run())
+            .map_err(|_| AuditError::Closed)?;
+        Ok(Self { inner: Arc::new(Inner { queue, thread: Mutex::new(Some(thread)) }) })
+    }
+
+    /// Records a call; never waits. Written within tens of milliseconds, synced within a second.
+    pub fn record(&self, record: &Record<'_>) {
+        self.inner.queue.push(record);
+    }
+
+    /// Records a call and returns when its line is synced to disk.
+    ///
+    /// Errors: the disk refused, or the queue was full; then the call must not take effect.
+    pub async fn record_durable(&self, record: &Record<'_>) -> Result<(), AuditError> {
+        let synced = self.inner.queue.push_durable(record)?;
+        synced.await.unwrap_or(Err(AuditError::Closed))
+    }
+
+    /// How far the chain is on disk, synced.
+    #[must_use]
+    pub fn head(&self) -> ChainHead {
+        self.inner.queue.head()
+    }
+
+    /// How many records were dropped since it was opened.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.inner.queue.dropped()
+    }
+
+    /// Why it cannot be written at the moment.
+    #[must_use]
+    pub fn fault(&self) -> Option<String> {
+        self.inner.queue.fault()
+    }
+
+    /// Writes and syncs what waits, and ends the writer. Later records are dropped.
+    pub fn close(&self) {
+        self.inner.close();
+    }
+}
+
+impl Inner {
+    fn close(&self) {
+        self.queue.close();
+        if let Some(thread) = self.thread.lock().take() {
+            // A panic of the writer was reported where it happened; nothing is left to close.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,292 @@
+//! The bounded queue between callers and the writer: two byte buffers that change places.
+//!
+//! Callers append a compact record under a short lock; no allocation once the buffers have grown, no
+//! system call except to wake a writer that sleeps. The writer takes the whole buffer at once.
+
+use std::time::Duration;
+
+use holdfast_types::{IdentityId, Kind, Millis};
+use parking_lot::{Condvar, Mutex};
+use tokio::sync::oneshot;
+
+use super::{AuditError, ChainHead, Outcome, Record, Resource};
+use crate::Action;
+
+/// Longest text of a record; longer ones are cut.
+const TEXT_BYTES_MAX: usize = 1024;
+/// What a batch may wait for company.
+const GATHER: Duration = Duration::from_millis(10);
+/// How long lines may stay unsynced.
+const SYNC_EVERY: Duration = Duration::from_secs(1);
+/// Result codes in the buffer: kinds follow.
+const BEGUN: u8 = 254;
+const OK: u8 = 255;
+
+type Waiter = oneshot::Sender<Result<(), AuditError>>;
+
+/// What the writer takes at once.
+#[derive(Default)]
+pub(super) struct Batch {
+    /// Encoded records.
+    pub bytes: Vec<u8>,
+    /// Records that were dropped after these.
+    pub dropped: u64,
+    /// Who waits until these are synced.
+    pub waiters: Vec<Waiter>,
+    /// Nothing follows.
+    pub closed: bool,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: Batch,
+    /// The writer sleeps: it wants to be woken.
+    asleep: bool,
+    /// Somebody waits for the disk.
+    urgent: bool,
+    head: ChainHead,
+    dropped: u64,
+    fault: Option<String>,
+}
+
+/// The queue.
+pub(super) struct Queue {
+    bytes_max: usize,
+    state: Mutex<State>,
+    wake: Condvar,
+}
+
+impl Queue {
+    pub(super) fn new(bytes_max: usize, head: ChainHead) -> Self {
+        let state = State { head, ..State::default() };
+        Self { bytes_max, state: Mutex::new(state), wake: Condvar::new() }
+    }
+
+    pub(super) fn push(&self, record: &Record<'_>) {
+        let mut state = self.state.lock();
+        if !self.append(&mut state, record) {
+            return;
+        }
+        if state.asleep {
+            state.asleep = false;
+            self.wake.notify_one();
+        }
+    }
+
+    pub(super) fn push_durable(
+        &self,
+        record: &Record<'_>,
+    ) -> Result<oneshot::Receiver<Result<(), AuditError>>, AuditError> {
+        let mut state = self.state.lock();
+        if !self.append(&mut state, record) {
+            return Err(AuditError::Closed);
+        }
+        let (sender, receiver) = oneshot::channel();
+        state.waiting.waiters.push(sender);
+        state.urgent = true;
+        state.asleep = false;
+        self.wake.notify_one();
+        Ok(receiver)
+    }
+
+    /// Whether it was taken. Once one record was dropped all are until the writer took the batch: so
+    /// the line that counts them stands where they are missing.
+    fn append(&self, state: &mut State, record: &Record<'_>) -> bool {
+        let batch = &mut state.waiting;
+        let full = batch.dropped > 0 || batch.bytes.len() >= self.bytes_max;
+        if full || batch.closed {
+            batch.dropped += 1;
+            state.dropped += 1;
+            return false;
+        }
+        encode(&mut batch.bytes, record);
+        true
+    }
+
+    /// Waits for records and exchanges them for the emptied `batch`. `unsynced`: the writer owes a sync,
+    /// so it comes back after a second at the latest, with an empty batch.
+    pub(super) fn take(&self, batch: &mut Batch, unsynced: bool) {
+        let mut state = self.state.lock();
+        if state.waiting.is_empty() {
+            state.asleep = true;
+            if unsynced {
+                self.wake.wait_for(&mut state, SYNC_EVERY);
+            } else {
+                while state.asleep {
+                    self.wake.wait(&mut state);
+                }
+            }
+            state.asleep = false;
+        }
+        if !state.urgent && !state.waiting.closed && !state.waiting.is_empty() {
+            self.wake.wait_for(&mut state, GATHER);
+        }
+        state.urgent = false;
+        std::mem::swap(&mut state.waiting, batch);
+        state.waiting.closed = batch.closed;
+    }
+
+    /// Where the disk refuses: sleeps a second, or until somebody is waiting for it.
+    pub(super) fn pause(&self) {
+        let mut state = self.state.lock();
+        if !state.urgent && !state.waiting.closed {
+            self.wake.wait_for(&mut state, SYNC_EVERY);
+        }
+    }
+
+    /// The writer's word after a batch: synced so far, or why not.
+    pub(super) fn report(&self, synced: Option<ChainHead>, fault: Option<String>) {
+        let mut state = self.state.lock();
+        if let Some(head) = synced {
+            state.head = head;
+        }
+        state.fault = fault;
+    }
+
+    /// Counts records that were taken and could not be written.
+    pub(super) fn lost(&self, count: u64) {
+        self.state.lock().dropped += count;
+    }
+
+    pub(super) fn close(&self) {
+        let mut state = self.state.lock();
+        state.waiting.closed = true;
+        state.asleep = false;
+        self.wake.notify_one();
+    }
+
+    pub(super) fn head(&self) -> ChainHead {
+        self.state.lock().head
+    }
+
+    pub(super) fn dropped(&self) -> u64 {
+        self.state.lock().dropped
+    }
+
+    pub(super) fn fault(&self) -> Option<String> {
+        self.state.lock().fault.clone()
+    }
+}
+
+impl Batch {
+    fn is_empty(&self) -> bool {
+        self.bytes.is_empty() && self.dropped == 0 && self.waiters.is_empty() && !self.closed
+    }
+}
+
+/// at 8 | action 1 | outcome 1 | identity 1 + 32 | four texts, each length 2 and bytes.
+fn encode(out: &mut Vec<u8>, record: &Record<'_>) {
+    out.extend_from_slice(&record.at.0.to_le_bytes());
+    let outcome = match record.outcome {
+        Outcome::Begun => BEGUN,
+        Outcome::Ok => OK,
+        Outcome::Failed(kind) => kind as u8,
+    };
+    out.extend_from_slice(&[record.action as u8, outcome, u8::from(record.identity.is_some())]);
+    out.extend_from_slice(record.identity.unwrap_or_default().as_bytes());
+    let (enclave, name) = match record.resource {
+        Resource::Within(enclave, name) => (enclave, name),
+        Resource::Text(text) => ("", text),
+    };
+    for text in [enclave, name, record.remote, record.detail] {
+        let text = cut(text);
+        // `cut` bounds it far below 64 KiB.
+        out.extend_from_slice(&u16::try_from(text.len()).unwrap_or(0).to_le_bytes());
+        out.extend_from_slice(text.as_bytes());
+    }
+}
+
+/// At most [`TEXT_BYTES_MAX`] bytes of `text`, whole characters.
+fn cut(text: &str) -> &str {
+    if text.len() <= TEXT_BYTES_MAX {
+        return text;
+    }
+    let end = (0..=TEXT_BYTES_MAX).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0);
+    &text[..end]
+}
+
+/// The records of a batch, in order. It was encoded here, so a fault ends it rather than being an error.
+pub(super) fn records(mut bytes: &[u8]) -> impl Iterator<Item = Record<'_>> {
+    std::iter::from_fn(move || decode(&mut bytes))
+}
+
+fn decode<'a>(bytes: &mut &'a [u8]) -> Option<Record<'a>> {
+    let at = Millis(u64::from_le_bytes(*take::<8>(bytes)?));
+    let [action, outcome, known] = *take::<3>(bytes)?;
+    let identity = IdentityId(*take::<32>(bytes)?);
+    let enclave = text(bytes)?;
+    let name = text(bytes)?;
+    let remote = text(bytes)?;
+    let detail = text(bytes)?;
+    let resource = match enclave {
+        "" => Resource::Text(name),
+        enclave => Resource::Within(enclave, name),
+    };
+    let outcome = match outcome {
+        BEGUN => Outcome::Begun,
+        OK => Outcome::Ok,
+        kind => Outcome::Failed(*Kind::ALL.get(usize::from(kind))?),
+    };
+    let action = *Action::ALL.get(usize::from(action))?;
+    let identity = (known == 1).then_some(identity);
+    Some(Record { at, identity, remote, action, resource, outcome, detail })
+}
+
+fn take<'a, const N: usize>(bytes: &mut &'a [u8]) -> Option<&'a [u8; N]> {
+    let (head, rest) = bytes.split_first_chunk::<N>()?;
+    *bytes = rest;
+    Some(head)
+}
+
+fn text<'a>(bytes: &mut &'a [u8]) -> Option<&'a str> {
+    let len = usize::from(u16::from_le_bytes(*take::<2>(bytes)?));
+    let (head, rest) = bytes.split_at_checked(len)?;
+    *bytes = rest;
+    std::str::from_utf8(head).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_come_back_as_they_were() {
+        let mut bytes = Vec::new();
+        for (index, action) in Action::ALL.iter().enumerate() {
+            let outcome = match index % 3 {
+                0 => Outcome::Begun,
+                1 => Outcome::Ok,
+                _ => Outcome::Failed(Kind::ALL[index % Kind::ALL.len()]),
+            };
+            let identity = (index % 2 == 0).then_some(IdentityId([7; 32]));
+            encode(
+                &mut bytes,
+                &Record {
+                    at: Millis(index as u64),
+                    identity,
+                    remote: "192.0.2.1:9",
+                    action: *action,
+                    resource: Resource::Within("e", "k"),
+                    outcome,
+                    detail: "",
+                },
+            );
+        }
+        let back: Vec<_> = records(&bytes).collect();
+        assert_eq!(back.len(), Action::ALL.len());
+        for (index, record) in back.iter().enumerate() {
+            assert_eq!(record.action, Action::ALL[index]);
+            assert_eq!(record.at, Millis(index as u64));
+            assert_eq!(record.identity.is_some(), index % 2 == 0);
+        }
+        assert_eq!(back[2].outcome, Outcome::Failed(Kind::ALL[2]));
+    }
+
+    #[test]
+    fn long_texts_are_cut_at_a_character() {
+        let long = "é".repeat(TEXT_BYTES_MAX);
+        assert_eq!(cut(&long).len(), TEXT_BYTES_MAX);
+        let odd = format!("x{long}");
+        assert_eq!(cut(&odd).len(), TEXT_BYTES_MAX - 1);
+    }
+}

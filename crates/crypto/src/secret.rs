@@ -1,0 +1,155 @@
+//! Types that hold secrets: on the heap, wiped on drop, compared in constant time, printed as
+//! `<redacted>`, opened through one visible door.
+
+use std::fmt;
+
+use subtle::ConstantTimeEq;
+use zeroize::{Zeroize, Zeroizing};
+
+/// A secret of `N` bytes. It is boxed, so that moving it copies a pointer and leaves no bytes behind.
+#[derive(Clone)]
+pub struct Secret<const N: usize>(Box<Zeroizing<[u8; N]>>);
+
+impl<const N: usize> Secret<N> {
+    /// Draws `N` random bytes.
+    #[must_use]
+    pub fn generate() -> Self {
+        Self::fill_with(crate::random)
+    }
+
+    /// Lets `fill` write the bytes where they will stay.
+    #[must_use]
+    pub fn fill_with(fill: impl FnOnce(&mut [u8])) -> Self {
+        let mut bytes = Box::new(Zeroizing::new([0; N]));
+        fill(&mut bytes[..]);
+        Self(bytes)
+    }
+
+    /// Copies `bytes`, whose owner wipes the original.
+    #[must_use]
+    pub fn copy_from(bytes: &[u8; N]) -> Self {
+        Self::fill_with(|own| own.copy_from_slice(bytes))
+    }
+
+    /// Copies `bytes`; `None` unless there are `N`.
+    #[must_use]
+    pub fn from_slice(bytes: &[u8]) -> Option<Self> {
+        (bytes.len() == N).then(|| Self::fill_with(|own| own.copy_from_slice(bytes)))
+    }
+
+    /// The bytes. Do not copy them where nobody wipes them.
+    #[must_use]
+    pub fn expose_secret(&self) -> &[u8; N] {
+        &self.0
+    }
+}
+
+impl<const N: usize> PartialEq for Secret<N> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0[..].ct_eq(&other.0[..]).into()
+    }
+}
+
+impl<const N: usize> Eq for Secret<N> {}
+
+impl<const N: usize> fmt::Debug for Secret<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Secret<{N}>(<redacted>)")
+    }
+}
+
+/// A secret of any length, wiped on drop with all the capacity of its buffer.
+#[derive(Clone, Default)]
+pub struct SecretBytes(Zeroizing<Vec<u8>>);
+
+impl SecretBytes {
+    /// The bytes. Do not copy them where nobody wipes them.
+    #[must_use]
+    pub fn expose_secret(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// How many bytes: not a secret.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Hands the bytes over; they are still wiped on drop.
+    #[must_use]
+    pub fn into_zeroizing(self) -> Zeroizing<Vec<u8>> {
+        self.0
+    }
+}
+
+impl From<Vec<u8>> for SecretBytes {
+    /// Takes the buffer over. A vector that grew has left copies behind: allocate it at full size.
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(Zeroizing::new(bytes))
+    }
+}
+
+impl From<Zeroizing<Vec<u8>>> for SecretBytes {
+    fn from(bytes: Zeroizing<Vec<u8>>) -> Self {
+        Self(bytes)
+    }
+}
+
+impl<const N: usize> From<&Secret<N>> for SecretBytes {
+    fn from(secret: &Secret<N>) -> Self {
+        Self::from(secret.expose_secret().to_vec())
+    }
+}
+
+impl PartialEq for SecretBytes {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl Eq for SecretBytes {}
+
+impl fmt::Debug for SecretBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SecretBytes({} bytes, <redacted>)", self.len())
+    }
+}
+
+impl Zeroize for SecretBytes {
+    fn zeroize(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_do_not_print() {
+        let secret = Secret::<4>::copy_from(&[0x5a; 4]);
+        assert_eq!(format!("{secret:?}"), "Secret<4>(<redacted>)");
+        let bytes = SecretBytes::from(&secret);
+        assert_eq!(format!("{bytes:?}"), "SecretBytes(4 bytes, <redacted>)");
+    }
+
+    #[test]
+    fn secrets_compare_by_value() {
+        let secret = Secret::<4>::copy_from(&[1, 2, 3, 4]);
+        assert_eq!(Secret::from_slice(&[1, 2, 3, 4]), Some(secret.clone()));
+        assert_ne!(Secret::from_slice(&[1, 2, 3, 5]), Some(secret));
+        assert_eq!(Secret::<4>::from_slice(&[1, 2, 3]), None);
+        assert_ne!(SecretBytes::from(vec![1]), SecretBytes::from(vec![1, 2]));
+    }
+
+    #[test]
+    fn generated_secrets_differ() {
+        assert_ne!(Secret::<32>::generate(), Secret::<32>::generate());
+    }
+}

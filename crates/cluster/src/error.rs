@@ -1,0 +1,78 @@
+//! What can go wrong, and whose turn it is.
+
+use holdfast_machine::EncodeError;
+use holdfast_store::StoreError;
+use holdfast_types::NodeId;
+
+/// The cluster cannot run on this node: the operator's turn.
+#[derive(Debug, thiserror::Error)]
+pub enum ClusterError {
+    /// Nobody made this node part of a cluster.
+    #[error("node {0} was never made part of a cluster")]
+    NotSeeded(NodeId),
+    /// The data belong to a cluster without this node.
+    #[error("node {0} is no member of the cluster in its data directory")]
+    NotMember(NodeId),
+    /// The state is older than what the log still has: a checkpoint was lost.
+    #[error("state stands at log entry {applied}, but the log begins after {purged}")]
+    LogBeginsLater {
+        /// Where the state stands.
+        applied: u64,
+        /// The last entry the log no longer has.
+        purged: u64,
+    },
+    /// The state or the log could not be read or written.
+    #[error("cluster storage: {0}")]
+    Store(#[from] StoreError),
+    /// Stored bytes are not what was written, or a newer program wrote them.
+    #[error("{what} does not parse: {why}")]
+    Damaged {
+        /// What was being read.
+        what: &'static str,
+        /// Why not.
+        why: String,
+    },
+    /// Its threads could not be started.
+    #[error("start threads of the cluster: {0}")]
+    Threads(std::io::Error),
+    /// Raft stopped or did not get ready.
+    #[error("raft: {0}")]
+    Raft(String),
+}
+
+/// A transaction was not answered.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum ProposeError {
+    /// Another node leads, or none: it was not proposed. Try there, or later.
+    #[error("this node does not lead the cluster")]
+    NotLeader {
+        /// Who does, as far as this node knows.
+        leader: Option<NodeId>,
+    },
+    /// It may or may not happen. A retry must carry the same transaction id.
+    #[error("the outcome of the transaction is not known")]
+    Unknown,
+    /// The node is shutting down, or its storage failed. It was not proposed.
+    #[error("the cluster has stopped on this node")]
+    Stopped,
+    /// It does not fit an entry: the caller's turn.
+    #[error(transparent)]
+    TooLarge(#[from] EncodeError),
+}
+
+/// A fresh read is not to be had.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum ReadIndexError {
+    /// Another node leads, or none.
+    #[error("this node does not lead the cluster")]
+    NotLeader {
+        /// Who does, as far as this node knows.
+        leader: Option<NodeId>,
+    },
+    /// A majority did not answer.
+    #[error("no majority of the cluster answers")]
+    NoMajority,
+    /// The node is shutting down, or its storage failed.
+    #[error("the cluster has stopped on this node")]
+    Stopped,
+}

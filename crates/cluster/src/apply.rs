@@ -22,7 +22,7 @@ const COMMIT_ENTRIES_MAX: usize = 4096;
 const COMMIT_BYTES_MAX: usize = 32 << 20;
 
 /// Called with every accepted transaction.
-pub(crate) type Subscriber = Box<dyn Fn(&Arc<Changes>) + Send + Sync>;
+pub type Subscriber = Box<dyn Fn(&Arc<Changes>) + Send + Sync>;
 type Snapshot<V> = alias::SnapshotOf<TypeConfig, V>;
 type Pending = (RaftEntry, Option<ApplyResponder<TypeConfig>>);
 

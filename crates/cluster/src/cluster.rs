@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use holdfast_machine::{Changes, Command, LogId, Outcome, Txn, View};
+use holdfast_machine::{Command, LogId, Outcome, Txn, View};
 use holdfast_store::log::Log;
 use holdfast_store::{DiskStore, StateStore, index_entry};
 use holdfast_types::{Millis, NodeId, Revision, Table};
@@ -16,7 +16,7 @@ use openraft::errors::{
 use openraft::{Instant as RaftInstant, Raft, ReadPolicy, ServerState, SnapshotPolicy};
 use parking_lot::Mutex;
 
-use crate::apply::{State, StateMachine};
+use crate::apply::{State, StateMachine, Subscriber};
 use crate::codec::decode_membership;
 use crate::logstore::LogStore;
 use crate::network::NoPeers;
@@ -225,7 +225,7 @@ impl<S: StateStore + 'static> Cluster<S> {
     /// Calls `subscriber` with every accepted transaction from now on, in order of revision, after
     /// its commit and before its answer. It runs on Raft's thread: it must be quick and never wait
     /// for the cluster.
-    pub fn subscribe(&self, subscriber: Box<dyn Fn(&Arc<Changes>) + Send + Sync>) {
+    pub fn subscribe(&self, subscriber: Subscriber) {
         self.0.state.subscribe(subscriber);
     }
 

@@ -25,6 +25,7 @@ mod runtime;
 mod seed;
 mod types;
 
+pub use apply::Subscriber;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use cluster::{Cluster, Config, Status};
 pub use error::{ClusterError, ProposeError, ReadIndexError};

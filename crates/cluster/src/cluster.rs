@@ -72,6 +72,9 @@ impl Config {
             snapshot_policy: SnapshotPolicy::Never,
             max_in_snapshot_log_to_keep: self.log_entries_kept,
             enable_pre_vote: Some(true),
+            // A restarted leader starts a new term: entries it had not synced may be gone, and the
+            // state stands at the last checkpoint until a new term commits what the log holds.
+            enable_leader_restore: Some(false),
             ..openraft::Config::default()
         };
         config.validate().map(Arc::new).map_err(|error| ClusterError::Raft(error.to_string()))
@@ -142,6 +145,9 @@ impl<S: StateStore + 'static> Cluster<S> {
             let raft = RaftOf::<S>::new(node, raft_config, network, log, machine).await;
             let raft = raft.map_err(|error| ClusterError::Raft(error.to_string()))?;
             if alone {
+                // There is nobody to wait for.
+                let elected = raft.trigger().elect(false).await;
+                elected.map_err(|error| ClusterError::Raft(error.to_string()))?;
                 let ready = raft.wait_for_recovery(Some(within)).await;
                 ready.map_err(|error| ClusterError::Raft(error.to_string()))?;
             }

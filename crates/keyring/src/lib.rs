@@ -14,6 +14,8 @@ mod arena;
 mod cache;
 pub mod ciphertext;
 mod error;
+#[cfg(test)]
+mod golden;
 mod keyring;
 mod roots;
 mod slot;

@@ -97,6 +97,10 @@ pub(crate) fn open(
 }
 
 /// The associated data: on the stack while the context is short, which it nearly always is.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it lives for one call, on its stack, to spare the heap"
+)]
 enum Aad {
     Short([u8; Self::SHORT], usize),
     Long(Zeroizing<Vec<u8>>),

@@ -4,9 +4,7 @@
 
 use holdfast_crypto::kcv::{root_kcv, version_kcv};
 use holdfast_records::{KeyKind, SecretKind};
-use holdfast_types::{
-    ArchiveId, EnclaveId, Generation, KeyId, SecretId, SlotId, VaultId, Version,
-};
+use holdfast_types::{ArchiveId, EnclaveId, Generation, KeyId, SecretId, SlotId, VaultId, Version};
 
 use crate::ciphertext::{self, Header};
 use crate::slot::{self, SoftKey};
@@ -28,9 +26,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 fn lines() -> Vec<String> {
-    let wrap = |binding, secret: &[u8]| {
-        hex(&wrap::wrap(VAULT, G, &ROOT, &binding, &NONCE, secret))
-    };
+    let wrap = |binding, secret: &[u8]| hex(&wrap::wrap(VAULT, G, &ROOT, &binding, &NONCE, secret));
     let secret = |what| wrap(Binding::secret(what), &[0x33; 32]);
     let cluster = |kind| secret(SecretRef::ClusterSecret { id: SECRET, n: 1, kind });
     let version = [0x22; 32];

@@ -1,5 +1,7 @@
 //! The operations: everything that anybody may ask of a key or a root.
 
+use std::fmt;
+
 use holdfast_crypto::kcv::{Kcv, root_kcv, version_kcv};
 use holdfast_crypto::{Secret, SecretBytes, nonce};
 use holdfast_records::{KeyKind, KeyVersion};
@@ -22,6 +24,16 @@ pub struct Keyring {
     vault: VaultId,
     roots: Roots,
     versions: Cache,
+}
+
+impl fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let current = self.current();
+        f.debug_struct("Keyring")
+            .field("vault", &self.vault)
+            .field("current", &current)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The secret of a new key version, as it is stored.

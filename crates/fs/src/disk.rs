@@ -1,0 +1,183 @@
+//! The operating system's files.
+
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::{CWD, FlockOperation, RenameFlags};
+
+use crate::{DirEntry, File, Fs, FsError, Lock, Open};
+
+/// The real file system. Files it makes have mode 0600, directories 0700.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Disk;
+
+impl Disk {
+    /// As an `Arc<dyn Fs>`, the way it is passed around.
+    #[must_use]
+    pub fn shared() -> Arc<dyn Fs> {
+        Arc::new(Self)
+    }
+}
+
+impl Fs for Disk {
+    fn open(&self, path: &Path, how: Open) -> Result<Arc<dyn File>, FsError> {
+        let mut options = OpenOptions::new();
+        options.read(true).mode(0o600);
+        match how {
+            Open::Read => {}
+            Open::Write => {
+                options.write(true);
+            }
+            Open::Create => {
+                options.write(true).create(true).truncate(false);
+            }
+            Open::CreateNew => {
+                options.write(true).create_new(true);
+            }
+        }
+        let file = options.open(path).map_err(|e| FsError::new("open", path, e))?;
+        Ok(Arc::new(DiskFile { file, path: path.to_path_buf() }))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> Result<(), FsError> {
+        fs::rename(from, to).map_err(|e| FsError::new("rename", from, e))
+    }
+
+    fn rename_new(&self, from: &Path, to: &Path) -> Result<(), FsError> {
+        use rustix::io::Errno;
+        match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+            Ok(()) => Ok(()),
+            Err(Errno::EXIST) => Err(FsError::Exists { path: to.to_path_buf() }),
+            // Not every file system knows NOREPLACE; a hard link also refuses an existing target.
+            Err(Errno::INVAL | Errno::NOSYS) => {
+                fs::hard_link(from, to).map_err(|e| FsError::new("link", to, e))?;
+                self.remove_file(from)
+            }
+            Err(e) => Err(FsError::new("rename", from, e.into())),
+        }
+    }
+
+    fn remove_file(&self, path: &Path) -> Result<(), FsError> {
+        fs::remove_file(path).map_err(|e| FsError::new("remove", path, e))
+    }
+
+    fn remove_dir_all(&self, path: &Path) -> Result<(), FsError> {
+        fs::remove_dir_all(path).map_err(|e| FsError::new("remove", path, e))
+    }
+
+    fn create_dir_all(&self, path: &Path) -> Result<(), FsError> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .map_err(|e| FsError::new("create directory", path, e))
+    }
+
+    fn read_dir(&self, path: &Path) -> Result<Vec<DirEntry>, FsError> {
+        let error = |e: io::Error| FsError::new("read directory", path, e);
+        let mut entries = Vec::new();
+        for entry in fs::read_dir(path).map_err(error)? {
+            let entry = entry.map_err(error)?;
+            let meta = match entry.metadata() {
+                Ok(meta) => meta,
+                // It went away while we looked.
+                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+                Err(e) => return Err(FsError::new("stat", &entry.path(), e)),
+            };
+            let is_file = meta.is_file();
+            let len = if is_file { meta.len() } else { 0 };
+            entries.push(DirEntry { name: entry.file_name(), is_dir: meta.is_dir(), is_file, len });
+        }
+        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(entries)
+    }
+
+    fn exists(&self, path: &Path) -> Result<bool, FsError> {
+        path.try_exists().map_err(|e| FsError::new("stat", path, e))
+    }
+
+    fn sync_dir(&self, path: &Path) -> Result<(), FsError> {
+        let here = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        let dir = fs::File::open(here).map_err(|e| FsError::new("open directory", path, e))?;
+        dir.sync_all().map_err(|e| FsError::new("sync directory", path, e))
+    }
+
+    fn lock(&self, path: &Path) -> Result<Box<dyn Lock>, FsError> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path)
+            .map_err(|e| FsError::new("open", path, e))?;
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Box::new(DiskLock { _file: file })),
+            Err(rustix::io::Errno::WOULDBLOCK) => Err(FsError::Locked { path: path.to_path_buf() }),
+            Err(e) => Err(FsError::new("lock", path, e.into())),
+        }
+    }
+
+    fn free_bytes(&self, path: &Path) -> Option<u64> {
+        let stat = rustix::fs::statvfs(path).ok()?;
+        stat.f_bavail.checked_mul(stat.f_frsize)
+    }
+}
+
+#[derive(Debug)]
+struct DiskFile {
+    file: fs::File,
+    path: PathBuf,
+}
+
+impl DiskFile {
+    fn error(&self, op: &'static str) -> impl FnOnce(io::Error) -> FsError + '_ {
+        move |e| FsError::new(op, &self.path, e)
+    }
+}
+
+impl File for DiskFile {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<usize, FsError> {
+        let mut done = 0;
+        while done < buf.len() {
+            match self.file.read_at(&mut buf[done..], offset + done as u64) {
+                Ok(0) => break,
+                Ok(n) => done += n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(self.error("read")(e)),
+            }
+        }
+        Ok(done)
+    }
+
+    fn write_at(&self, data: &[u8], offset: u64) -> Result<(), FsError> {
+        self.file.write_all_at(data, offset).map_err(self.error("write"))
+    }
+
+    fn len(&self) -> Result<u64, FsError> {
+        Ok(self.file.metadata().map_err(self.error("stat"))?.len())
+    }
+
+    fn set_len(&self, len: u64) -> Result<(), FsError> {
+        self.file.set_len(len).map_err(self.error("set length of"))
+    }
+
+    fn sync_data(&self) -> Result<(), FsError> {
+        self.file.sync_data().map_err(self.error("sync"))
+    }
+
+    fn sync_all(&self) -> Result<(), FsError> {
+        self.file.sync_all().map_err(self.error("sync"))
+    }
+}
+
+/// Holds the lock by holding the file open.
+#[derive(Debug)]
+struct DiskLock {
+    _file: fs::File,
+}
+
+impl Lock for DiskLock {}

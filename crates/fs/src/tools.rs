@@ -1,0 +1,156 @@
+//! What every user of the seam needs: whole files, atomic replacement, `std::io` adapters.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::{File, Fs, FsError, Open};
+
+/// The directory a path stands in; "." for a bare name.
+#[must_use]
+pub fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
+        _ => Path::new("."),
+    }
+}
+
+/// Where [`write_atomic`] keeps what is not finished: `.NAME.tmp` beside `path`.
+#[must_use]
+pub fn temporary(path: &Path) -> PathBuf {
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(".tmp");
+    path.with_file_name(name)
+}
+
+/// Reads a whole file of at most `max` bytes.
+///
+/// Errors: [`FsError::TooLarge`] for a longer one; nothing of it is kept.
+pub fn read_to_vec(fs: &dyn Fs, path: &Path, max: usize) -> Result<Vec<u8>, FsError> {
+    let file = fs.open(path, Open::Read)?;
+    let too_large = || FsError::TooLarge { path: path.to_path_buf(), max };
+    let len = usize::try_from(file.len()?).map_err(|_| too_large())?;
+    if len > max {
+        return Err(too_large());
+    }
+    let mut bytes = vec![0; len];
+    let read = file.read_at(&mut bytes, 0)?;
+    bytes.truncate(read);
+    Ok(bytes)
+}
+
+/// Replaces `path` by `bytes`: after a crash it holds the old bytes or the new, never a mixture, and
+/// once this returns it holds the new.
+///
+/// Writes a temporary file beside it, syncs, reads back, renames, syncs the directory. One writer
+/// per path at a time. On an error the old file still stands and the temporary one is removed as
+/// far as that is possible.
+pub fn write_atomic(fs: &dyn Fs, path: &Path, bytes: &[u8]) -> Result<(), FsError> {
+    let tmp = temporary(path);
+    if let Err(error) = write_synced(fs, &tmp, bytes).and_then(|()| fs.rename(&tmp, path)) {
+        // The first error is the one to report; a leftover is overwritten by the next attempt.
+        let _ = fs.remove_file(&tmp);
+        return Err(error);
+    }
+    fs.sync_dir(parent(path))
+}
+
+fn write_synced(fs: &dyn Fs, path: &Path, bytes: &[u8]) -> Result<(), FsError> {
+    let file = fs.open(path, Open::Create)?;
+    file.set_len(0)?;
+    file.write_at(bytes, 0)?;
+    file.sync_all()?;
+    if read_to_vec(fs, path, bytes.len())? != bytes {
+        let source = io::Error::new(io::ErrorKind::InvalidData, "not what was written");
+        return Err(FsError::Io { op: "read back", path: path.to_path_buf(), source });
+    }
+    Ok(())
+}
+
+/// `std::io::Write` over a file, from an offset on. Unbuffered: wrap it in a `BufWriter`.
+#[derive(Debug)]
+pub struct Writer {
+    file: Arc<dyn File>,
+    at: u64,
+}
+
+impl Writer {
+    /// Writes from the start of the file.
+    #[must_use]
+    pub fn new(file: Arc<dyn File>) -> Self {
+        Self { file, at: 0 }
+    }
+
+    /// Writes from `at` on.
+    #[must_use]
+    pub fn at(file: Arc<dyn File>, at: u64) -> Self {
+        Self { file, at }
+    }
+
+    /// Where the next byte goes.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.at
+    }
+}
+
+impl io::Write for Writer {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        self.file.write_at(data, self.at)?;
+        self.at += data.len() as u64;
+        Ok(data.len())
+    }
+
+    /// Does not sync: that is the file's owner's decision.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// `std::io::Read` over a file, from the start. Unbuffered: wrap it in a `BufReader`.
+#[derive(Debug)]
+pub struct Reader {
+    file: Arc<dyn File>,
+    at: u64,
+}
+
+impl Reader {
+    /// Reads from the start of the file.
+    #[must_use]
+    pub fn new(file: Arc<dyn File>) -> Self {
+        Self { file, at: 0 }
+    }
+
+    /// Where the next byte comes from.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.at
+    }
+}
+
+impl io::Read for Reader {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read_at(buf, self.at)?;
+        self.at += read as u64;
+        Ok(read)
+    }
+}
+
+impl io::Seek for Reader {
+    fn seek(&mut self, to: io::SeekFrom) -> io::Result<u64> {
+        let (base, by) = match to {
+            io::SeekFrom::Start(at) => {
+                self.at = at;
+                return Ok(at);
+            }
+            io::SeekFrom::Current(by) => (self.at, by),
+            io::SeekFrom::End(by) => (self.file.len()?, by),
+        };
+        self.at = base
+            .checked_add_signed(by)
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "seek before the start"))?;
+        Ok(self.at)
+    }
+}

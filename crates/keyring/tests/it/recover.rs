@@ -9,8 +9,8 @@ use std::process::{Command, Output};
 use data_encoding::HEXLOWER;
 use holdfast_crypto::kcv;
 use holdfast_keyring::Keyring;
-use holdfast_records::KeyVersion;
-use holdfast_types::Generation;
+use holdfast_records::{KeyVersion, Record, json};
+use holdfast_types::{self as types, Body, Generation, Millis, Revision, Row, Table};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -48,14 +48,14 @@ impl Scene {
         self.roots.push(json!({"generation": generation, "kcv": kcv, "current": false}));
     }
 
-    fn archive(&self, name: &str, (from, to): (u64, u64), rows: &[Value], live: usize) {
+    fn archive(&self, name: &str, (from, to): (u64, u64), rows: &[String], live: usize) {
         let dir = self.dir.path().join(name);
         fs::create_dir_all(dir.join("records")).expect("made");
         let manifest = json!({
             "vault_id": VAULT, "incarnation": "ab".repeat(16), "from": from, "to": to,
             "roots": self.roots, "counts": {"key_versions": {"live": live, "deleted": 0}},
         });
-        write(&dir.join("manifest.json"), &[manifest]);
+        write(&dir.join("manifest.json"), &[manifest.to_string()]);
         // Two members, as a large table has.
         let (first, second) = rows.split_at(rows.len() / 2);
         write(&dir.join("records/key_versions-000001.ndjson"), first);
@@ -103,17 +103,24 @@ fn load_second(keyring: &Keyring) {
     assert_eq!(keyring.load_slot_payload(payload.as_bytes(), &kcv), Ok(generation));
 }
 
-fn write(path: &Path, lines: &[Value]) {
+fn write(path: &Path, lines: &[String]) {
     let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
     fs::write(path, text).expect("written");
 }
 
-fn row(version: &KeyVersion, rev: u64) -> Value {
-    json!({
-        "at": 1, "enclave_id": version.enclave_id, "kcv": HEXLOWER.encode(&version.kcv),
-        "key_id": version.key_id, "kind": version.kind.as_str(), "rev": rev, "schema": 1,
-        "state": "active", "version": version.version, "wrapped": HEXLOWER.encode(&version.wrapped),
-    })
+/// The row as an archive carries it, and its tombstone.
+fn row(version: &KeyVersion, rev: u64) -> String {
+    line(version.key(), rev, version.encode())
+}
+
+fn tombstone(version: &KeyVersion, rev: u64) -> String {
+    line(version.key(), rev, Body { schema: 0, bytes: Vec::new() })
+}
+
+fn line(key: Vec<u8>, rev: u64, body: Body) -> String {
+    let value =
+        types::Value { schema: body.schema, rev: Revision(rev), at: Millis(1), body: body.bytes };
+    json::line(&Row { table: Table::KEY_VERSIONS, key, value }).expect("a valid row")
 }
 
 /// What the script prints of a version, but for the secret, whose check value it compared.
@@ -150,6 +157,7 @@ fn golden_secret_comes_out() {
         "at": 1, "enclave_id": enclave, "kcv": field("version-kcv"), "key_id": key, "kind": "aes256",
         "rev": 1, "schema": 1, "state": "active", "version": 1, "wrapped": field("version"),
     });
+    let row = row.to_string();
     scene.archive("a", (0, 10), &[row], 1);
     let lines = scene.recovered(&["a", "1.txt"]);
     assert_eq!(lines, BTreeSet::from([format!("{enclave} {key} 1 aes256 {secret}")]));
@@ -167,7 +175,7 @@ fn a_missing_slot_is_named() {
 fn deltas_are_merged_by_revision() {
     let (scene, keyring) = Scene::new();
     let (rewrapped, new) = (new_version(&keyring, 2, 1), new_version(&keyring, 2, 2));
-    let gone = json!({"at": 1, "del": true, "key_id": "03".repeat(16), "rev": 13, "version": 1});
+    let gone = tombstone(&new_version(&keyring, 3, 1), 13);
     scene.archive("b", (10, 20), &[row(&rewrapped, 12), row(&new, 12), gone], 4);
     let base = scene.recovered(&["a", "1.txt", "2.txt"]);
     let merged = scene.recovered(&["a", "b", "1.txt", "2.txt"]);

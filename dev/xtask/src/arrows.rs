@@ -1,0 +1,66 @@
+//! Which crate may depend on which: the arrows of `ARCHITECTURE.md`, one row a crate.
+//!
+//! A row lists the direct dependencies a crate is allowed among our own; every crate may use
+//! `types`. Development dependencies are free, since they ship in nothing.
+
+/// (crate, what it may depend on besides `types`).
+pub const ALLOWED: &[(&str, &[&str])] = &[
+    ("types", &[]),
+    ("crypto", &[]),
+    ("fs", &[]),
+    ("records", &[]),
+    ("ledger", &["records"]),
+    ("machine", &[]),
+    ("keys", &["records"]),
+    ("seal", &["crypto"]),
+    ("keyring", &["crypto", "records"]),
+    ("store", &["machine", "fs"]),
+    ("cluster", &["machine", "store", "fs"]),
+    ("recovery", &["records", "ledger", "seal", "keyring", "machine", "fs", "crypto"]),
+    (
+        "service",
+        &[
+            "records", "ledger", "machine", "keys", "keyring", "cluster", "recovery", "seal", "fs",
+            "store", "crypto",
+        ],
+    ),
+    ("api", &["service"]),
+    ("client", &["api"]),
+    (
+        "node",
+        &[
+            "api", "service", "cluster", "store", "recovery", "keyring", "fs", "seal", "machine",
+            "records", "crypto",
+        ],
+    ),
+    (
+        "holdfast",
+        &["node", "client", "api", "recovery", "seal", "store", "fs", "machine", "keyring"],
+    ),
+];
+
+/// Crates whose own code has no clock, randomness, thread, file or socket: those arrive in
+/// arguments, so that every node computes the same.
+pub const PURE: &[&str] = &["types", "records", "ledger", "machine", "keys"];
+
+/// What a pure crate's source must not name.
+pub const IMPURE: &[&str] = &[
+    "std::fs",
+    "std::net",
+    "std::thread",
+    "std::process",
+    "SystemTime",
+    "Instant::now",
+    "rand::",
+    "getrandom",
+    "tokio::",
+];
+
+/// Packages that must not be in `Cargo.lock`, with the reason.
+pub const BANNED: &[(&str, &str)] = &[
+    ("openssl-sys", "TLS is rustls on aws-lc"),
+    ("native-tls", "TLS is rustls on aws-lc"),
+    ("fjall", "opened damaged journals without an error"),
+    ("raft-log", "lost flushed entries after a flipped bit"),
+    ("sharks", "has an advisory"),
+];

@@ -1,0 +1,150 @@
+//! `cargo xtask tidy`: the promises that Cargo cannot hold, read from manifests and sources.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::arrows::{ALLOWED, BANNED, IMPURE, PURE};
+use crate::tools::root;
+
+/// A longer file is a crowded room: split it.
+const FILE_LINES_MAX: usize = 600;
+
+/// Checks everything; prints each finding, and fails if there is one.
+pub fn tidy() -> Result<()> {
+    let root = root();
+    let mut findings = Vec::new();
+    arrows(&root, &mut findings)?;
+    pure_crates(&root, &mut findings)?;
+    banned(&root, &mut findings)?;
+    let mut sources = Vec::new();
+    for top in ["crates", "dev"] {
+        rust_files(&root.join(top), &mut sources)?;
+    }
+    for path in &sources {
+        source(&root, path, &mut findings)?;
+    }
+    for finding in &findings {
+        eprintln!("tidy: {finding}");
+    }
+    if !findings.is_empty() {
+        bail!("{} findings", findings.len());
+    }
+    println!("tidy: {} source files, {} crates, clean", sources.len(), ALLOWED.len());
+    Ok(())
+}
+
+/// Every crate's `[dependencies]` on our own crates stand in its row.
+fn arrows(root: &Path, findings: &mut Vec<String>) -> Result<()> {
+    for entry in fs::read_dir(root.join("crates"))? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        let Some((_, allowed)) = ALLOWED.iter().find(|(krate, _)| *krate == name) else {
+            findings.push(format!("crates/{name} has no row in dev/xtask/src/arrows.rs"));
+            continue;
+        };
+        let manifest = read(&root.join("crates").join(&name).join("Cargo.toml"))?;
+        for dependency in own_dependencies(&manifest) {
+            if dependency != "types" && !allowed.contains(&dependency.as_str()) {
+                findings.push(format!("{name} depends on {dependency}: no such arrow"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Our own crates in the `[dependencies]` table of a manifest, without the prefix.
+fn own_dependencies(manifest: &str) -> Vec<String> {
+    let mut inside = false;
+    let mut found = Vec::new();
+    for line in manifest.lines().map(str::trim) {
+        if line.starts_with('[') {
+            inside = line == "[dependencies]";
+        } else if inside && let Some(rest) = line.strip_prefix("holdfast-") {
+            let end = rest.find(['.', ' ', '=']).unwrap_or(rest.len());
+            found.push(rest[..end].to_owned());
+        }
+    }
+    found
+}
+
+fn pure_crates(root: &Path, findings: &mut Vec<String>) -> Result<()> {
+    for krate in PURE {
+        let mut sources = Vec::new();
+        rust_files(&root.join("crates").join(krate).join("src"), &mut sources)?;
+        for path in sources {
+            let text = read(&path)?;
+            for (number, line) in text.lines().enumerate() {
+                let code = line.split("//").next().unwrap_or_default();
+                for word in IMPURE.iter().filter(|word| code.contains(**word)) {
+                    let place = show(root, &path);
+                    let number = number + 1;
+                    findings.push(format!("{place}:{number}: {krate} is pure, yet names {word}"));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn banned(root: &Path, findings: &mut Vec<String>) -> Result<()> {
+    let lock = read(&root.join("Cargo.lock"))?;
+    for (package, why) in BANNED {
+        if lock.lines().any(|line| line == format!("name = \"{package}\"")) {
+            findings.push(format!("Cargo.lock holds {package}: {why}"));
+        }
+    }
+    Ok(())
+}
+
+/// A file's length, its opening words, and marks of unfinished work.
+fn source(root: &Path, path: &Path, findings: &mut Vec<String>) -> Result<()> {
+    let text = read(path)?;
+    let place = show(root, path);
+    let lines = text.lines().count();
+    if lines > FILE_LINES_MAX {
+        findings.push(format!("{place} has {lines} lines: at most {FILE_LINES_MAX}"));
+    }
+    if !text.trim_start_matches("#![").contains("//!") {
+        findings.push(format!("{place} does not say what it is for (no `//!`)"));
+    }
+    for mark in [concat!("to", "do!("), concat!("unimple", "mented!("), concat!("FIX", "ME")] {
+        if text.contains(mark) {
+            findings.push(format!("{place} holds {mark}"));
+        }
+    }
+    Ok(())
+}
+
+fn rust_files(dir: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
+    for entry in fs::read_dir(dir).with_context(|| format!("failed to list {}", dir.display()))? {
+        let path = entry?.path();
+        if path.is_dir() {
+            rust_files(&path, found)?;
+        } else if path.extension().is_some_and(|ext| ext == "rs") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<String> {
+    fs::read_to_string(path).with_context(|| format!("failed to read {}", path.display()))
+}
+
+fn show(root: &Path, path: &Path) -> String {
+    path.strip_prefix(root).unwrap_or(path).display().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::own_dependencies;
+
+    #[test]
+    fn reads_only_the_dependencies_table() {
+        let manifest = "[dependencies]\nholdfast-types.workspace = true\nserde = \"1\"\n\
+                        holdfast-fs = { path = \"x\" }\n[dev-dependencies]\nholdfast-store.workspace = true\n";
+        assert_eq!(own_dependencies(manifest), ["types", "fs"]);
+    }
+}

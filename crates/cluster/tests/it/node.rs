@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_cluster::{Clock, Cluster, Config, SystemClock, seed_id, seed_log, seed_membership};
-use holdfast_fs::Disk;
+use holdfast_fs::{Disk, Fs};
 use holdfast_machine::{Head, LogId, Outcome, Txn};
 use holdfast_store::log::Log;
 use holdfast_store::{Applied, DiskStore};
@@ -29,16 +29,34 @@ pub fn revision(count: u64) -> Revision {
 /// A seeded data directory.
 pub fn seeded() -> TempDir {
     let dir = TempDir::new().unwrap();
-    let applied = Applied { log: Some(seed_id(NODE)), membership: seed_membership(NODE, "") };
-    make_state(dir.path(), applied);
-    seed_log(&mut open_log(dir.path()), NODE).unwrap();
+    seed(&Disk::shared(), dir.path());
     dir
 }
 
+/// A seeded data directory of another file system.
+pub fn seed(fs: &Arc<dyn Fs>, dir: &Path) {
+    let applied = Applied { log: Some(seed_id(NODE)), membership: seed_membership(NODE, "") };
+    make_state_in(fs, dir, applied);
+    seed_log(&mut Log::open(Arc::clone(fs), &dir.join("log")).unwrap().0, NODE).unwrap();
+}
+
 pub fn make_state(dir: &Path, applied: Applied) {
-    let head = Head::new(epoch());
-    let loader = DiskStore::loader(Disk::shared(), &dir.join("state"), head, applied).unwrap();
+    make_state_in(&Disk::shared(), dir, applied);
+}
+
+fn make_state_in(fs: &Arc<dyn Fs>, dir: &Path, applied: Applied) {
+    let (head, state) = (Head::new(epoch()), dir.join("state"));
+    let loader = DiskStore::loader(Arc::clone(fs), &state, head, applied).unwrap();
     loader.finish(None).unwrap();
+}
+
+/// Starts without checkpoints on another file system.
+pub fn start_in(fs: &Arc<dyn Fs>, dir: &Path) -> Cluster {
+    let never = Duration::from_secs(3600);
+    let config = Config { checkpoint_every: never, dirty_bytes_max: u64::MAX, ..Config::new(NODE) };
+    let store = DiskStore::open(Arc::clone(fs), &dir.join("state"), CACHE_BYTES).unwrap();
+    let log = Log::open(Arc::clone(fs), &dir.join("log")).unwrap().0;
+    Cluster::start(config, store, log, Arc::new(SystemClock)).unwrap()
 }
 
 pub fn open_log(dir: &Path) -> Log {

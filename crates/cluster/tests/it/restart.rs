@@ -6,16 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_cluster::{
-    Cluster, ClusterError, Config, SystemClock, seed_id, seed_log, seed_membership,
+    Cluster, ClusterError, Config, ProposeError, SystemClock, seed_id, seed_log, seed_membership,
 };
+use holdfast_fs::{Fs, Mem};
 use holdfast_machine::{LogId, View, ViewExt};
 use holdfast_store::{Applied, StateStore};
 use holdfast_types::{NodeId, Table, TableClass};
 use tempfile::TempDir;
 
 use crate::node::{
-    NODE, block_on, checkpointed, create_rows, make_state, open_log, open_state, revision, seeded,
-    start, start_with, start_without_checkpoints,
+    NODE, block_on, checkpointed, create, create_rows, make_state, open_log, open_state, revision,
+    seed, seeded, start, start_in, start_with, start_without_checkpoints,
 };
 
 #[test]
@@ -81,6 +82,33 @@ fn everything_answered_survives_crashes_amid_checkpoints() {
         for n in 0..200_u64 {
             assert!(view.live(Table::KEYS, &n.to_be_bytes()).unwrap().is_some(), "row {n}");
         }
+        cluster.shutdown().await.unwrap();
+    });
+}
+
+#[test]
+fn a_full_disk_stops_the_node_and_loses_nothing_that_was_answered() {
+    let mem = Mem::new();
+    let (fs, dir): (Arc<dyn Fs>, _) = (mem.shared(), Path::new("/data"));
+    fs.create_dir_all(dir).unwrap();
+    seed(&fs, dir);
+    block_on(async {
+        let cluster = start_in(&fs, dir);
+        create_rows(&cluster, 0, 10).await;
+        mem.limit_space(0);
+        let refused = cluster.propose(create(10, b"k", b"row")).await;
+        assert_eq!(refused, Err(ProposeError::Unknown));
+        // Raft has met a fatal error: it takes nothing more, with space or without.
+        mem.heal();
+        assert!(cluster.propose(create(11, b"k", b"row")).await.is_err());
+        assert!(!cluster.status().running);
+        assert_eq!(cluster.view().head().revision, revision(10));
+        cluster.shutdown().await.unwrap();
+        drop(cluster);
+
+        let cluster = start_in(&fs, dir);
+        assert_eq!(cluster.view().head().revision, revision(10));
+        create_rows(&cluster, 10, 12).await;
         cluster.shutdown().await.unwrap();
     });
 }

@@ -1,0 +1,89 @@
+//! The caller's own gpg, for keys that lie in its agent or on a card.
+//!
+//! gpg is asked for the session key only, from the head of the stream: `--show-session-key` prints
+//! it on the status channel before the data is decrypted. The stream itself is then read by us, with
+//! the same checks as always, and is never handed to another process.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use zeroize::Zeroizing;
+
+use crate::open::OpenError;
+use crate::session::SessionKey;
+
+/// How gpg is called.
+#[derive(Debug, Clone)]
+pub struct GpgAgent {
+    /// The program; `gpg` is looked for in `PATH`.
+    pub program: PathBuf,
+    /// Its home directory, if not the caller's own.
+    pub home: Option<PathBuf>,
+}
+
+impl Default for GpgAgent {
+    fn default() -> Self {
+        Self { program: PathBuf::from("gpg"), home: None }
+    }
+}
+
+impl GpgAgent {
+    /// How much of a stream gpg is shown, in bytes: every PKESK of 16 recipients with several RSA-4096
+    /// keys each fits.
+    pub(crate) const HEAD_BYTES: u64 = 64 * 1024;
+
+    /// The session key of the stream that begins with `head`.
+    pub(crate) fn session_key(
+        &self,
+        head: &[u8],
+        recipients: Vec<String>,
+    ) -> Result<SessionKey, OpenError> {
+        let mut command = Command::new(&self.program);
+        if let Some(home) = &self.home {
+            command.arg("--homedir").arg(home);
+        }
+        command
+            .args(["--batch", "--no-verbose", "--status-fd", "1"])
+            .args(["--show-session-key", "--yes", "--output", null_device(), "--decrypt"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().map_err(|error| gpg(&error.to_string()))?;
+        if let Some(mut stdin) = child.stdin.take() {
+            // It may stop reading once it has failed; what it says then is what counts.
+            match stdin.write_all(head) {
+                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                    return Err(gpg(&error.to_string()));
+                }
+                _ => {}
+            }
+        }
+        let output = child.wait_with_output().map_err(|error| gpg(&error.to_string()))?;
+        // The cut head makes gpg fail in the end: its exit code says nothing.
+        let status = Zeroizing::new(String::from_utf8_lossy(&output.stdout).into_owned());
+        drop(Zeroizing::new(output.stdout));
+        let stderr = Zeroizing::new(String::from_utf8_lossy(&output.stderr).into_owned());
+        drop(Zeroizing::new(output.stderr));
+        let line = |name: &str| {
+            let prefix = format!("[GNUPG:] {name} ");
+            status.lines().find_map(|line| line.strip_prefix(&prefix).map(str::to_owned))
+        };
+        if let Some(key) = line("SESSION_KEY").map(Zeroizing::new) {
+            return SessionKey::from_gpg(&key)
+                .ok_or(OpenError::Unsupported { why: "its cipher is not AES" });
+        }
+        if line("NO_SECKEY").is_some() {
+            return Err(OpenError::NotForThisIdentity { recipients });
+        }
+        Err(gpg(stderr.lines().last().unwrap_or("it said nothing")))
+    }
+}
+
+fn gpg(why: &str) -> OpenError {
+    OpenError::Gpg { why: why.to_owned() }
+}
+
+fn null_device() -> &'static str {
+    if cfg!(windows) { "NUL" } else { "/dev/null" }
+}

@@ -1,0 +1,240 @@
+//! Opening: with a secret key, with a session key, or through the caller's own gpg.
+//!
+//! SEIPDv1 is read as a stream, so bytes come out *before* the integrity check. It is made at the
+//! end: [`OpenedStream`] answers end of file only after the MDC agreed and nothing trailed.
+
+use std::io::{self, BufRead, Cursor, Read};
+
+use holdfast_crypto::SecretBytes;
+use pgp::composed::{DecryptionOptions, Edata, Esk, Message, TheRing};
+use pgp::packet::{ProtectedDataConfig, SymEncryptedProtectedDataConfig};
+use pgp::types::Seipdv1ReadMode;
+
+use crate::gpg::GpgAgent;
+use crate::identity::Identity;
+use crate::session::SessionKey;
+use crate::watch::{FirstError, Watch};
+
+/// What a sealed stream is opened with.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Opener {
+    /// A custodian's secret key.
+    Identity(Identity),
+    /// The session key of this very stream.
+    Session(SessionKey),
+    /// The caller's own gpg: its key ring, agent and smart card.
+    Gpg(GpgAgent),
+}
+
+/// Why a sealed stream was not opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// It is sealed to others.
+    #[error("the stream is sealed to {}, not to this identity", recipients.join(", "))]
+    NotForThisIdentity {
+        /// Key ids of those it is sealed to, 16 upper-case hex digits each.
+        recipients: Vec<String>,
+    },
+    /// Not OpenPGP, cut, changed, or opened with the session key of another stream.
+    #[error("the sealed stream is damaged: {why}")]
+    Damaged {
+        /// What did not hold.
+        why: String,
+    },
+    /// OpenPGP, but not what we seal: not SEIPDv1 with AES.
+    #[error("the sealed stream is of a kind that is not supported: {why}")]
+    Unsupported {
+        /// What it is.
+        why: &'static str,
+    },
+    /// The passphrase does not unlock the identity.
+    #[error("the passphrase does not unlock the identity")]
+    WrongPassphrase,
+    /// gpg could not be run, or gave no session key.
+    #[error("gpg gave no session key: {why}")]
+    Gpg {
+        /// The last thing it said.
+        why: String,
+    },
+    /// It is larger than the caller allows.
+    #[error("the sealed bytes hold more than {max} bytes")]
+    TooLarge {
+        /// The limit, in bytes.
+        max: usize,
+    },
+    /// Reading failed.
+    #[error("reading the sealed stream")]
+    Io(#[source] io::Error),
+}
+
+/// The plaintext of a sealed stream.
+///
+/// Nothing read from it may be *used* before `read` answered 0: only then has the integrity check
+/// passed. Otherwise `read` fails with [`io::ErrorKind::InvalidData`], and goes on failing.
+pub struct OpenedStream<'a> {
+    message: Option<Message<'a>>,
+    whole: bool,
+    session_key: SessionKey,
+    source_error: FirstError,
+}
+
+impl OpenedStream<'_> {
+    /// The session key it was opened with. Before end of file nothing says that it is the right one.
+    #[must_use]
+    pub fn session_key(&self) -> &SessionKey {
+        &self.session_key
+    }
+
+    /// Whether end of file was reached and the integrity check passed.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.whole
+    }
+}
+
+impl Read for OpenedStream<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if self.whole || buf.is_empty() {
+            return Ok(0);
+        }
+        // Taken out, so that a failed reader is never asked again: rPGP's would panic.
+        let Some(mut message) = self.message.take() else {
+            return Err(invalid("it failed before"));
+        };
+        match message.read(buf) {
+            Ok(0) => {
+                self.whole = true;
+                Ok(0)
+            }
+            Ok(read) => {
+                self.message = Some(message);
+                Ok(read)
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                self.message = Some(message);
+                Err(error)
+            }
+            Err(error) => Err(self.source_error.take().unwrap_or_else(|| invalid(&error))),
+        }
+    }
+}
+
+/// Starts to open `source`: finds the session key and reads the headers.
+///
+/// # Errors
+/// See [`OpenError`].
+pub fn open_reader<'a, R: BufRead + Send + 'a>(
+    mut source: R,
+    opener: &Opener,
+) -> Result<OpenedStream<'a>, OpenError> {
+    match opener {
+        Opener::Gpg(gpg) => {
+            // gpg gets the head only: the session key is in it, and the data need not be copied.
+            let mut head = Vec::new();
+            (&mut source)
+                .take(GpgAgent::HEAD_BYTES)
+                .read_to_end(&mut head)
+                .map_err(OpenError::Io)?;
+            let recipients = recipients(&parse(Box::new(Cursor::new(head.clone())))?.0);
+            let session_key = gpg.session_key(&head, recipients)?;
+            start(Box::new(Cursor::new(head).chain(source)), |_| Ok(session_key))
+        }
+        Opener::Identity(identity) => start(Box::new(source), |esk| identity.session_key(esk)),
+        Opener::Session(session_key) => start(Box::new(source), |_| Ok(session_key.clone())),
+    }
+}
+
+/// Opens a few bytes (a slot) that hold at most `max` bytes; nothing is answered unless whole.
+///
+/// # Errors
+/// See [`OpenError`].
+pub fn open_bytes(
+    sealed: &[u8],
+    opener: &Opener,
+    max: usize,
+) -> Result<(SecretBytes, SessionKey), OpenError> {
+    let mut stream = open_reader(sealed, opener)?;
+    // Full size at once: a vector that grows leaves copies behind. One byte more shows the end.
+    let mut out = SecretBytes::from(vec![0; max.saturating_add(1)]).into_zeroizing();
+    let mut filled = 0;
+    while filled < out.len() {
+        match stream.read(&mut out[filled..]) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(OpenError::Damaged { why: error.to_string() }),
+        }
+    }
+    if filled > max {
+        return Err(OpenError::TooLarge { max });
+    }
+    out.truncate(filled);
+    Ok((SecretBytes::from(out), stream.session_key))
+}
+
+/// Key ids of the recipients, 16 upper-case hex digits each; an anonymous one is zeros.
+pub(crate) fn recipients(esk: &[Esk]) -> Vec<String> {
+    let id = |esk: &Esk| match esk {
+        Esk::PublicKeyEncryptedSessionKey(key) => {
+            key.id().ok().map(|id| format!("{id}").to_ascii_uppercase())
+        }
+        Esk::SymKeyEncryptedSessionKey(_) => Some("a passphrase".to_owned()),
+    };
+    esk.iter().filter_map(id).collect()
+}
+
+type Source<'a> = Box<dyn BufRead + Send + 'a>;
+
+/// Reads the packets before the data; refuses what is not SEIPDv1.
+fn parse(source: Source<'_>) -> Result<(Vec<Esk>, Message<'_>, FirstError), OpenError> {
+    let (source, source_error) = Watch::new(source);
+    let message = Message::from_bytes(source).map_err(|error| failed(&error, &source_error))?;
+    let Message::Encrypted { esk, edata, .. } = &message else {
+        return Err(OpenError::Unsupported { why: "it is not encrypted" });
+    };
+    let Edata::SymEncryptedProtectedData { reader } = edata else {
+        return Err(OpenError::Unsupported { why: "its encryption is not SEIPD" });
+    };
+    match reader.config() {
+        ProtectedDataConfig::Seipd(SymEncryptedProtectedDataConfig::V1) => {}
+        _ => return Err(OpenError::Unsupported { why: "its encryption is not SEIPD version 1" }),
+    }
+    Ok((esk.clone(), message, source_error))
+}
+
+fn start<'a>(
+    source: Source<'a>,
+    session_key: impl FnOnce(&[Esk]) -> Result<SessionKey, OpenError>,
+) -> Result<OpenedStream<'a>, OpenError> {
+    let (esk, message, source_error) = parse(source)?;
+    let session_key = session_key(&esk)?;
+    let ring = TheRing {
+        session_keys: vec![session_key.to_plain()],
+        decrypt_options: DecryptionOptions::new().set_seipdv1_read_mode(Seipdv1ReadMode::Streaming),
+        ..TheRing::default()
+    };
+    let (mut message, _) =
+        message.decrypt_the_ring(ring, true).map_err(|error| failed(&error, &source_error))?;
+    // gpg compresses unless told not to. One layer; more of them are no archive.
+    if message.is_compressed() {
+        message = message.decompress().map_err(|error| failed(&error, &source_error))?;
+    }
+    if !message.is_literal() {
+        return Err(OpenError::Unsupported { why: "it holds no plain data" });
+    }
+    Ok(OpenedStream { message: Some(message), whole: false, session_key, source_error })
+}
+
+fn failed(error: &pgp::errors::Error, source: &FirstError) -> OpenError {
+    match source.take() {
+        Some(error) => OpenError::Io(error),
+        None => OpenError::Damaged { why: error.to_string() },
+    }
+}
+
+fn invalid(why: impl ToString) -> io::Error {
+    let why = format!("the sealed stream is damaged: {}", why.to_string());
+    io::Error::new(io::ErrorKind::InvalidData, why)
+}

@@ -1,0 +1,106 @@
+//! Sealing: one literal packet in SEIPDv1 (AES-256, MDC), one PKESK v3 per encryption key, no
+//! compression. gpg ≥ 2.1 opens it; SEIPDv2 it would refuse.
+
+use std::io::{self, Read, Write};
+
+use pgp::composed::MessageBuilder;
+use pgp::crypto::sym::SymmetricKeyAlgorithm;
+
+use crate::certificate::Certificate;
+use crate::policy::EncryptionKey;
+use crate::rng::Rng;
+use crate::session::SessionKey;
+use crate::watch::Watch;
+
+/// Size of a partial packet: what is held of a stream at a time, in bytes.
+const CHUNK_BYTES: u32 = 256 * 1024;
+
+/// Why something was not sealed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SealError {
+    /// The caller named nobody.
+    #[error("no recipient was named")]
+    NoRecipient,
+    /// The source failed.
+    #[error("reading what is to be sealed")]
+    Source(#[source] io::Error),
+    /// The destination failed.
+    #[error("writing what was sealed")]
+    Destination(#[source] io::Error),
+    /// The library refused, which the policy on certificates should have prevented.
+    #[error("sealing to {recipient}: {why}")]
+    Library {
+        /// The recipient's fingerprint, or "the stream".
+        recipient: String,
+        /// What rPGP said.
+        why: String,
+    },
+}
+
+/// Pulls `source` to its end and writes it to `out`, sealed to every encryption key of `recipients`.
+/// Memory is constant. Answers with the session key. On error `out` holds a cut stream.
+///
+/// # Errors
+/// See [`SealError`].
+pub fn seal_reader<R: Read>(
+    source: R,
+    recipients: &[Certificate],
+    file_name: &str,
+    out: &mut dyn Write,
+) -> Result<SessionKey, SealError> {
+    if recipients.is_empty() {
+        return Err(SealError::NoRecipient);
+    }
+    let (source, source_error) = Watch::new(source);
+    let (out, out_error) = Watch::new(out);
+    let stream = |error: pgp::errors::Error| library("the stream", &error);
+
+    let mut builder = MessageBuilder::from_reader(file_name.to_owned(), source)
+        .seipd_v1(Rng, SymmetricKeyAlgorithm::AES256);
+    builder.partial_chunk_size(CHUNK_BYTES).map_err(stream)?;
+    for recipient in recipients {
+        for key in recipient.encryption_keys() {
+            let added = match key {
+                EncryptionKey::Primary(key) => builder.encrypt_to_key(Rng, key),
+                EncryptionKey::Subkey(key) => builder.encrypt_to_key(Rng, key),
+            };
+            added.map_err(|error| library(&recipient.fingerprint(), &error))?;
+        }
+    }
+    let session_key = SessionKey::from_bytes(
+        &[&[u8::from(SymmetricKeyAlgorithm::AES256)], builder.session_key().as_ref()].concat(),
+    )
+    .ok_or_else(|| SealError::Library {
+        recipient: "the stream".to_owned(),
+        why: "the session key is not AES-256".to_owned(),
+    })?;
+
+    builder.to_writer(Rng, out).map_err(|error| {
+        // What the two ends reported counts for more than what the library made of it.
+        match (source_error.take(), out_error.take()) {
+            (Some(error), _) => SealError::Source(error),
+            (None, Some(error)) => SealError::Destination(error),
+            (None, None) => library("the stream", &error),
+        }
+    })?;
+    Ok(session_key)
+}
+
+/// Seals a few bytes: a slot.
+///
+/// # Errors
+/// See [`SealError`].
+pub fn seal_bytes(
+    plaintext: &[u8],
+    recipients: &[Certificate],
+    file_name: &str,
+) -> Result<(Vec<u8>, SessionKey), SealError> {
+    let mut out = Vec::new();
+    let session_key = seal_reader(plaintext, recipients, file_name, &mut out)?;
+    Ok((out, session_key))
+}
+
+fn library(recipient: &str, error: &pgp::errors::Error) -> SealError {
+    SealError::Library { recipient: recipient.to_owned(), why: error.to_string() }
+}

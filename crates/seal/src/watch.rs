@@ -1,0 +1,84 @@
+//! Keeps the first I/O error of a reader or writer that is handed to rPGP, which would wrap it:
+//! "the disk is full" and "the stream is damaged" have different answers.
+
+use std::fmt;
+use std::io::{self, BufRead, Read, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Where the first error is left; both sides hold it.
+#[derive(Clone, Default)]
+pub(crate) struct FirstError(Arc<Mutex<Option<io::Error>>>);
+
+impl FirstError {
+    /// Takes the error out, if there was one.
+    pub(crate) fn take(&self) -> Option<io::Error> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Keeps `error` and answers with one of the same kind.
+    fn keep(&self, error: io::Error) -> io::Error {
+        let copy = io::Error::new(error.kind(), error.to_string());
+        let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        slot.get_or_insert(error);
+        copy
+    }
+}
+
+/// A reader or writer under watch.
+pub(crate) struct Watch<T> {
+    inner: T,
+    first: FirstError,
+}
+
+impl<T> Watch<T> {
+    pub(crate) fn new(inner: T) -> (Self, FirstError) {
+        let first = FirstError::default();
+        (Self { inner, first: first.clone() }, first)
+    }
+
+    /// `Interrupted` is no failure: the caller tries again.
+    fn check<V>(&self, result: io::Result<V>) -> io::Result<V> {
+        match result {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(self.first.keep(error)),
+            other => other,
+        }
+    }
+}
+
+impl<T> fmt::Debug for Watch<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Watch")
+    }
+}
+
+impl<T: Read> Read for Watch<T> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let result = self.inner.read(buf);
+        self.check(result)
+    }
+}
+
+impl<T: BufRead> BufRead for Watch<T> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        match self.inner.fill_buf() {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(self.first.keep(error)),
+            other => other,
+        }
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.inner.consume(amount);
+    }
+}
+
+impl<T: Write> Write for Watch<T> {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        let result = self.inner.write(buf);
+        self.check(result)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let result = self.inner.flush();
+        self.check(result)
+    }
+}

@@ -1,0 +1,1 @@
+//! Against stock gpg 2.2, and against every flipped bit.

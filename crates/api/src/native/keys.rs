@@ -1,0 +1,121 @@
+//! Enclaves and keys.
+
+use axum::extract::{Path, Query};
+use holdfast_service::{Action, EnclaveInfo, KeyInfo, KeyPage, KeySelector, UndeleteKey};
+use serde::Deserialize;
+
+use crate::error::{Answer, Failed, Reply};
+use crate::extract::{Body, Call};
+use crate::wire;
+
+pub(crate) async fn create_enclave(call: Call, body: Body) -> Answer<wire::Enclave> {
+    let wire::Named { name } = call.body(Action::EnclaveCreate, "enclaves", body)?;
+    let name = call.name(Action::EnclaveCreate, &name)?;
+    Ok(Reply(call.service.create_enclave(&call.caller, &name).await?.into()))
+}
+
+pub(crate) async fn list_enclaves(call: Call) -> Answer<wire::Enclaves> {
+    let enclaves = call.service.list_enclaves(&call.caller).await?;
+    Ok(Reply(wire::Enclaves { enclaves: enclaves.into_iter().map(Into::into).collect() }))
+}
+
+pub(crate) async fn remove_enclave(call: Call, Path(name): Path<String>) -> Answer<wire::Enclave> {
+    let name = call.name(Action::EnclaveRemove, &name)?;
+    Ok(Reply(call.service.remove_enclave(&call.caller, &name).await?.into()))
+}
+
+pub(crate) async fn create(
+    call: Call,
+    Path(enclave): Path<String>,
+    body: Body,
+) -> Answer<wire::Key> {
+    let wire::Named { name } = call.body(Action::KeyCreate, &enclave, body)?;
+    let key = select(&call, Action::KeyCreate, &(enclave, name))?;
+    Ok(Reply(call.service.create_key(&call.caller, &key).await?.into()))
+}
+
+#[derive(Deserialize)]
+pub(crate) struct PageQuery {
+    after: Option<String>,
+    limit: Option<u32>,
+}
+
+pub(crate) async fn list(
+    call: Call,
+    Path(enclave): Path<String>,
+    Query(page): Query<PageQuery>,
+) -> Answer<wire::Keys> {
+    let enclave = call.name(Action::KeyList, &enclave)?;
+    let after = page.after.map(|name| call.name(Action::KeyList, &name)).transpose()?;
+    let page = KeyPage { after, limit: page.limit };
+    let list = call.service.list_keys(&call.caller, &enclave, &page).await?;
+    let keys = list.keys.into_iter().map(Into::into).collect();
+    Ok(Reply(wire::Keys { keys, next: list.next.map(|name| name.to_string()) }))
+}
+
+pub(crate) async fn show(call: Call, Path(which): Path<(String, String)>) -> Answer<wire::Key> {
+    let key = select(&call, Action::KeyShow, &which)?;
+    Ok(Reply(call.service.show_key(&call.caller, &key).await?.into()))
+}
+
+pub(crate) async fn rotate(call: Call, Path(which): Path<(String, String)>) -> Answer<wire::Key> {
+    let key = select(&call, Action::KeyRotate, &which)?;
+    Ok(Reply(call.service.rotate_key(&call.caller, &key).await?.into()))
+}
+
+pub(crate) async fn delete(call: Call, Path(which): Path<(String, String)>) -> Answer<wire::Key> {
+    let key = select(&call, Action::KeyDelete, &which)?;
+    Ok(Reply(call.service.delete_key(&call.caller, &key).await?.into()))
+}
+
+pub(crate) async fn undelete(
+    call: Call,
+    Path(which): Path<(String, String)>,
+    body: Body,
+) -> Answer<wire::Key> {
+    let action = Action::KeyUndelete;
+    let wire::Undelete { name, key_id } = call.body(action, &which.1, body)?;
+    let key = select(&call, action, &which)?;
+    let name = name.map(|name| call.name(action, &name)).transpose()?;
+    let key_id = key_id.map(|id| call.parse(action, &id)).transpose()?;
+    let undelete = UndeleteKey { key, name, key_id };
+    Ok(Reply(call.service.undelete_key(&call.caller, &undelete).await?.into()))
+}
+
+fn select(
+    call: &Call,
+    action: Action,
+    (enclave, key): &(String, String),
+) -> Result<KeySelector, Failed> {
+    Ok(KeySelector { enclave: call.name(action, enclave)?, name: call.name(action, key)? })
+}
+
+impl From<EnclaveInfo> for wire::Enclave {
+    fn from(e: EnclaveInfo) -> Self {
+        Self {
+            name: e.name.to_string(),
+            enclave_id: e.enclave_id.to_string(),
+            state: e.state.to_owned(),
+        }
+    }
+}
+
+impl From<KeyInfo> for wire::Key {
+    fn from(key: KeyInfo) -> Self {
+        let versions = key.versions.into_iter().map(|v| wire::VersionOf {
+            version: v.version.0,
+            state: v.state.to_owned(),
+            created: v.created.0,
+        });
+        Self {
+            name: key.name.to_string(),
+            enclave: key.enclave.to_string(),
+            key_id: key.key_id.to_string(),
+            kind: key.kind.to_owned(),
+            state: key.state.to_owned(),
+            version: key.version.0,
+            created: key.created.0,
+            versions: versions.collect(),
+        }
+    }
+}

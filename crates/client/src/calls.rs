@@ -1,0 +1,205 @@
+//! Typed calls over one connection.
+
+use bytes::Bytes;
+use holdfast_api::wire;
+use holdfast_types::Kind;
+use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::connection::{Sender, connect};
+use crate::{ClientError, Context};
+
+/// Largest reply that is read whole; a listing's page is far below.
+const REPLY_BYTES_MAX: usize = 64 << 20;
+
+/// A client of one vault.
+pub struct Client {
+    context: Context,
+    sender: Option<Sender>,
+}
+
+/// The sealed tar of a backup on its way.
+pub struct TarStream(Incoming);
+
+impl TarStream {
+    /// The next piece; `None` at the proper end.
+    pub async fn next(&mut self) -> Option<Result<Bytes, ClientError>> {
+        loop {
+            let frame = self.0.frame().await?;
+            match frame {
+                Ok(frame) => {
+                    if let Ok(data) = frame.into_data() {
+                        return Some(Ok(data));
+                    }
+                }
+                Err(error) => {
+                    let message = format!("the backup broke off: {error}");
+                    return Some(Err(ClientError::new(Kind::Unavailable, message)));
+                }
+            }
+        }
+    }
+}
+
+impl Client {
+    /// A client that connects at its first call.
+    #[must_use]
+    pub fn new(context: Context) -> Self {
+        Self { context, sender: None }
+    }
+
+    /// The context it uses.
+    #[must_use]
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// `GET /api/v1{path}`.
+    pub async fn get<T: DeserializeOwned>(&mut self, path: &str) -> Result<T, ClientError> {
+        self.call(Method::GET, path, None::<&()>).await
+    }
+
+    /// `POST /api/v1{path}`.
+    pub async fn post<T: DeserializeOwned>(
+        &mut self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        self.call(Method::POST, path, Some(body)).await
+    }
+
+    /// `PUT /api/v1{path}`.
+    pub async fn put<T: DeserializeOwned>(
+        &mut self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        self.call(Method::PUT, path, Some(body)).await
+    }
+
+    /// `DELETE /api/v1{path}`.
+    pub async fn delete<T: DeserializeOwned>(&mut self, path: &str) -> Result<T, ClientError> {
+        self.call(Method::DELETE, path, None::<&()>).await
+    }
+
+    /// The sealed tar of a backup job.
+    pub async fn tar(&mut self, job: &str) -> Result<TarStream, ClientError> {
+        let path = format!("/api/v1/backups/{job}/tar");
+        let response = self.send(Method::GET, &path, Bytes::new()).await?;
+        if response.status() == StatusCode::OK {
+            return Ok(TarStream(response.into_body()));
+        }
+        Err(failure(response.status(), &read(response).await?))
+    }
+
+    async fn call<T: DeserializeOwned>(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: Option<&impl Serialize>,
+    ) -> Result<T, ClientError> {
+        let internal = |error| ClientError::new(Kind::Internal, format!("a request: {error}"));
+        let body = body.map(serde_json::to_vec).transpose().map_err(internal)?.unwrap_or_default();
+        let path = format!("/api/v1{path}");
+        let response = self.send(method, &path, Bytes::from(body)).await?;
+        let status = response.status();
+        let reply = read(response).await?;
+        if !status.is_success() {
+            return Err(failure(status, &reply));
+        }
+        serde_json::from_slice(&reply).map_err(|error| {
+            let message = format!("the server's reply is not understood: {error}");
+            ClientError::new(Kind::Newer, message).next("use the server's version of holdfast")
+        })
+    }
+
+    async fn send(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<Response<Incoming>, ClientError> {
+        let mut sender = match self.sender.take() {
+            Some(sender) if !sender.is_closed() => sender,
+            _ => connect(&self.context).await?,
+        };
+        let lost = |error: hyper::Error| {
+            let message = format!("{} broke the connection off: {error}", self.context.server);
+            ClientError::new(Kind::Unavailable, message)
+        };
+        sender.ready().await.map_err(lost)?;
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, host(&self.context.server))
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Full::new(body))
+            .map_err(|error| ClientError::new(Kind::BadInput, format!("{path}: {error}")))?;
+        let response = sender.send_request(request).await.map_err(lost)?;
+        self.sender = Some(sender);
+        Ok(response)
+    }
+}
+
+/// A name as one segment of a path (RFC 3986 §2.1).
+#[must_use]
+pub fn segment(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~:".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    // A dot segment would be taken away on the way.
+    if matches!(out.as_str(), "." | "..") { out.replace('.', "%2E") } else { out }
+}
+
+fn host(server: &str) -> &str {
+    server.strip_prefix("https://").unwrap_or(server).trim_end_matches('/')
+}
+
+async fn read(response: Response<Incoming>) -> Result<Bytes, ClientError> {
+    let body = Limited::new(response.into_body(), REPLY_BYTES_MAX).collect().await;
+    let body = body.map_err(|error| {
+        ClientError::new(Kind::Unavailable, format!("the reply broke off: {error}"))
+    })?;
+    Ok(body.to_bytes())
+}
+
+fn failure(status: StatusCode, body: &[u8]) -> ClientError {
+    match serde_json::from_slice::<wire::Failure>(body) {
+        Ok(wire::Failure { error }) => ClientError {
+            // A newer server may know kinds that this client does not.
+            kind: error.code.parse().unwrap_or(Kind::Other),
+            message: error.message,
+            next: error.next,
+        },
+        Err(_) => ClientError::new(Kind::Other, format!("the server answers {status}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn segments_stay_segments() {
+        assert_eq!(segment("orders-1.x"), "orders-1.x");
+        assert_eq!(segment("a/b c"), "a%2Fb%20c");
+        assert_eq!(segment(".."), "%2E%2E");
+        assert_eq!(segment("h1:ab_c"), "h1:ab_c");
+    }
+
+    #[test]
+    fn failures_keep_kind_and_next_step() {
+        let body = br#"{"error":{"code":"not_found","exit":10,"message":"no key x","next":"y"}}"#;
+        let error = failure(StatusCode::NOT_FOUND, body);
+        assert_eq!((error.kind, error.next.as_deref()), (Kind::NotFound, Some("y")));
+        assert_eq!(failure(StatusCode::BAD_GATEWAY, b"<html>").kind, Kind::Other);
+    }
+}

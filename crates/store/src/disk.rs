@@ -1,0 +1,377 @@
+//! The state on disk: a B-tree (redb) in one file, written through the `Fs` seam.
+//!
+//! Commits are `Durability::None`: they change no page that the last durable commit uses, so a crash
+//! finds exactly that one. A checkpoint is a durable commit. redb does not check pages when it reads
+//! them, so every value carries a checksum of ours.
+//!
+//! Dropping the store makes pending commits durable; a simulated crash takes its image before.
+
+use std::io;
+use std::ops::{Bound, ControlFlow};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use holdfast_fs::{File, Fs, FsError, Open};
+use holdfast_machine::{Changes, Head, LogId, ReadError, View, rowcodec};
+use holdfast_types::{Table, Value};
+use redb::{
+    Builder, Database, Durability, ReadOnlyTable, ReadableDatabase, StorageBackend,
+    TableDefinition, WriteTransaction,
+};
+
+use crate::rows::{Tree, load_head, open, put_changes, put_head, put_local, row_key};
+use crate::{Applied, IndexView, Loader, StateStore, StoreError};
+
+/// Memory for pages unless configured otherwise, in bytes. redb's own default is 1 GiB.
+pub const CACHE_BYTES_DEFAULT: usize = 32 << 20;
+
+/// The state's file in its directory.
+const FILE: &str = "state.redb";
+
+type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
+type Pages = ReadOnlyTable<&'static [u8], &'static [u8]>;
+
+const ROWS: Definition = TableDefinition::new("rows");
+const INDEX: Definition = TableDefinition::new("index");
+const LOCAL: Definition = TableDefinition::new("local");
+
+/// The state in a directory of its own.
+#[derive(Debug)]
+pub struct DiskStore {
+    database: Database,
+    path: PathBuf,
+    view: DiskView,
+    applied: Applied,
+    dirty: u64,
+    stopped: bool,
+}
+
+/// The state on disk at one revision. Clones share it. While it is held its pages are kept.
+#[derive(Clone)]
+pub struct DiskView(Arc<Snapshot>);
+
+struct Snapshot {
+    head: Head,
+    rows: Pages,
+    index: Pages,
+    local: Pages,
+}
+
+impl std::fmt::Debug for DiskView {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "DiskView({})", self.0.head.revision)
+    }
+}
+
+impl DiskStore {
+    /// Opens the state in `dir`. `cache_bytes` bounds the memory for pages.
+    ///
+    /// Errors: [`StoreError::Corrupt`] when it is not exactly a state that was committed.
+    pub fn open(fs: Arc<dyn Fs>, dir: &Path, cache_bytes: usize) -> Result<Self, StoreError> {
+        let path = dir.join(FILE);
+        let file = fs.open(&path, Open::Write)?;
+        if file.len()? == 0 {
+            return Err(StoreError::corrupt(&path, "it is empty"));
+        }
+        let database = open_database(file, &path, cache_bytes)?;
+        Self::on(database, path)
+    }
+
+    /// Begins a new state in `dir`, which must hold none, from sorted rows.
+    pub fn loader(
+        fs: Arc<dyn Fs>,
+        dir: &Path,
+        head: Head,
+        applied: Applied,
+    ) -> Result<Loader, StoreError> {
+        fs.create_dir_all(dir)?;
+        let path = dir.join(FILE);
+        let file = fs.open(&path, Open::CreateNew)?;
+        let database = open_database(file, &path, CACHE_BYTES_DEFAULT)?;
+        Ok(Loader::new(fs, dir.to_path_buf(), path, database, head, applied))
+    }
+
+    /// Takes over a database that has a head.
+    pub(crate) fn on(database: Database, path: PathBuf) -> Result<Self, StoreError> {
+        let (view, applied) = read_view(&database, &path)?;
+        Ok(Self { database, path, view, applied, dirty: 0, stopped: false })
+    }
+
+    /// Keeps a row of this node alone (table e3): not replicated, digested or archived. Durable on
+    /// return, and with it every commit before.
+    pub fn put_local(&mut self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        let key = row_key(Table::LOCAL_NODE, key);
+        self.write(Durability::Immediate, &mut |put| put_local(&key, value, put))?;
+        self.refresh_view()
+    }
+
+    /// Removes a row of this node alone; durable on return.
+    pub fn remove_local(&mut self, key: &[u8]) -> Result<(), StoreError> {
+        let key = row_key(Table::LOCAL_NODE, key);
+        self.write(Durability::Immediate, &mut |put| put(Tree::Local, &key, None))?;
+        self.refresh_view()
+    }
+
+    /// Reads a row of this node alone.
+    pub fn get_local(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let key = row_key(Table::LOCAL_NODE, key);
+        let found = self.view.0.local.get(key.as_slice()).map_err(read_error)?;
+        let Some(bytes) = found else { return Ok(None) };
+        Ok(Some(open(Table::LOCAL_NODE, &key, bytes.value())?.to_vec()))
+    }
+
+    fn write(&mut self, durability: Durability, work: Work<'_>) -> Result<(), StoreError> {
+        if self.stopped {
+            return Err(StoreError::Stopped { path: self.path.clone() });
+        }
+        let result = write(&self.database, &self.path, durability, work);
+        self.stopped = result.is_err();
+        self.dirty += result?;
+        if matches!(durability, Durability::Immediate) {
+            self.dirty = 0;
+        }
+        Ok(())
+    }
+
+    fn refresh_view(&mut self) -> Result<(), StoreError> {
+        let head = self.view.0.head.clone();
+        self.view = take_view(&self.database, &self.path, head)?;
+        Ok(())
+    }
+}
+
+impl StateStore for DiskStore {
+    type View = DiskView;
+
+    fn view(&self) -> DiskView {
+        self.view.clone()
+    }
+
+    fn applied(&self) -> Applied {
+        self.applied.clone()
+    }
+
+    fn commit(
+        &mut self,
+        applied: Applied,
+        changes: &[Arc<Changes>],
+        head: &Head,
+    ) -> Result<(), StoreError> {
+        let view = self.view.clone();
+        self.write(Durability::None, &mut |put| {
+            put_changes(changes, put)?;
+            put_head(Some(&view.0.head), head, &applied, put)
+        })?;
+        drop(view);
+        self.view = take_view(&self.database, &self.path, head.clone())?;
+        self.applied = applied;
+        Ok(())
+    }
+
+    fn checkpoint(&mut self) -> Result<Option<LogId>, StoreError> {
+        self.write(Durability::Immediate, &mut |_| Ok(()))?;
+        Ok(self.applied.log)
+    }
+
+    fn dirty_bytes(&self) -> u64 {
+        self.dirty
+    }
+}
+
+impl View for DiskView {
+    fn head(&self) -> &Head {
+        &self.0.head
+    }
+
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Value>, ReadError> {
+        let found = self.0.rows.get(row_key(table, key).as_slice()).map_err(read_error)?;
+        found.map(|bytes| rowcodec::decode_value(table, key, bytes.value())).transpose()
+    }
+
+    fn scan(
+        &self,
+        table: Table,
+        from: &[u8],
+        each: &mut dyn FnMut(&[u8], Value) -> ControlFlow<()>,
+    ) -> Result<(), ReadError> {
+        let mut damage = None;
+        scan(&self.0.rows, &row_key(table, from), &mut |key, bytes| match key.split_first() {
+            Some((id, key)) if *id == table.0 => match rowcodec::decode_value(table, key, bytes) {
+                Ok(value) => each(key, value),
+                Err(error) => {
+                    damage = Some(error);
+                    ControlFlow::Break(())
+                }
+            },
+            _ => ControlFlow::Break(()),
+        })?;
+        damage.map_or(Ok(()), Err)
+    }
+}
+
+impl IndexView for DiskView {
+    fn scan_index(
+        &self,
+        from: &[u8],
+        each: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+    ) -> Result<(), ReadError> {
+        scan(&self.0.index, from, each)
+    }
+}
+
+fn scan(
+    pages: &Pages,
+    from: &[u8],
+    each: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+) -> Result<(), ReadError> {
+    let range = (Bound::Included(from), Bound::Unbounded);
+    for row in pages.range::<&[u8]>(range).map_err(read_error)? {
+        let (key, value) = row.map_err(read_error)?;
+        if each(key.value(), value.value()).is_break() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn read_error(error: redb::StorageError) -> ReadError {
+    ReadError::Io(error.to_string())
+}
+
+/// What is to be written, given something that writes.
+pub(crate) type Work<'a> =
+    &'a mut dyn FnMut(crate::rows::Put<'_>) -> Result<(), StoreError>;
+
+/// Writes in one transaction; how many bytes of keys and values.
+pub(crate) fn write(
+    database: &Database,
+    path: &Path,
+    durability: Durability,
+    work: Work<'_>,
+) -> Result<u64, StoreError> {
+    let mut txn = database.begin_write().map_err(|e| failed(path, e.into()))?;
+    txn.set_durability(durability)
+        .map_err(|e| StoreError::Database { path: path.to_path_buf(), why: e.to_string() })?;
+    let bytes = write_trees(&txn, path, work)?;
+    txn.commit().map_err(|e| failed(path, e.into()))?;
+    Ok(bytes)
+}
+
+fn write_trees(txn: &WriteTransaction, path: &Path, work: Work<'_>) -> Result<u64, StoreError> {
+    let open = |definition| txn.open_table(definition).map_err(|e| failed(path, e.into()));
+    let (mut rows, mut index, mut local) = (open(ROWS)?, open(INDEX)?, open(LOCAL)?);
+    let mut bytes = 0;
+    work(&mut |tree, key, value| {
+        let pages = match tree {
+            Tree::Rows => &mut rows,
+            Tree::Index => &mut index,
+            Tree::Local => &mut local,
+        };
+        bytes += (key.len() + value.map_or(0, <[u8]>::len)) as u64;
+        let result = match value {
+            Some(value) => pages.insert(key, value).map(drop),
+            None => pages.remove(key).map(drop),
+        };
+        result.map_err(|e| failed(path, e.into()))
+    })?;
+    Ok(bytes)
+}
+
+fn take_view(database: &Database, path: &Path, head: Head) -> Result<DiskView, StoreError> {
+    let txn = database.begin_read().map_err(|e| failed(path, e.into()))?;
+    let open = |definition| txn.open_table(definition).map_err(|e| failed(path, e.into()));
+    let (rows, index, local) = (open(ROWS)?, open(INDEX)?, open(LOCAL)?);
+    Ok(DiskView(Arc::new(Snapshot { head, rows, index, local })))
+}
+
+fn read_view(database: &Database, path: &Path) -> Result<(DiskView, Applied), StoreError> {
+    let txn = database.begin_read().map_err(|e| failed(path, e.into()))?;
+    // The trees are made with the first head: without them the load was never finished.
+    let local = txn.open_table(LOCAL).map_err(|_| StoreError::corrupt(path, "it has no head"))?;
+    let from = row_key(Table::LOCAL_HEAD, b"");
+    let to = [Table::LOCAL_HEAD.0 + 1];
+    let rows = local.range(from.as_slice()..to.as_slice()).map_err(read_error)?;
+    let rows = rows.map(|row| {
+        let (key, value) = row.map_err(read_error)?;
+        Ok((key.value().to_vec(), value.value().to_vec()))
+    });
+    let (head, applied) = load_head(path, rows)?;
+    Ok((take_view(database, path, head)?, applied))
+}
+
+/// Reads one rows table at one moment, for the loader's check.
+pub(crate) fn each_row(
+    database: &Database,
+    path: &Path,
+    each: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+) -> Result<(), StoreError> {
+    let txn = database.begin_read().map_err(|e| failed(path, e.into()))?;
+    let rows = txn.open_table(ROWS).map_err(|e| failed(path, e.into()))?;
+    Ok(scan(&rows, &[], each)?)
+}
+
+fn open_database(
+    file: Arc<dyn File>,
+    path: &Path,
+    cache_bytes: usize,
+) -> Result<Database, StoreError> {
+    let mut builder = Builder::new();
+    builder.set_cache_size(cache_bytes);
+    // redb asserts some of what it expects of its pages.
+    match catch_unwind(AssertUnwindSafe(|| builder.create_with_backend(Backend { file }))) {
+        Ok(Ok(database)) => Ok(database),
+        Ok(Err(redb::DatabaseError::Storage(error))) => Err(match failed(path, error.into()) {
+            StoreError::Database { why, .. } => StoreError::corrupt(path, why),
+            other => other,
+        }),
+        Ok(Err(error)) => Err(StoreError::corrupt(path, error.to_string())),
+        Err(_) => Err(StoreError::corrupt(path, "its pages contradict each other")),
+    }
+}
+
+/// Sorts redb's errors: what the file system said comes back as it was said.
+fn failed(path: &Path, error: redb::Error) -> StoreError {
+    match error {
+        redb::Error::Io(error) => {
+            let op = "access";
+            match error.downcast::<FsError>() {
+                Ok(error) => error.into(),
+                Err(error) => FsError::new(op, path, error).into(),
+            }
+        }
+        redb::Error::Corrupted(why) => StoreError::corrupt(path, why),
+        other => StoreError::Database { path: path.to_path_buf(), why: other.to_string() },
+    }
+}
+
+/// The seam, as redb wants it.
+#[derive(Debug)]
+struct Backend {
+    file: Arc<dyn File>,
+}
+
+impl StorageBackend for Backend {
+    fn len(&self) -> Result<u64, io::Error> {
+        Ok(self.file.len()?)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), io::Error> {
+        if self.file.read_at(out, offset)? < out.len() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> Result<(), io::Error> {
+        Ok(self.file.set_len(len)?)
+    }
+
+    fn sync_data(&self) -> Result<(), io::Error> {
+        Ok(self.file.sync_data()?)
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> Result<(), io::Error> {
+        Ok(self.file.write_at(data, offset)?)
+    }
+}

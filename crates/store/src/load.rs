@@ -1,0 +1,120 @@
+//! Loading a whole state, sorted, into an empty place: restores, and snapshots of peers.
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use holdfast_fs::Fs;
+use holdfast_machine::{Digester, Head, RowSink, SinkError, rowcodec};
+use holdfast_types::{Row, Table, TableClass};
+use redb::{Database, Durability};
+
+use crate::disk::{each_row, write};
+use crate::rows::{Tree, put_head, row_key};
+use crate::{Applied, DiskStore, StoreError};
+
+/// Bytes of rows that go into one transaction.
+const BATCH_BYTES: usize = 4 << 20;
+
+/// Takes the rows of a new state. Until [`Loader::finish`] there is nothing that opens.
+#[derive(Debug)]
+pub struct Loader {
+    fs: Arc<dyn Fs>,
+    dir: PathBuf,
+    path: PathBuf,
+    database: Database,
+    head: Head,
+    applied: Applied,
+    last: Option<Vec<u8>>,
+    batch: Vec<(Vec<u8>, Vec<u8>)>,
+    batch_bytes: usize,
+}
+
+impl Loader {
+    pub(crate) fn new(
+        fs: Arc<dyn Fs>,
+        dir: PathBuf,
+        path: PathBuf,
+        database: Database,
+        head: Head,
+        applied: Applied,
+    ) -> Self {
+        let (last, batch, batch_bytes) = (None, Vec::new(), 0);
+        Self { fs, dir, path, database, head, applied, last, batch, batch_bytes }
+    }
+
+    /// Reads every row back, recomputes the tables' counts and sums, and makes the state durable at
+    /// the loader's head, with those tables and without a revision index.
+    ///
+    /// Errors: [`StoreError::Digest`] when `expected` is given and has other tables.
+    pub fn finish(mut self, expected: Option<&Head>) -> Result<DiskStore, StoreError> {
+        self.flush()?;
+        self.head.tables = self.read_back()?;
+        if expected.is_some_and(|expected| expected.tables != self.head.tables) {
+            return Err(StoreError::Digest { path: self.dir.clone() });
+        }
+        self.head.index_floor = self.head.index_floor.max(self.head.revision);
+        let (head, applied) = (&self.head, &self.applied);
+        write(&self.database, &self.path, Durability::Immediate, &mut |put| {
+            put_head(None, head, applied, put)
+        })?;
+        self.fs.sync_dir(&self.dir)?;
+        self.fs.sync_dir(holdfast_fs::parent(&self.dir))?;
+        DiskStore::on(self.database, self.path)
+    }
+
+    fn read_back(
+        &self,
+    ) -> Result<std::collections::BTreeMap<Table, holdfast_machine::TableHead>, StoreError> {
+        let mut digester = Digester::new();
+        let mut damage = None;
+        each_row(&self.database, &self.path, &mut |key, bytes| {
+            let Some((table, key)) = key.split_first() else { return ControlFlow::Continue(()) };
+            match rowcodec::decode_value(Table(*table), key, bytes) {
+                Ok(value) => {
+                    digester.add(&Row { table: Table(*table), key: key.to_vec(), value });
+                    ControlFlow::Continue(())
+                }
+                Err(error) => {
+                    damage = Some(error);
+                    ControlFlow::Break(())
+                }
+            }
+        })?;
+        damage.map_or_else(|| Ok(digester.finish()), |error| Err(error.into()))
+    }
+
+    fn flush(&mut self) -> Result<(), StoreError> {
+        let batch = std::mem::take(&mut self.batch);
+        self.batch_bytes = 0;
+        write(&self.database, &self.path, Durability::None, &mut |put| {
+            batch.iter().try_for_each(|(key, value)| put(Tree::Rows, key, Some(value)))
+        })?;
+        Ok(())
+    }
+}
+
+impl RowSink for Loader {
+    fn put(&mut self, row: &Row) -> Result<(), SinkError> {
+        if row.table.class() == TableClass::Local {
+            return Err(SinkError::Failed(format!("table {} is a node's own", row.table)));
+        }
+        let key = row_key(row.table, &row.key);
+        if self.last.as_ref().is_some_and(|last| *last >= key) {
+            return Err(SinkError::OutOfOrder { table: row.table, key: row.key.clone() });
+        }
+        let value = rowcodec::encode_value(row.table, &row.key, &row.value);
+        self.batch_bytes += key.len() + value.len();
+        self.last = Some(key.clone());
+        self.batch.push((key, value));
+        if self.batch_bytes < BATCH_BYTES {
+            return Ok(());
+        }
+        self.flush().map_err(|error| match error {
+            StoreError::Fs(holdfast_fs::FsError::NoSpace { path }) => {
+                SinkError::NoSpace(path.display().to_string())
+            }
+            error => SinkError::Failed(error.to_string()),
+        })
+    }
+}

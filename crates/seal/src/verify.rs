@@ -111,3 +111,43 @@ fn verify_by_subkey(
     }
     signature.verify(&subkey.key, data).map_err(|_| VerifyError::Mismatch)
 }
+
+#[cfg(test)]
+mod tests {
+    use pgp::composed::{SignedPublicKey, SignedPublicSubKey};
+    use pgp::packet::KeyFlags;
+    use pgp::ser::Serialize;
+
+    use super::*;
+    use crate::signing::{SigningKey, SigningPart, bind_subkey, certify_user_id, primary_key};
+
+    /// A thief of signatures binds our signing subkey, whose secret he lacks, to his own primary.
+    #[test]
+    fn a_subkey_that_did_not_sign_back_is_not_a_signer() {
+        let now = Millis(1_700_000_000_000);
+        let (primary, subkey) = (SigningPart::generate(now), SigningPart::generate(now));
+        let ours = SigningKey::from_parts("ours", &primary, &[subkey]).expect("valid parts");
+        let signature = ours.sign_detached(b"data", now).expect("it signs");
+        let certificate = ours.certificate_bytes();
+        assert!(verify_detached(&certificate, &signature, b"data", now).is_ok());
+
+        let ours = certificate::parse(&certificate).expect("a certificate");
+        let thief = primary_key(&SigningPart::generate(now)).expect("valid part");
+        let details =
+            certify_user_id(&thief, "ours", |flags| flags.set_certify(true)).expect("a user ID");
+        let stolen = &ours.public_subkeys[0];
+        let back = stolen.signatures[0].embedded_signature().cloned();
+        assert!(back.is_some());
+        for back in [None, back] {
+            let mut flags = KeyFlags::default();
+            flags.set_sign(true);
+            let binding = bind_subkey(&thief, &stolen.key, flags, back).expect("it signs");
+            let bound = vec![SignedPublicSubKey::new(stolen.key.clone(), vec![binding])];
+            let primary = thief.public_key().clone();
+            let forged = SignedPublicKey::new(primary, details.clone(), bound);
+            let forged = forged.to_bytes().expect("to memory");
+            let result = verify_detached(&forged, &signature, b"data", now);
+            assert_eq!(result, Err(VerifyError::NotBySigner));
+        }
+    }
+}

@@ -36,7 +36,7 @@ pub enum IdentityError {
 
 /// A secret key that opens what is sealed to its encryption keys, expired or not.
 pub struct Identity {
-    key: SignedSecretKey,
+    key: Box<SignedSecretKey>,
     password: Password,
 }
 
@@ -63,7 +63,7 @@ impl Identity {
             None => return Err(IdentityError::NeedsPassphrase),
             Some(passphrase) => Password::from(passphrase.as_str()),
         };
-        let identity = Self { key, password };
+        let identity = Self { key: Box::new(key), password };
         if identity.unlocks() { Ok(identity) } else { Err(IdentityError::WrongPassphrase) }
     }
 

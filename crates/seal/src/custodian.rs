@@ -32,7 +32,7 @@ pub fn generate_custodian(
 fn generate(user_id: &str, now: Millis) -> Result<(Zeroizing<String>, Vec<u8>), Error> {
     let primary = primary_key(&SigningPart::generate(now))?;
     let subkey = encryption_subkey(now)?;
-    let details = certify_user_id(&primary, user_id, |flags| flags.set_certify(true))?;
+    let details = certify_user_id(&primary, user_id)?;
     let mut flags = KeyFlags::default();
     flags.set_encrypt_comms(true);
     flags.set_encrypt_storage(true);

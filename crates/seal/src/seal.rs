@@ -3,7 +3,7 @@
 
 use std::io::{self, Read, Write};
 
-use pgp::composed::MessageBuilder;
+use pgp::composed::{MessageBuilder, PlainSessionKey};
 use pgp::crypto::sym::SymmetricKeyAlgorithm;
 
 use crate::certificate::Certificate;
@@ -68,9 +68,10 @@ pub fn seal_reader<R: Read>(
             added.map_err(|error| library(&recipient.fingerprint(), &error))?;
         }
     }
-    let session_key = SessionKey::from_bytes(
-        &[&[u8::from(SymmetricKeyAlgorithm::AES256)], builder.session_key().as_ref()].concat(),
-    )
+    let session_key = SessionKey::from_plain(&PlainSessionKey::V3_4 {
+        sym_alg: SymmetricKeyAlgorithm::AES256,
+        key: builder.session_key().clone(),
+    })
     .ok_or_else(|| SealError::Library {
         recipient: "the stream".to_owned(),
         why: "the session key is not AES-256".to_owned(),

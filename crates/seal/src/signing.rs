@@ -80,8 +80,7 @@ impl SigningKey {
             newest = Some(subkey);
         }
         let newest = newest.ok_or_else(|| SigningError("it has no subkey".to_owned()))?;
-        let flags = |flags: &mut KeyFlags| flags.set_certify(true);
-        let details = certify_user_id(&secret, user_id, flags)?;
+        let details = certify_user_id(&secret, user_id)?;
         let certificate = SignedPublicKey::new(secret.public_key().clone(), details, bound);
         Ok(Self { certificate, newest })
     }
@@ -157,7 +156,7 @@ fn ed25519_legacy(part: &SigningPart) -> Result<(PubKeyInner, SecretParams), Err
 
 /// A version 4 signature's frame: made `created`, by `key`, which is named in the hashed area.
 fn config(
-    key: &(impl pgp::types::SigningKey),
+    key: &impl pgp::types::SigningKey,
     typ: SignatureType,
     created: Timestamp,
 ) -> Result<SignatureConfig, Error> {
@@ -169,18 +168,17 @@ fn config(
     Ok(config)
 }
 
-/// The user ID with its self-signature, which says what the primary may do and what we read.
+/// The user ID with its self-signature, which says that the primary certifies only, and what we read.
 pub(crate) fn certify_user_id(
     primary: &SecretKey,
     user_id: &str,
-    set: impl FnOnce(&mut KeyFlags),
 ) -> Result<SignedKeyDetails, Error> {
     use pgp::crypto::sym::SymmetricKeyAlgorithm::AES256;
     use pgp::types::CompressionAlgorithm::Uncompressed;
     let id = UserId::from_str(Default::default(), user_id)?;
     let mut config = config(primary, SignatureType::CertPositive, primary.created_at())?;
     let mut flags = KeyFlags::default();
-    set(&mut flags);
+    flags.set_certify(true);
     // Only the MDC: a newer gpg must not seal with OCB to a key that gpg 2.2 is to read with.
     let mut features = Features::default();
     features.set_seipd_v1(true);

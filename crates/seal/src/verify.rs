@@ -133,8 +133,7 @@ mod tests {
 
         let ours = certificate::parse(&certificate).expect("a certificate");
         let thief = primary_key(&SigningPart::generate(now)).expect("valid part");
-        let details =
-            certify_user_id(&thief, "ours", |flags| flags.set_certify(true)).expect("a user ID");
+        let details = certify_user_id(&thief, "ours").expect("a user ID");
         let stolen = &ours.public_subkeys[0];
         let back = stolen.signatures[0].embedded_signature().cloned();
         assert!(back.is_some());

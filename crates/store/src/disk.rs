@@ -240,8 +240,7 @@ fn read_error(error: redb::StorageError) -> ReadError {
 }
 
 /// What is to be written, given something that writes.
-pub(crate) type Work<'a> =
-    &'a mut dyn FnMut(crate::rows::Put<'_>) -> Result<(), StoreError>;
+pub(crate) type Work<'a> = &'a mut dyn FnMut(crate::rows::Put<'_>) -> Result<(), StoreError>;
 
 /// Writes in one transaction; how many bytes of keys and values.
 pub(crate) fn write(

@@ -99,7 +99,8 @@ pub fn index_entry(
     let mut found = Ok(None);
     view.scan_index(&wanted, &mut |key, value| {
         if key == wanted {
-            found = open(Table::LOCAL_INDEX, key, value).and_then(|bytes| decode(key, bytes)).map(Some);
+            found =
+                open(Table::LOCAL_INDEX, key, value).and_then(|bytes| decode(key, bytes)).map(Some);
         }
         ControlFlow::Break(())
     })?;

@@ -226,7 +226,8 @@ impl Log {
 
     /// Newest segments go first, each removal durable before the next, so that a crash leaves no gap.
     fn truncate(&mut self, index: Option<u64>) -> Result<(), StoreError> {
-        while let Some(segment) = self.segments.pop_if(|s| index.is_none_or(|i| s.header.first > i)) {
+        while let Some(segment) = self.segments.pop_if(|s| index.is_none_or(|i| s.header.first > i))
+        {
             self.fs.remove_file(&segment.path)?;
             self.fs.sync_dir(&self.dir)?;
         }

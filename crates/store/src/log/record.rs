@@ -112,7 +112,11 @@ impl RecordHeader {
         Some(Self {
             is_mark: kind == MARK,
             len: u32_at(header, 4),
-            id: LogId { term: u64_at(header, 8), node: u64_at(header, 16), index: u64_at(header, 24) },
+            id: LogId {
+                term: u64_at(header, 8),
+                node: u64_at(header, 16),
+                index: u64_at(header, 24),
+            },
             synced: u64_at(header, 32),
             body_sum: u64_at(header, 40),
         })

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use holdfast_fs::{File, Fs, Open, read_to_vec};
 use holdfast_machine::LogId;
 
-use super::record::{HeaderError, RECORD_HEADER, RecordHeader, SEGMENT_HEADER, SegmentHeader, mark};
+use super::record::{
+    HeaderError, RECORD_HEADER, RecordHeader, SEGMENT_HEADER, SegmentHeader, mark,
+};
 use super::{SEGMENT_FILE_BYTES_MAX, TornTail};
 use crate::StoreError;
 

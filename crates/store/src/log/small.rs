@@ -30,7 +30,8 @@ impl Base {
         if body.len() != 40 {
             return Err(StoreError::corrupt(&path, "wrong length"));
         }
-        let id = LogId { term: u64_at(&body, 16), node: u64_at(&body, 24), index: u64_at(&body, 32) };
+        let id =
+            LogId { term: u64_at(&body, 16), node: u64_at(&body, 24), index: u64_at(&body, 32) };
         Ok(Self { era: u64_at(&body, 0), purged: (u64_at(&body, 8) == 1).then_some(id) })
     }
 
@@ -70,9 +71,9 @@ fn load(fs: &dyn Fs, path: &Path, seed: u64) -> Result<Option<Vec<u8>>, StoreErr
         Err(error) if error.is_not_found() => return Ok(None),
         Err(error) => return Err(error.into()),
     };
-    let whole = bytes.split_last_chunk().is_some_and(|(body, sum)| {
-        u64::from_le_bytes(*sum) == xxh3_64_with_seed(body, seed)
-    });
+    let whole = bytes
+        .split_last_chunk()
+        .is_some_and(|(body, sum)| u64::from_le_bytes(*sum) == xxh3_64_with_seed(body, seed));
     if !whole {
         return Err(StoreError::corrupt(path, "wrong checksum"));
     }

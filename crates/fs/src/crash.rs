@@ -186,7 +186,12 @@ impl CrashImages {
             Damage::Sectors => self.sectors(&mut tree),
         }
         prune(&mut tree);
-        let next = 1 + tree.contents.keys().next_back().copied().unwrap_or(0);
+        // A name may stand whose bytes are all lost: its inode is taken nevertheless.
+        let named = tree.names.values().filter_map(|node| match node {
+            Node::File(inode) => Some(*inode),
+            Node::Dir => None,
+        });
+        let next = 1 + named.chain(tree.contents.keys().copied()).max().unwrap_or(0);
         Mem::from_tree(tree, next)
     }
 

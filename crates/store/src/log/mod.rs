@@ -23,7 +23,7 @@ use holdfast_machine::LogId;
 
 use self::record::{RECORD_HEADER, SegmentHeader, put_record};
 use self::segment::{Found, Segment, Slot, damaged};
-use self::small::Base;
+use self::small::{Base, NO_CUT};
 use crate::StoreError;
 
 /// A segment that has grown to this gets no more records, in bytes.
@@ -86,9 +86,13 @@ impl Log {
             fs.create_dir_all(dir)?;
             fs.sync_dir(holdfast_fs::parent(dir))?;
         }
-        let base = Base::load(fs.as_ref(), dir)?;
+        let mut base = Base::load(fs.as_ref(), dir)?;
         let vote = small::load_vote(fs.as_ref(), dir)?;
         let (segments, torn) = open_segments(fs.as_ref(), dir, &base)?;
+        if base.cut != NO_CUT {
+            base.cut = NO_CUT;
+            base.save(fs.as_ref(), dir)?;
+        }
         let dir = dir.to_path_buf();
         let log = Self { fs, dir, base, segments, vote, segment_bytes, stopped: false };
         let opened = Opened { last: log.last(), torn };
@@ -224,19 +228,24 @@ impl Log {
         Ok(self.segments.last_mut().expect("there is one, or one was just made"))
     }
 
-    /// Newest segments go first, each removal durable before the next, so that a crash leaves no gap.
+    /// The intent is durable first: a disk that stops half-way through a cut leaves holes in what was
+    /// durable, and opening must know that they are none.
     fn truncate(&mut self, index: Option<u64>) -> Result<(), StoreError> {
-        while let Some(segment) = self.segments.pop_if(|s| index.is_none_or(|i| s.header.first > i))
-        {
+        let cut = index.map_or(0, |index| index.saturating_add(1));
+        if self.segments.last().is_none_or(|last| last.next_index() <= cut) {
+            return Ok(());
+        }
+        self.base.cut = cut;
+        self.base.save(self.fs.as_ref(), &self.dir)?;
+        while let Some(segment) = self.segments.pop_if(|segment| segment.header.first >= cut) {
             self.fs.remove_file(&segment.path)?;
-            self.fs.sync_dir(&self.dir)?;
         }
-        match (self.segments.last_mut(), index) {
-            (Some(segment), Some(index)) if segment.next_index() > index.saturating_add(1) => {
-                segment.truncate_after(index)
-            }
-            _ => Ok(()),
+        self.fs.sync_dir(&self.dir)?;
+        if let (Some(segment), Some(index)) = (self.segments.last_mut(), index) {
+            segment.truncate_after(index)?;
         }
+        self.base.cut = NO_CUT;
+        self.base.save(self.fs.as_ref(), &self.dir)
     }
 
     fn purge(&mut self, id: LogId) -> Result<(), StoreError> {
@@ -253,7 +262,7 @@ impl Log {
 
     /// The new era, once saved, voids every segment at once.
     fn start_era(&mut self, base: LogId) -> Result<(), StoreError> {
-        self.base = Base { era: self.base.era + 1, purged: Some(base) };
+        self.base = Base { era: self.base.era + 1, purged: Some(base), cut: NO_CUT };
         self.base.save(self.fs.as_ref(), &self.dir)?;
         for segment in self.segments.drain(..) {
             self.fs.remove_file(&segment.path)?;
@@ -292,12 +301,15 @@ fn open_segments(
     let mut segments: Vec<Segment> = Vec::new();
     let mut torn = None;
     let first_kept = base.purged.map_or(0, |purged| purged.index + 1);
-    drop_purged(fs, dir, base.era, first_kept, &mut files)?;
+    while let Some((_, path)) = files.pop_if(|(first, _)| *first >= base.cut) {
+        fs.remove_file(&path)?;
+    }
+    drop_purged(fs, dir, base, first_kept, &mut files)?;
     let mut files = files.into_iter().peekable();
     while let Some((first, path)) = files.next() {
         let next = files.peek().map(|(first, _)| *first);
         let is_last = next.is_none();
-        let segment = match Segment::open(fs, &path, base.era, first)? {
+        let segment = match Segment::open(fs, &path, base, first)? {
             Found::Void => {
                 fs.remove_file(&path)?;
                 continue;
@@ -310,7 +322,8 @@ fn open_segments(
             Found::Whole(segment) => segment,
             Found::Torn(mut segment, tail) if is_last => {
                 segment.cut()?;
-                torn = Some(tail);
+                // The end of a cut that a crash interrupted is no torn tail.
+                torn = (segment.next_index() < base.cut).then_some(tail);
                 segment
             }
             // Its mark may be torn, as the mark is never synced.
@@ -352,13 +365,13 @@ fn segment_files(fs: &dyn Fs, dir: &Path) -> Result<Vec<(u64, PathBuf)>, StoreEr
 fn drop_purged(
     fs: &dyn Fs,
     dir: &Path,
-    era: u64,
+    base: &Base,
     first_kept: u64,
     files: &mut Vec<(u64, PathBuf)>,
 ) -> Result<(), StoreError> {
     let mut keep_from = 0;
     for (i, (first, path)) in files.iter().enumerate() {
-        if *first <= first_kept && !matches!(Segment::open(fs, path, era, *first)?, Found::Void) {
+        if *first <= first_kept && !matches!(Segment::open(fs, path, base, *first)?, Found::Void) {
             keep_from = i;
         }
     }

@@ -9,6 +9,7 @@ use holdfast_machine::LogId;
 use super::record::{
     HeaderError, RECORD_HEADER, RecordHeader, SEGMENT_HEADER, SegmentHeader, mark,
 };
+use super::small::Base;
 use super::{SEGMENT_FILE_BYTES_MAX, TornTail};
 use crate::StoreError;
 
@@ -68,13 +69,15 @@ impl Segment {
         Ok(Self { path, file, header, slots: Vec::new(), end, synced: end, seed })
     }
 
-    /// Reads a segment and judges it. `first` comes from its name, `era` from the base.
+    /// Reads a segment and judges it. `first` comes from its name; what the base says is cut counts
+    /// as torn.
     pub(crate) fn open(
         fs: &dyn Fs,
         path: &Path,
-        era: u64,
+        base: &Base,
         first: u64,
     ) -> Result<Found, StoreError> {
+        let era = base.era;
         let bytes = read_to_vec(fs, path, SEGMENT_FILE_BYTES_MAX)?;
         let seed = SegmentHeader::seed(era, first);
         let header = match SegmentHeader::decode(&bytes) {
@@ -93,7 +96,7 @@ impl Segment {
         let end = SEGMENT_HEADER as u64;
         let path = path.to_path_buf();
         let mut segment = Self { path, file, header, slots: Vec::new(), end, synced: end, seed };
-        match segment.scan(&bytes)? {
+        match segment.scan(&bytes, base.cut)? {
             None => Ok(Found::Whole(segment)),
             Some(bytes) => {
                 let torn = TornTail {
@@ -108,9 +111,12 @@ impl Segment {
     }
 
     /// Finds the records. Returns how many bytes behind them are what a crash left.
-    fn scan(&mut self, bytes: &[u8]) -> Result<Option<u64>, StoreError> {
+    fn scan(&mut self, bytes: &[u8], cut: u64) -> Result<Option<u64>, StoreError> {
         let mut at = SEGMENT_HEADER;
         while at < bytes.len() {
+            if self.next_index() >= cut {
+                return Ok(Some((bytes.len() - at) as u64));
+            }
             let Some(header) = RecordHeader::decode(&bytes[at..], self.seed) else {
                 return self.judge(bytes, at);
             };

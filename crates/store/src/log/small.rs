@@ -15,30 +15,45 @@ const BASE_SEED: u64 = 2;
 const VOTE_SEED: u64 = 3;
 
 /// Where the log begins.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Base {
     /// Raised by every reset.
     pub(crate) era: u64,
     /// The last entry that is no longer in the log.
     pub(crate) purged: Option<LogId>,
+    /// Entries from this index on are being cut: whatever is found of them is void.
+    pub(crate) cut: u64,
+}
+
+/// No entry is being cut.
+pub(crate) const NO_CUT: u64 = u64::MAX;
+
+impl Default for Base {
+    fn default() -> Self {
+        Self { era: 0, purged: None, cut: NO_CUT }
+    }
 }
 
 impl Base {
     pub(crate) fn load(fs: &dyn Fs, dir: &Path) -> Result<Self, StoreError> {
         let path = path(dir);
         let Some(body) = load(fs, &path, BASE_SEED)? else { return Ok(Self::default()) };
-        if body.len() != 40 {
+        if body.len() != 48 {
             return Err(StoreError::corrupt(&path, "wrong length"));
         }
         let id =
             LogId { term: u64_at(&body, 16), node: u64_at(&body, 24), index: u64_at(&body, 32) };
-        Ok(Self { era: u64_at(&body, 0), purged: (u64_at(&body, 8) == 1).then_some(id) })
+        Ok(Self {
+            era: u64_at(&body, 0),
+            purged: (u64_at(&body, 8) == 1).then_some(id),
+            cut: u64_at(&body, 40),
+        })
     }
 
     pub(crate) fn save(&self, fs: &dyn Fs, dir: &Path) -> Result<(), StoreError> {
         let id = self.purged.unwrap_or(LogId { term: 0, node: 0, index: 0 });
         let has = u64::from(self.purged.is_some());
-        let body: Vec<u8> = [self.era, has, id.term, id.node, id.index]
+        let body: Vec<u8> = [self.era, has, id.term, id.node, id.index, self.cut]
             .into_iter()
             .flat_map(u64::to_le_bytes)
             .collect();

@@ -1,0 +1,116 @@
+//! Crash images of the data directory: its creation, a switch of states, atomic replacement.
+
+use std::path::Path;
+
+use holdfast_fs::{Fs, FsError, Mem, read_to_vec, temporary, write_atomic};
+use holdfast_store::{Applied, CACHE_BYTES_DEFAULT, DataDir, DiskStore, Marker, StoreError};
+use holdfast_types::{NodeId, VaultId};
+
+use crate::support::{head, images_wanted, per_point};
+
+const ROOT: &str = "/data";
+
+fn marker() -> Marker {
+    Marker { vault_id: VaultId([3; 16]), node_id: NodeId(u64::MAX - 5) }
+}
+
+fn load(mem: &Mem, dir: &Path) {
+    let loader = DiskStore::loader(mem.shared(), dir, head(), Applied::default());
+    loader.expect("an empty directory").finish(None).expect("an empty state");
+}
+
+#[test]
+fn a_directory_opens_as_a_whole_or_says_what_it_is() {
+    let wanted = images_wanted(10);
+    let mem = Mem::new();
+    let recorder = mem.recorder();
+    let mut data = DataDir::create(mem.shared(), Path::new(ROOT), marker()).expect("nothing there");
+    load(&mem, &data.state());
+    data.finish().expect("finished");
+    let finished = recorder.len();
+    let next = data.next_state().expect("a place");
+    load(&mem, &next);
+    let loaded = recorder.len();
+    data.switch_state().expect("switched");
+    let switched = recorder.len();
+    let mut count = 0;
+    for image in recorder.images(per_point(&recorder, wanted), 11) {
+        let at = image.at;
+        match DataDir::open(image.fs.shared(), Path::new(ROOT)) {
+            Ok(data) => {
+                assert_eq!(data.marker(), marker());
+                let state = data.state();
+                if at <= loaded {
+                    assert!(state.ends_with("state.1"), "operation {at}");
+                }
+                if at >= switched {
+                    assert!(state.ends_with("state.2"), "operation {at}");
+                }
+                DiskStore::open(image.fs.shared(), &state, CACHE_BYTES_DEFAULT)
+                    .unwrap_or_else(|error| panic!("operation {at}: {error}"));
+                assert!(matches!(
+                    DataDir::create(image.fs.shared(), Path::new(ROOT), marker()),
+                    Err(StoreError::NotEmpty(_))
+                ));
+            }
+            Err(StoreError::NoVault(_) | StoreError::Incomplete(_)) => {
+                assert!(at < finished, "operation {at}: a finished directory is gone");
+                again(&image.fs);
+            }
+            Err(error) => panic!("operation {at}, {:?}: {error}", image.damage),
+        }
+        count += 1;
+    }
+    println!("{count} crash images of the data directory");
+    assert!(count >= wanted, "{count} images, wanted {wanted}");
+}
+
+/// What was interrupted can be done again.
+fn again(mem: &Mem) {
+    let data = DataDir::create(mem.shared(), Path::new(ROOT), marker()).expect("created again");
+    load(mem, &data.state());
+    data.finish().expect("finished");
+    drop(data);
+    DataDir::open(mem.shared(), Path::new(ROOT)).expect("it opens");
+}
+
+#[test]
+fn only_one_process_works_in_a_directory() {
+    let mem = Mem::new();
+    let data = DataDir::create(mem.shared(), Path::new(ROOT), marker()).expect("nothing there");
+    let second = DataDir::open(mem.shared(), Path::new(ROOT));
+    assert!(matches!(second, Err(StoreError::Fs(FsError::Locked { .. }))), "{second:?}");
+    drop(data);
+    let incomplete = DataDir::open(mem.shared(), Path::new(ROOT));
+    assert!(matches!(incomplete, Err(StoreError::Incomplete(_))), "{incomplete:?}");
+}
+
+#[test]
+fn a_replaced_file_is_old_or_new() {
+    let wanted = images_wanted(10);
+    let path = Path::new("/d/file");
+    let mem = Mem::new();
+    mem.create_dir_all(Path::new("/d")).expect("a directory");
+    let recorder = mem.recorder();
+    let version = |n: u8| vec![n; 700 * usize::from(n)];
+    let mut done = vec![(0, 0)];
+    for n in 1..=9 {
+        write_atomic(&mem, path, &version(n)).expect("written");
+        done.push((recorder.len(), n));
+    }
+    let mut count = 0;
+    for image in recorder.images(per_point(&recorder, wanted), 3) {
+        let least = done[done.partition_point(|(op, _)| *op <= image.at) - 1].1;
+        let found = match read_to_vec(&image.fs, path, 1 << 16) {
+            Ok(bytes) => bytes,
+            Err(FsError::NotFound { .. }) => Vec::new(),
+            Err(error) => panic!("{error}"),
+        };
+        assert!(found == version(least) || found == version(least + 1), "operation {}", image.at);
+        write_atomic(&image.fs, path, b"after").expect("whatever was left");
+        assert!(!image.fs.exists(&temporary(path)).expect("memory"));
+        count += 1;
+    }
+    println!("{count} crash images of an atomic replacement");
+    assert!(count >= wanted, "{count} images, wanted {wanted}");
+}

@@ -1,1 +1,34 @@
-//! holdfast-recovery
+//! Archives: a sealed, signed tar that holds the whole state at a revision, and the way back from it.
+//!
+//! - [`write_base`]: from one view to a sealed tar in constant memory, its public JSON and signature.
+//! - [`check_sidecars`]: signature, signer, size and SHA-256, without any secret.
+//! - [`open_archive`]: decrypts into a [`RowSink`](holdfast_machine::RowSink), strict in every byte, and
+//!   unwraps every key version against its check value. A drill and a restore are this, into a
+//!   scratch or a new data directory.
+//! - [`aids`]: what lies at the root of every target, so that recovery needs no Holdfast.
+//!
+//! Invariant: nothing that [`open_archive`] put into a sink may be used before it answered `Ok`: only
+//! then did the integrity check, END, sums, counts, digest, root check value and canary agree.
+//!
+//! The format is `formats/archive.md`.
+
+mod aids;
+mod base;
+mod canonical;
+mod error;
+mod manifest;
+mod members;
+mod name;
+mod open;
+mod public;
+mod sidecars;
+mod tar;
+
+pub use aids::{RECOVER_PY, aids};
+pub use base::{BaseInput, SealedArchive, write_base};
+pub use error::ArchiveError;
+pub use manifest::{Count, Manifest, RootEntry, SlotEntry};
+pub use name::ArchiveName;
+pub use open::{Opened, Unseal, open_archive};
+pub use public::{LedgerHead, PUBLIC_VERSION, Public, Signer};
+pub use sidecars::{ArchiveFiles, Signed, Trust, check_sidecars};

@@ -1,0 +1,50 @@
+//! The name of an archive: `<8 hex of vault_id>-e<epoch>-<4 hex of incarnation>-<from>-<to>`.
+
+use std::fmt;
+
+use holdfast_types::{EpochId, Revision, VaultId};
+
+/// The name of an archive, without extension. Names sort by epoch, then by revision.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ArchiveName {
+    /// The vault.
+    pub vault_id: VaultId,
+    /// The incarnation.
+    pub incarnation: EpochId,
+    /// Where it begins; zero in a base.
+    pub from: Revision,
+    /// The revision it holds.
+    pub to: Revision,
+}
+
+impl fmt::Display for ArchiveName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (vault, incarnation) = (self.vault_id.to_string(), self.incarnation.to_string());
+        write!(
+            f,
+            "{}-e{:04}-{}-{:016}-{:016}",
+            &vault[..8],
+            self.to.epoch(),
+            &incarnation[..4],
+            self.from.0,
+            self.to.0
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn is_zero_padded() {
+        let name = ArchiveName {
+            vault_id: VaultId([0xab; 16]),
+            incarnation: EpochId([0x12; 16]),
+            from: Revision::ZERO,
+            to: Revision((1 << 40) + 17),
+        };
+        let expected = "abababab-e0001-1212-0000000000000000-0001099511627793";
+        assert_eq!(name.to_string(), expected);
+    }
+}

@@ -1,0 +1,361 @@
+//! The strict reader: from a sealed tar to rows in a sink, with every key version unwrapped.
+
+use std::collections::BTreeMap;
+use std::io::{self, BufRead, BufReader, Read};
+
+use holdfast_crypto::Sha256;
+use holdfast_keyring::Keyring;
+use holdfast_machine::{Digest, Digester, RowSink};
+use holdfast_records::{KeyVersion, Record as _, RootGeneration, VersionState, json};
+use holdfast_seal::{OpenError, Opener, SessionKey, open_bytes, open_reader};
+use holdfast_types::limits::{LINE_BYTES_MAX, MANIFEST_BYTES_MAX, SLOT_BYTES_MAX, SLOTS_MAX};
+use holdfast_types::{Generation, Row, SlotId, Table, TableClass};
+
+use crate::canonical::hex;
+use crate::members::{self, Sums, archived_tables};
+use crate::tar::Members;
+use crate::{ArchiveError, Count, Manifest, Public, SlotEntry};
+
+/// The four lines of a slot are shorter than this.
+const PAYLOAD_BYTES_MAX: usize = 1024;
+
+/// What both layers are opened with.
+pub enum Unseal {
+    /// A custodian, who opens both.
+    Custodian(Opener),
+    /// Session keys that were kept when it was sealed: a byte drill.
+    Sessions {
+        /// Of the archive.
+        archive: SessionKey,
+        /// Of the slots.
+        slots: Vec<(SlotId, SessionKey)>,
+    },
+}
+
+/// An archive that was opened, with everything in agreement.
+pub struct Opened {
+    /// What it holds.
+    pub manifest: Manifest,
+    /// Its roots, opened.
+    pub keyring: Keyring,
+    /// Key versions that were unwrapped against their check values.
+    pub versions: u64,
+    /// Rows that went into the sink.
+    pub rows: u64,
+    /// The digest, computed from the rows that were read.
+    pub digest: Digest,
+    /// The slot that opened.
+    pub slot: SlotId,
+}
+
+/// Opens `sealed`, puts its rows into `sink`, ascending by table and key, and calls `progress` with
+/// the number of rows so far from time to time.
+///
+/// `signed` is what [`crate::check_sidecars`] answered: the bytes read here must be those bytes.
+/// Without it the result is *unsigned*, which callers must say.
+///
+/// Errors: nothing in `sink` may be used.
+pub fn open_archive<R: BufRead + Send>(
+    sealed: R,
+    signed: Option<&Public>,
+    unseal: &Unseal,
+    sink: &mut dyn RowSink,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Opened, ArchiveError> {
+    let mut hashed = Hashed { inner: sealed, hash: Sha256::new(), size: 0 };
+    let outer = match unseal {
+        Unseal::Custodian(opener) => open_reader(BufReader::new(&mut hashed), opener)?,
+        Unseal::Sessions { archive, .. } => {
+            open_reader(BufReader::new(&mut hashed), &Opener::Session(archive.clone()))?
+        }
+    };
+    let mut reading = Reading::new(outer, unseal, signed);
+    let opened = reading.run(sink, progress)?;
+    drop(reading);
+    // The stream was read to its end; what it was must be what was signed.
+    let size = hashed.size;
+    let sha256 = hex::encode(&hashed.hash.finish());
+    match signed {
+        Some(public) if public.sha256 != sha256 || public.size != size => {
+            Err(ArchiveError::damaged("the sealed tar changed while it was read"))
+        }
+        _ => Ok(opened),
+    }
+}
+
+struct Reading<'a, R> {
+    members: Members<R>,
+    unseal: &'a Unseal,
+    signed: Option<&'a Public>,
+    sums: Sums,
+    digester: Digester,
+    counts: BTreeMap<String, Count>,
+    roots: Vec<RootGeneration>,
+    last: Option<(Table, Vec<u8>)>,
+    rows: u64,
+    versions: u64,
+}
+
+impl<'a, R: Read> Reading<'a, R> {
+    fn new(outer: R, unseal: &'a Unseal, signed: Option<&'a Public>) -> Self {
+        Self {
+            members: Members::new(outer),
+            unseal,
+            signed,
+            sums: Sums::default(),
+            digester: Digester::new(),
+            counts: BTreeMap::new(),
+            roots: Vec::new(),
+            last: None,
+            rows: 0,
+            versions: 0,
+        }
+    }
+
+    fn run(
+        &mut self,
+        sink: &mut dyn RowSink,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Opened, ArchiveError> {
+        self.named(members::README)?;
+        self.named(members::RECOVER)?;
+        let manifest = self.manifest()?;
+        if self.named(members::CLUSTER)? != manifest.signer.certificate {
+            return Err(ArchiveError::damaged("cluster.pgp is not the signer of the manifest"));
+        }
+        let (keyring, slot) = self.slots(&manifest)?;
+        let closing = self.records(&keyring, sink, progress)?;
+        self.close(&closing)?;
+        let digest = self.agree(&manifest, &keyring)?;
+        Ok(Opened { manifest, keyring, versions: self.versions, rows: self.rows, digest, slot })
+    }
+
+    fn next(&mut self) -> Result<(String, Vec<u8>), ArchiveError> {
+        self.members.next()?.ok_or_else(|| ArchiveError::damaged("the tar ends before END"))
+    }
+
+    /// The next member, which must have this name; counted into the sums.
+    fn named(&mut self, name: &str) -> Result<Vec<u8>, ArchiveError> {
+        let (found, data) = self.next()?;
+        if found != name {
+            return Err(ArchiveError::damaged(format!(
+                "member {found} stands where {name} belongs"
+            )));
+        }
+        self.sums.add(name, &data)?;
+        Ok(data)
+    }
+
+    fn manifest(&mut self) -> Result<Manifest, ArchiveError> {
+        let bytes = self.named(members::MANIFEST)?;
+        if bytes.len() > MANIFEST_BYTES_MAX {
+            return Err(ArchiveError::damaged("manifest.json is too large"));
+        }
+        let manifest = Manifest::from_bytes(&bytes)?;
+        if manifest.slots.len() > SLOTS_MAX {
+            return Err(ArchiveError::damaged(format!("more than {SLOTS_MAX} slots")));
+        }
+        if self.signed.is_some_and(|public| !manifest.fits(public)) {
+            return Err(ArchiveError::damaged("the manifest is not that of the signed JSON"));
+        }
+        Ok(manifest)
+    }
+
+    /// Reads the slots and opens one for every root generation.
+    fn slots(&mut self, manifest: &Manifest) -> Result<(Keyring, SlotId), ArchiveError> {
+        let keyring = Keyring::new(manifest.vault_id);
+        let mut opened: BTreeMap<Generation, SlotId> = BTreeMap::new();
+        let mut holders = Vec::new();
+        for entry in &manifest.slots {
+            let sealed = self.named(&entry.member())?;
+            if sealed.len() > SLOT_BYTES_MAX {
+                return Err(ArchiveError::damaged(format!("{} is too large", entry.member())));
+            }
+            holders.push(entry.recipient.clone());
+            if opened.contains_key(&entry.generation) {
+                continue;
+            }
+            let Some(payload) = self.open_slot(entry, &sealed)? else { continue };
+            let root = manifest.roots.iter().find(|root| root.generation == entry.generation);
+            let kcv = root.and_then(|root| root.kcv.as_slice().try_into().ok());
+            let kcv =
+                kcv.ok_or_else(|| ArchiveError::damaged("a slot of an unknown generation"))?;
+            keyring.load_slot_payload(payload.expose_secret(), &kcv)?;
+            opened.insert(entry.generation, entry.slot_id);
+        }
+        let current = manifest.roots.iter().find(|root| root.current);
+        let current = current.ok_or_else(|| ArchiveError::damaged("no root is current"))?;
+        match opened.get(&current.generation) {
+            Some(slot) => Ok((keyring, *slot)),
+            None => Err(ArchiveError::WrongIdentity(format!(
+                "it opens the outer seal, and none of the slots inside, which are sealed to {}",
+                holders.join(", ")
+            ))),
+        }
+    }
+
+    /// A slot's payload; `None` where it is somebody else's.
+    fn open_slot(
+        &self,
+        entry: &SlotEntry,
+        sealed: &[u8],
+    ) -> Result<Option<holdfast_crypto::SecretBytes>, ArchiveError> {
+        let opened = match self.unseal {
+            Unseal::Custodian(opener) => open_bytes(sealed, opener, PAYLOAD_BYTES_MAX),
+            Unseal::Sessions { slots, .. } => {
+                let Some((_, key)) = slots.iter().find(|(id, _)| *id == entry.slot_id) else {
+                    return Ok(None);
+                };
+                open_bytes(sealed, &Opener::Session(key.clone()), PAYLOAD_BYTES_MAX)
+            }
+        };
+        match opened {
+            Ok((payload, _)) => Ok(Some(payload)),
+            Err(OpenError::NotForThisIdentity { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Reads members of records, tables ascending, numbers from 1, up to `SHA256SUMS`, whose data it
+    /// answers with.
+    fn records(
+        &mut self,
+        keyring: &Keyring,
+        sink: &mut dyn RowSink,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Vec<u8>, ArchiveError> {
+        let mut tables = archived_tables().peekable();
+        let mut number = 0;
+        loop {
+            let (name, data) = self.next()?;
+            if name == members::SUMS {
+                progress(self.rows);
+                return Ok(data);
+            }
+            loop {
+                let Some((_, table_name)) = tables.peek() else {
+                    return Err(ArchiveError::damaged(format!("member {name} is out of place")));
+                };
+                if name == members::records(table_name, number + 1) {
+                    break;
+                }
+                number = 0;
+                tables.next();
+            }
+            number += 1;
+            let (table, table_name) = tables.peek().copied().expect("the loop above found it");
+            self.sums.add(&name, &data)?;
+            self.lines(table, table_name, &data, keyring, sink)?;
+            progress(self.rows);
+        }
+    }
+
+    fn lines(
+        &mut self,
+        table: Table,
+        table_name: &str,
+        data: &[u8],
+        keyring: &Keyring,
+        sink: &mut dyn RowSink,
+    ) -> Result<(), ArchiveError> {
+        let refuse = |why: &str| ArchiveError::damaged(format!("a line of {table_name}: {why}"));
+        let body = data.strip_suffix(b"\n").ok_or_else(|| refuse("does not end"))?;
+        let mut count = self.counts.get(table_name).copied().unwrap_or_default();
+        for line in body.split(|byte| *byte == b'\n') {
+            if line.len() > LINE_BYTES_MAX {
+                return Err(refuse("is too long"));
+            }
+            let text = std::str::from_utf8(line).map_err(|_| refuse("is not UTF-8"))?;
+            let row = json::parse(table, text).map_err(|error| refuse(&error.to_string()))?;
+            let place = Some((row.table, row.key.clone()));
+            if place <= self.last {
+                return Err(refuse("is out of order, or stands twice"));
+            }
+            self.last = place;
+            self.digester.add(&row);
+            if row.value.is_tombstone() {
+                count.deleted += 1;
+            } else {
+                count.live += 1;
+                self.keys(&row, keyring)?;
+            }
+            sink.put(&row)?;
+            self.rows += 1;
+        }
+        self.counts.insert(table_name.to_owned(), count);
+        Ok(())
+    }
+
+    /// Unwraps a key version against its check value; keeps root generations for the end.
+    fn keys(&mut self, row: &Row, keyring: &Keyring) -> Result<(), ArchiveError> {
+        let (schema, body) = (row.value.schema, &row.value.body);
+        if row.table == Table::KEY_VERSIONS {
+            let version = KeyVersion::decode(schema, &row.key, body)?;
+            if version.state != VersionState::Destroyed {
+                keyring.check_version(&version)?;
+                self.versions += 1;
+            }
+        } else if row.table == Table::ROOT_GENERATIONS {
+            self.roots.push(RootGeneration::decode(schema, &row.key, body)?);
+        }
+        Ok(())
+    }
+
+    /// SHA256SUMS, END, the end of the tar, and with it the seal's integrity check.
+    fn close(&mut self, sums: &[u8]) -> Result<(), ArchiveError> {
+        if sums != self.sums.sums() {
+            return Err(ArchiveError::damaged("SHA256SUMS does not fit the members"));
+        }
+        let (name, data) = self.next()?;
+        if name != members::END || data != self.sums.end() {
+            return Err(ArchiveError::damaged("END does not fit the members"));
+        }
+        match self.members.next()? {
+            None => Ok(()),
+            Some((name, _)) => Err(ArchiveError::damaged(format!("member {name} follows END"))),
+        }
+    }
+
+    /// Counts, digest, roots and canary.
+    fn agree(&mut self, manifest: &Manifest, keyring: &Keyring) -> Result<Digest, ArchiveError> {
+        let not_empty = |counts: &BTreeMap<String, Count>| -> BTreeMap<String, Count> {
+            let some = counts.iter().filter(|(_, count)| count.live + count.deleted > 0);
+            some.map(|(name, count)| (name.clone(), *count)).collect()
+        };
+        if not_empty(&self.counts) != not_empty(&manifest.counts) {
+            return Err(ArchiveError::damaged("the rows are not as many as the manifest says"));
+        }
+        let tables = std::mem::take(&mut self.digester).finish();
+        let digest = Digest::of(&tables, TableClass::Archived);
+        if digest.to_string() != manifest.digest {
+            return Err(ArchiveError::damaged(format!(
+                "the rows have digest {digest}, the manifest says {}",
+                manifest.digest
+            )));
+        }
+        let rows: Vec<_> = self.roots.iter().map(|r| (r.generation, r.kcv.to_vec())).collect();
+        let said: Vec<_> = manifest.roots.iter().map(|r| (r.generation, r.kcv.clone())).collect();
+        let current = self.roots.iter().find(|root| root.current);
+        let current = current.ok_or_else(|| ArchiveError::damaged("no root is current"))?;
+        if rows != said || current.canary != manifest.canary {
+            return Err(ArchiveError::damaged("the roots are not those of the manifest"));
+        }
+        keyring.check_canary(current.generation, &current.canary)?;
+        Ok(digest)
+    }
+}
+
+struct Hashed<R> {
+    inner: R,
+    hash: Sha256,
+    size: u64,
+}
+
+impl<R: Read> Read for Hashed<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buf)?;
+        self.hash.update(&buf[..read]);
+        self.size += read as u64;
+        Ok(read)
+    }
+}

@@ -1,0 +1,138 @@
+//! `NAME.json`: all that is public about an archive. No names, counts, check values or slots.
+
+use holdfast_types::{ArchiveId, EpochId, Millis, Revision, VaultId};
+use serde::{Deserialize, Serialize};
+
+use crate::canonical::{self, hex};
+use crate::{ArchiveError, ArchiveName};
+
+/// The format this program writes, and the newest it reads.
+pub const PUBLIC_VERSION: u32 = 1;
+/// What the `format` field says.
+const FORMAT: &str = "holdfast-archive";
+
+/// What is public about an archive. Fields stand in the order of the canonical form.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Public {
+    /// Its id.
+    pub archive_id: ArchiveId,
+    /// SHA-256 of the sealed base of its chain; null in a base.
+    pub base_sha256: Option<String>,
+    /// When the view was taken, by the state's clock.
+    pub created: Millis,
+    /// The number of the incarnation.
+    pub epoch: u32,
+    /// Name of the sealed tar.
+    pub file: String,
+    /// `holdfast-archive`.
+    pub format: String,
+    /// Where it begins; 0 in a base.
+    pub from: Revision,
+    /// The incarnation.
+    pub incarnation: EpochId,
+    /// `base`.
+    pub kind: String,
+    /// The ledger at `to`.
+    pub ledger: LedgerHead,
+    /// A reader must know this version.
+    pub min_reader: u32,
+    /// SHA-256 of the sealed archive before it; null in a base.
+    pub prev_sha256: Option<String>,
+    /// Fingerprints of the custodians it is sealed to.
+    pub recipients: Vec<String>,
+    /// `openpgp`.
+    pub seal: String,
+    /// SHA-256 of the sealed tar.
+    pub sha256: String,
+    /// Who signs.
+    pub signer: Signer,
+    /// Bytes of the sealed tar.
+    pub size: u64,
+    /// The revision it holds.
+    pub to: Revision,
+    /// The vault.
+    pub vault_id: VaultId,
+    /// The version of the format.
+    pub version: u32,
+}
+
+/// The ledger's head.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LedgerHead {
+    /// Hash of the last entry, hex.
+    pub head: String,
+    /// Number of entries.
+    pub size: u64,
+}
+
+/// Who signs an archive.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Signer {
+    /// The OpenPGP certificate.
+    #[serde(with = "hex")]
+    pub certificate: Vec<u8>,
+    /// Fingerprint of its primary key: what is printed on the sheet.
+    pub fingerprint: String,
+}
+
+impl Public {
+    /// The fields that are the same in every archive of today.
+    pub(crate) fn format() -> String {
+        FORMAT.to_owned()
+    }
+
+    /// The name that its fields make.
+    #[must_use]
+    pub fn name(&self) -> ArchiveName {
+        ArchiveName {
+            vault_id: self.vault_id,
+            incarnation: self.incarnation,
+            from: self.from,
+            to: self.to,
+        }
+    }
+
+    /// The bytes of `NAME.json`.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        canonical::to_bytes(self)
+    }
+
+    /// Reads `NAME.json`.
+    ///
+    /// Errors: a newer format, another spelling, or fields that do not fit one another.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, ArchiveError> {
+        newer_than_this(bytes)?;
+        let public: Self = canonical::from_bytes("the archive's JSON", bytes)?;
+        let name = public.name().to_string();
+        let fits = public.format == FORMAT
+            && public.kind == "base"
+            && public.from == Revision::ZERO
+            && public.seal == "openpgp"
+            && public.file == format!("{name}.tar.gpg")
+            && public.epoch == public.to.epoch()
+            && canonical::hex::decode(&public.sha256).is_some_and(|hash| hash.len() == 32);
+        if fits {
+            Ok(public)
+        } else {
+            Err(ArchiveError::damaged("the fields of the archive's JSON do not fit one another"))
+        }
+    }
+}
+
+/// Refuses what only a newer program can read, before anything else is said of it.
+pub(crate) fn newer_than_this(bytes: &[u8]) -> Result<(), ArchiveError> {
+    #[derive(Deserialize)]
+    struct Version {
+        min_reader: u32,
+    }
+    let version: Version = serde_json::from_slice(bytes)
+        .map_err(|error| ArchiveError::damaged(format!("JSON does not parse: {error}")))?;
+    if version.min_reader > PUBLIC_VERSION {
+        return Err(ArchiveError::Newer(version.min_reader, PUBLIC_VERSION));
+    }
+    Ok(())
+}

@@ -21,7 +21,7 @@ use redb::{
 };
 
 use crate::rows::{Tree, load_head, open, put_changes, put_head, put_local, row_key};
-use crate::{Applied, IndexView, Loader, StateStore, StoreError};
+use crate::{Applied, EachRaw, IndexView, Loader, StateStore, StoreError};
 
 /// Memory for pages unless configured otherwise, in bytes. redb's own default is 1 GiB.
 pub const CACHE_BYTES_DEFAULT: usize = 32 << 20;
@@ -211,20 +211,12 @@ impl View for DiskView {
 }
 
 impl IndexView for DiskView {
-    fn scan_index(
-        &self,
-        from: &[u8],
-        each: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
-    ) -> Result<(), ReadError> {
+    fn scan_index(&self, from: &[u8], each: EachRaw<'_>) -> Result<(), ReadError> {
         scan(&self.0.index, from, each)
     }
 }
 
-fn scan(
-    pages: &Pages,
-    from: &[u8],
-    each: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
-) -> Result<(), ReadError> {
+fn scan(pages: &Pages, from: &[u8], each: EachRaw<'_>) -> Result<(), ReadError> {
     let range = (Bound::Included(from), Bound::Unbounded);
     for row in pages.range::<&[u8]>(range).map_err(read_error)? {
         let (key, value) = row.map_err(read_error)?;
@@ -303,7 +295,7 @@ fn read_view(database: &Database, path: &Path) -> Result<(DiskView, Applied), St
 pub(crate) fn each_row(
     database: &Database,
     path: &Path,
-    each: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+    each: EachRaw<'_>,
 ) -> Result<(), StoreError> {
     let txn = database.begin_read().map_err(|e| failed(path, e.into()))?;
     let rows = txn.open_table(ROWS).map_err(|e| failed(path, e.into()))?;

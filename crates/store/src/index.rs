@@ -32,15 +32,17 @@ impl IndexEntry {
     }
 }
 
+/// Gets the raw index row by row.
+pub type EachRaw<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>;
+
+/// Gets (revision, table, key) of changed rows.
+pub type EachChange<'a> = &'a mut dyn FnMut(Revision, Table, &[u8]) -> ControlFlow<()>;
+
 /// A view that can be asked for its revision index. Stores implement it; readers use
 /// [`changes_since`] and [`index_entry`].
 pub trait IndexView: View {
     /// The raw index from `from` on, ascending, until `each` breaks.
-    fn scan_index(
-        &self,
-        from: &[u8],
-        each: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
-    ) -> Result<(), ReadError>;
+    fn scan_index(&self, from: &[u8], each: EachRaw<'_>) -> Result<(), ReadError>;
 }
 
 /// The changes asked for are not all known.
@@ -66,7 +68,7 @@ pub enum ChangesError {
 pub fn changes_since(
     view: &impl IndexView,
     after: Revision,
-    each: &mut dyn FnMut(Revision, Table, &[u8]) -> ControlFlow<()>,
+    each: EachChange<'_>,
 ) -> Result<(), ChangesError> {
     let floor = view.head().prune_floor.max(view.head().index_floor);
     if after < floor {

@@ -29,7 +29,9 @@ use serde::{Deserialize, Serialize};
 pub use data::{DataDir, Marker};
 pub use disk::{CACHE_BYTES_DEFAULT, DiskStore, DiskView};
 pub use error::StoreError;
-pub use index::{ChangesError, IndexEntry, IndexView, changes_since, index_entry};
+pub use index::{
+    ChangesError, EachChange, EachRaw, IndexEntry, IndexView, changes_since, index_entry,
+};
 pub use load::Loader;
 pub use sim::{SimStore, SimView};
 

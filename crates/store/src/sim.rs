@@ -9,7 +9,7 @@ use holdfast_machine::{Changes, Head, LogId, ReadError, View, rowcodec};
 use holdfast_types::{Table, Value};
 
 use crate::rows::{Tree, load_head, put_changes, put_head, row_key};
-use crate::{Applied, IndexView, StateStore, StoreError};
+use crate::{Applied, EachRaw, IndexView, StateStore, StoreError};
 
 type Pages = Arc<BTreeMap<Vec<u8>, Vec<u8>>>;
 
@@ -143,11 +143,7 @@ impl View for SimView {
 }
 
 impl IndexView for SimView {
-    fn scan_index(
-        &self,
-        from: &[u8],
-        each: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
-    ) -> Result<(), ReadError> {
+    fn scan_index(&self, from: &[u8], each: EachRaw<'_>) -> Result<(), ReadError> {
         let range = (Bound::Included(from), Bound::Unbounded);
         for (key, value) in self.trees.index.range::<[u8], _>(range) {
             if each(key, value).is_break() {

@@ -123,12 +123,11 @@ impl Log {
         self.check_running()?;
         let Some((first, _)) = entries.first() else { return Ok(()) };
         let last = self.last().map(|id| id.index);
-        let mut next = last.map_or(first.index, |last| last + 1);
-        for (id, payload) in entries {
+        let next = last.map_or(first.index, |last| last + 1);
+        for (next, (id, payload)) in (next..).zip(entries) {
             if id.index != next || payload.len() > PAYLOAD_BYTES_MAX {
                 return Err(StoreError::OutOfOrder { last, found: id.index });
             }
-            next += 1;
         }
         let result = self.segment_for(first.index).and_then(|segment| write(segment, entries));
         self.watch(result)

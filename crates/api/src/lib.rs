@@ -10,4 +10,5 @@ mod native;
 mod routes;
 pub mod wire;
 
+pub use axum::Router;
 pub use routes::router;

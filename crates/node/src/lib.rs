@@ -1,1 +1,26 @@
-//! holdfast-node
+//! A node: making a vault, opening it, and serving it.
+//!
+//! - [`init`] makes a vault in an empty directory; [`serve`] starts one and never makes one; [`dev`] does
+//!   both, for trying out.
+//! - The soft key is a file outside the data; TLS certificates are made at each start by the vault's
+//!   own CA, so that a restored vault is trusted by the same clients.
+//! - A client certificate only proves a key: who that is, is decided per request.
+
+mod dev;
+mod error;
+mod harden;
+mod init;
+mod listen;
+mod open;
+mod serve;
+mod softkey;
+mod tls;
+
+pub use dev::{DevOptions, dev};
+pub use error::NodeError;
+pub use init::{InitOptions, Made, init};
+pub use serve::{ServeOptions, serve};
+pub use softkey::default_soft_key;
+
+/// Where a node listens when nothing is said.
+pub const LISTEN_DEFAULT: &str = "127.0.0.1:7373";

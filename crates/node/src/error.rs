@@ -1,0 +1,114 @@
+//! Why a node cannot be made or started: one kind, one line, one next step.
+
+use std::path::Path;
+
+use holdfast_cluster::ClusterError;
+use holdfast_fs::FsError;
+use holdfast_keyring::KeyringError;
+use holdfast_store::StoreError;
+use holdfast_types::Kind;
+
+/// A failure of a node.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct NodeError {
+    /// What kind; gives the exit code.
+    pub kind: Kind,
+    /// What happened.
+    pub message: String,
+    /// What to do next.
+    pub next: Option<String>,
+}
+
+impl NodeError {
+    /// A failure of `kind`.
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), next: None }
+    }
+
+    /// With a next step.
+    #[must_use]
+    pub fn next(mut self, next: impl Into<String>) -> Self {
+        self.next = Some(next.into());
+        self
+    }
+
+    /// A failure to use a data directory.
+    pub(crate) fn of_data(data: &Path, error: StoreError) -> Self {
+        let shown = data.display();
+        match error {
+            StoreError::NoVault(_) => Self::new(Kind::NoVault, format!("there is no vault in {shown}"))
+                .next(format!(
+                    "if a disk failed to mount, mount it; to get a vault back: holdfast restore \
+                     ARCHIVE --identity FILE --data {shown}; to make a new one: holdfast init --data {shown}"
+                )),
+            StoreError::Incomplete(_) => {
+                let message = format!("an init or a restore into {shown} was not finished");
+                Self::new(Kind::NoVault, message).next("run the same init or restore again")
+            }
+            StoreError::NotEmpty(_) => Self::new(Kind::Exists, format!("{shown} is not empty"))
+                .next("choose an empty directory with --data"),
+            other => other.into(),
+        }
+    }
+}
+
+impl From<StoreError> for NodeError {
+    fn from(error: StoreError) -> Self {
+        let message = error.to_string();
+        match error {
+            StoreError::Newer { .. } => {
+                Self::new(Kind::Newer, message).next("use a newer holdfast")
+            }
+            StoreError::Corrupt { .. }
+            | StoreError::LogDamaged { .. }
+            | StoreError::Read(_)
+            | StoreError::Digest { .. } => Self::new(Kind::Damaged, message)
+                .next("restore the newest archive: holdfast restore ARCHIVE --data OTHER_DIR"),
+            StoreError::Fs(error) => error.into(),
+            _ => Self::new(Kind::Other, message),
+        }
+    }
+}
+
+impl From<FsError> for NodeError {
+    fn from(error: FsError) -> Self {
+        let message = error.to_string();
+        match error {
+            FsError::NoSpace { .. } => Self::new(Kind::NoSpace, message).next("make room there"),
+            FsError::Locked { .. } => Self::new(Kind::InUse, message)
+                .next("another holdfast uses this directory: stop it first"),
+            FsError::Exists { .. } => Self::new(Kind::Exists, message),
+            FsError::NotFound { .. } => Self::new(Kind::NotFound, message),
+            _ => Self::new(Kind::Other, message),
+        }
+    }
+}
+
+impl From<KeyringError> for NodeError {
+    fn from(error: KeyringError) -> Self {
+        let message = error.to_string();
+        match error {
+            KeyringError::WrappedDamaged(_) => Self::new(Kind::Damaged, message),
+            _ => Self::new(Kind::Other, message),
+        }
+    }
+}
+
+impl From<ClusterError> for NodeError {
+    fn from(error: ClusterError) -> Self {
+        Self::new(Kind::Other, error.to_string())
+    }
+}
+
+impl From<holdfast_service::Error> for NodeError {
+    fn from(error: holdfast_service::Error) -> Self {
+        Self { kind: error.kind, message: error.message, next: error.next }
+    }
+}
+
+impl From<holdfast_client::ClientError> for NodeError {
+    fn from(error: holdfast_client::ClientError) -> Self {
+        Self { kind: error.kind, message: error.message, next: error.next }
+    }
+}

@@ -1,0 +1,226 @@
+//! `init`: a new vault in an empty directory.
+//!
+//! Order: everything is written and durable under the `INCOMPLETE` marker, the soft key after the
+//! state, the context after the soft key, and the marker goes last. A killed run leaves a directory that
+//! the next run of the same command clears.
+
+mod rows;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use holdfast_client::{ApiKey, Context};
+use holdfast_cluster::{Clock, SystemClock, seed_id, seed_log, seed_membership};
+use holdfast_crypto::random_array;
+use holdfast_fs::{Disk, Fs};
+use holdfast_keyring::SoftKey;
+use holdfast_machine::{Head, RowSink as _};
+use holdfast_records::{Listen, NodeIdentity};
+use holdfast_seal::Certificate;
+use holdfast_store::log::Log;
+use holdfast_store::{Applied, DataDir, DiskStore, Marker};
+use holdfast_types::{Epoch, EpochId, Kind, NodeId, Revision, SlotId, VaultId};
+
+use crate::{LISTEN_DEFAULT, NodeError, softkey, tls};
+use rows::{Founded, Founding, found};
+
+/// What `init` is told.
+#[derive(Clone, Debug, Default)]
+pub struct InitOptions {
+    /// The data directory: missing or empty.
+    pub data: PathBuf,
+    /// The custodians' OpenPGP certificates: (file name, content).
+    pub custodians: Vec<(String, Vec<u8>)>,
+    /// Where the soft key goes; the configuration directory where nothing is said.
+    pub soft_key: Option<PathBuf>,
+    /// Where the client context goes; the configuration directory where nothing is said.
+    pub context: Option<PathBuf>,
+    /// Where the server listens.
+    pub listen: Option<String>,
+}
+
+/// What `init` made.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Made {
+    /// The vault.
+    pub vault_id: VaultId,
+    /// The fingerprint of the certificate that signs its archives.
+    pub signer: String,
+    /// The soft key's file.
+    pub soft_key: PathBuf,
+    /// The client context's file.
+    pub context: PathBuf,
+}
+
+/// Makes a vault. The first archive is the caller's to take.
+pub fn init(options: &InitOptions) -> Result<Made, NodeError> {
+    let now = SystemClock.now();
+    let custodians = certificates(options, now)?;
+    let listen = options.listen.as_deref().unwrap_or(LISTEN_DEFAULT);
+    let listen = crate::serve::listen_address(listen)?;
+    let context_path = context_path(options)?;
+    let slot = SlotId(random_array());
+    let soft_path = softkey::place(options.soft_key.as_deref(), slot, &options.data)?;
+    if soft_path.exists() {
+        let message = format!("a soft key exists at {}", soft_path.display());
+        return Err(NodeError::new(Kind::Exists, message)
+            .next("it may be a live vault's: choose another place with --soft-key FILE"));
+    }
+
+    let fs: Arc<dyn Fs> = Arc::new(Disk);
+    let vault_id = VaultId(random_array());
+    let node_id = NodeId(u64::from_be_bytes(random_array()));
+    let marker = Marker { vault_id, node_id };
+    let data = DataDir::create(Arc::clone(&fs), &options.data, marker)
+        .map_err(|error| NodeError::of_data(&options.data, error))?;
+
+    let base = Revision::epoch_base(1).unwrap_or_default();
+    let epoch = Epoch { n: 1, id: EpochId(random_array()), parent: EpochId::default(), base };
+    let api_key = ApiKey::generate().map_err(key_failed)?;
+    let soft_key = SoftKey::generate();
+    let founded = found(&Founding {
+        vault_id,
+        now,
+        revision: base.next(),
+        administrator: api_key.identity().map_err(key_failed)?,
+        custodians: &custodians,
+        soft_slot: slot,
+        soft_key: &soft_key,
+        soft_path: soft_path.display().to_string(),
+    })?;
+    let head = Head { revision: base.next(), at: now, ..Head::new(epoch) };
+    write_state(&fs, &data, head, &founded, &listen.to_string())?;
+
+    let context = Context {
+        server: format!("https://{}", client_address(listen)),
+        vault_id: vault_id.to_string(),
+        signer: founded.signer.clone(),
+        api_key: api_key.expose_text().to_string(),
+        ca: tls::pem(&founded.ca),
+    };
+    softkey::write_new(&soft_path, &soft_key)?;
+    let finished = context.write_new(&context_path).map_err(NodeError::from).and_then(|()| {
+        data.finish().map_err(|error| {
+            _ = std::fs::remove_file(&context_path);
+            NodeError::of_data(&options.data, error)
+        })
+    });
+    if let Err(error) = finished {
+        // Ours, and of no use to anybody without the data.
+        _ = std::fs::remove_file(&soft_path);
+        return Err(error);
+    }
+    Ok(Made { vault_id, signer: founded.signer, soft_key: soft_path, context: context_path })
+}
+
+fn key_failed(error: holdfast_client::ApiKeyError) -> NodeError {
+    NodeError::new(Kind::Internal, error.to_string())
+}
+
+fn certificates(
+    options: &InitOptions,
+    now: holdfast_types::Millis,
+) -> Result<Vec<Certificate>, NodeError> {
+    let mut read: Vec<Certificate> = Vec::new();
+    for (file, bytes) in &options.custodians {
+        let certificate = Certificate::read(bytes, now).map_err(|error| {
+            NodeError::new(Kind::BadInput, format!("custodian {file}: {error}"))
+        })?;
+        if read.iter().any(|other| other.fingerprint() == certificate.fingerprint()) {
+            let message = format!("custodian {file} is given twice");
+            return Err(NodeError::new(Kind::BadInput, message));
+        }
+        read.push(certificate);
+    }
+    Ok(read)
+}
+
+fn context_path(options: &InitOptions) -> Result<PathBuf, NodeError> {
+    let path = options.context.clone().or_else(holdfast_client::default_path);
+    let path = path.ok_or_else(|| {
+        NodeError::new(Kind::BadInput, "there is no configuration directory for the context")
+            .next("say where it goes with --context FILE")
+    })?;
+    if path.exists() {
+        let message = format!("a context file exists at {}", path.display());
+        return Err(NodeError::new(Kind::Exists, message)
+            .next("it may be another vault's: choose another place with --context FILE"));
+    }
+    Ok(path)
+}
+
+/// State, local rows and log, all durable.
+fn write_state(
+    fs: &Arc<dyn Fs>,
+    data: &DataDir,
+    head: Head,
+    founded: &Founded,
+    listen: &str,
+) -> Result<(), NodeError> {
+    let node = data.marker().node_id;
+    let applied = Applied { log: Some(seed_id(node)), membership: seed_membership(node, listen) };
+    let mut loader = DiskStore::loader(Arc::clone(fs), &data.state(), head, applied)?;
+    for row in &founded.rows {
+        let put = loader.put(row);
+        put.map_err(|error| NodeError::new(Kind::Other, format!("first rows: {error}")))?;
+    }
+    let mut store = loader.finish(None)?;
+    store.put_local(holdfast_records::SoftSlot::KEY, &founded.soft.to_bytes())?;
+    store.put_local(Listen::KEY, &Listen { addr: listen.to_owned() }.to_bytes())?;
+    store.put_local(NodeIdentity::KEY, &NodeIdentity { node_id: node, boot: 0 }.to_bytes())?;
+    drop(store);
+    let (mut log, _) = Log::open(Arc::clone(fs), &data.log())?;
+    seed_log(&mut log, node)?;
+    Ok(())
+}
+
+/// Where a client on this host finds a server that listens there.
+fn client_address(listen: std::net::SocketAddr) -> std::net::SocketAddr {
+    let mut address = listen;
+    if listen.ip().is_unspecified() {
+        address.set_ip(std::net::IpAddr::from([127, 0, 0, 1]));
+    }
+    address
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn options(dir: &Path) -> InitOptions {
+        InitOptions {
+            data: dir.join("data"),
+            soft_key: Some(dir.join("soft.key")),
+            context: Some(dir.join("context.toml")),
+            ..InitOptions::default()
+        }
+    }
+
+    #[test]
+    fn a_vault_is_made_once_and_never_over_something() {
+        let dir = tempfile::tempdir().unwrap();
+        let made = init(&options(dir.path())).unwrap();
+        let context = Context::read(&made.context).ok().unwrap();
+        assert_eq!(context.vault_id, made.vault_id.to_string());
+        assert_eq!(context.signer, made.signer);
+        assert!(!dir.path().join("data/INCOMPLETE").exists());
+        let other = InitOptions {
+            soft_key: Some(dir.path().join("other.key")),
+            context: Some(dir.path().join("other.toml")),
+            ..options(dir.path())
+        };
+        assert_eq!(init(&other).unwrap_err().kind, Kind::Exists);
+        assert!(!dir.path().join("other.key").exists());
+    }
+
+    #[test]
+    fn a_killed_init_is_cleared_by_the_next() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(dir.path().join("data/state.1")).unwrap();
+        std::fs::write(dir.path().join("data/state.1/state.redb"), b"half").unwrap();
+        std::fs::write(dir.path().join("data/INCOMPLETE"), b"").unwrap();
+        init(&options(dir.path())).unwrap();
+    }
+}

@@ -1,0 +1,206 @@
+//! The first rows of a vault: everything it cannot be without.
+
+use holdfast_crypto::{Secret, random_array};
+use holdfast_keyring::{Keyring, SecretRef, SoftKey};
+use holdfast_records::{
+    ClusterSecret, Custodian, Enclave, EnclaveName, EnclaveState, Identity, Privilege, Record,
+    RootGeneration, SecretKind, Slot, SlotKind, SoftSlot, Vault,
+};
+use holdfast_seal::{Certificate, SigningKey, SigningPart, seal_bytes};
+use holdfast_types::{
+    CustodianId, EnclaveId, Generation, IdentityId, Kind, Millis, Name, Revision, Row, SecretId,
+    SlotId, Value, VaultId,
+};
+
+use crate::{NodeError, tls};
+
+/// What the first rows are made from.
+pub(crate) struct Founding<'a> {
+    pub(crate) vault_id: VaultId,
+    pub(crate) now: Millis,
+    pub(crate) revision: Revision,
+    pub(crate) administrator: IdentityId,
+    pub(crate) custodians: &'a [Certificate],
+    pub(crate) soft_slot: SlotId,
+    pub(crate) soft_key: &'a SoftKey,
+    pub(crate) soft_path: String,
+}
+
+/// The first rows, sorted, and what is kept beside them.
+pub(crate) struct Founded {
+    pub(crate) rows: Vec<Row>,
+    pub(crate) soft: SoftSlot,
+    /// The CA's certificate, DER.
+    pub(crate) ca: Vec<u8>,
+    /// The fingerprint of the certificate that signs archives.
+    pub(crate) signer: String,
+}
+
+/// The user id of a vault's signing certificate; part of its fingerprint's certificate, so constant.
+pub(crate) fn signer_user_id(vault: VaultId) -> String {
+    format!("holdfast vault {vault}")
+}
+
+struct Rows {
+    revision: Revision,
+    at: Millis,
+    rows: Vec<Row>,
+}
+
+impl Rows {
+    fn put<R: Record>(&mut self, record: &R) {
+        let (rev, at, body) = (self.revision, self.at, record.encode());
+        let value = Value { schema: body.schema, rev, at, body: body.bytes };
+        self.rows.push(Row { table: R::TABLE, key: record.key(), value });
+    }
+}
+
+/// Draws the root and makes the first rows.
+pub(crate) fn found(founding: &Founding<'_>) -> Result<Founded, NodeError> {
+    let Founding { vault_id, now, .. } = *founding;
+    let keyring = Keyring::new(vault_id);
+    let generation = keyring.generate_root()?;
+    let mut rows = Rows { revision: founding.revision, at: now, rows: Vec::new() };
+    rows.put(&Vault { vault_id, created: now });
+    let canary = keyring.canary(generation)?;
+    rows.put(&RootGeneration {
+        generation,
+        kcv: keyring.root_kcv(generation)?,
+        current: true,
+        canary,
+    });
+    people(founding, &mut rows)?;
+    for certificate in founding.custodians {
+        custodian(&keyring, generation, certificate, now, &mut rows)?;
+    }
+    let ca = ca(&keyring, generation, founding, &mut rows)?;
+    let signer = signer(&keyring, generation, founding, &mut rows)?;
+    let slot_id = founding.soft_slot;
+    let sealed = keyring.seal_soft(generation, slot_id, founding.soft_key)?;
+    let soft = SoftSlot { slot_id, generation, key_path: founding.soft_path.clone(), sealed };
+    rows.rows.sort_by(|a, b| (a.table, &a.key).cmp(&(b.table, &b.key)));
+    Ok(Founded { rows: rows.rows, soft, ca, signer })
+}
+
+/// The default enclave and the administrator.
+fn people(founding: &Founding<'_>, rows: &mut Rows) -> Result<(), NodeError> {
+    let name: Name = "default".parse().map_err(ours)?;
+    let enclave_id = EnclaveId(random_array());
+    rows.put(&Enclave { enclave_id, name: name.clone(), state: EnclaveState::Open });
+    rows.put(&EnclaveName { name, enclave_id });
+    rows.put(&Identity {
+        identity: founding.administrator,
+        name: "admin".parse().map_err(ours)?,
+        privilege: Privilege::Admin,
+        enclave: None,
+        policy: None,
+        created: founding.now,
+    });
+    Ok(())
+}
+
+fn ours(error: holdfast_types::NameError) -> NodeError {
+    NodeError::new(Kind::Internal, error.to_string())
+}
+
+/// A custodian is recipient of archives *and* holder of a slot.
+fn custodian(
+    keyring: &Keyring,
+    generation: Generation,
+    certificate: &Certificate,
+    now: Millis,
+    rows: &mut Rows,
+) -> Result<(), NodeError> {
+    let (custodian_id, slot_id) = (CustodianId(random_array()), SlotId(random_array()));
+    let fingerprint = certificate.fingerprint();
+    let payload = keyring.slot_payload(generation)?;
+    let recipients = std::slice::from_ref(certificate);
+    let sealed = seal_bytes(payload.expose_secret(), recipients, "slot");
+    let (sealed, _) = sealed.map_err(|error| {
+        NodeError::new(Kind::BadInput, format!("cannot seal to {fingerprint}: {error}"))
+    })?;
+    let taken: Vec<Name> = rows.custodian_names();
+    rows.put(&Custodian {
+        custodian_id,
+        name: custodian_name(certificate, &taken)?,
+        fingerprint: fingerprint.clone(),
+        certificate: certificate.to_bytes(),
+        added: now,
+        expires: certificate.expires(),
+    });
+    let (kind, custodian) = (SlotKind::OpenPgp, Some(custodian_id));
+    rows.put(&Slot { generation, slot_id, kind, custodian, recipient: fingerprint, sealed });
+    Ok(())
+}
+
+impl Rows {
+    fn custodian_names(&self) -> Vec<Name> {
+        let custodians = self.rows.iter().filter(|row| row.table == Custodian::TABLE);
+        let read = |row: &Row| Custodian::decode(row.value.schema, &row.key, &row.value.body).ok();
+        custodians.filter_map(read).map(|custodian| custodian.name).collect()
+    }
+}
+
+/// From the first user id: `John Doe <john@example.org>` becomes `John-Doe`.
+fn custodian_name(certificate: &Certificate, taken: &[Name]) -> Result<Name, NodeError> {
+    let ids = certificate.user_ids();
+    let id = ids.first().map(String::as_str).unwrap_or_default();
+    let text = id.split(['<', '(']).next().map(str::trim).filter(|text| !text.is_empty());
+    let text = text.unwrap_or(id).trim_matches(['<', '>', ' ']);
+    let allowed = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' };
+    let slug: String = text.chars().map(allowed).take(60).collect();
+    let slug = slug.trim_matches(['-', '.']);
+    let slug = if slug.is_empty() { "custodian" } else { slug };
+    let numbered = (1..).map(|n| if n == 1 { slug.to_owned() } else { format!("{slug}-{n}") });
+    let free = numbered.into_iter().find(|name| taken.iter().all(|other| other.as_str() != name));
+    free.unwrap_or_default().parse().map_err(ours)
+}
+
+fn ca(
+    keyring: &Keyring,
+    generation: Generation,
+    founding: &Founding<'_>,
+    rows: &mut Rows,
+) -> Result<Vec<u8>, NodeError> {
+    let seed = Secret::<32>::generate();
+    let public = tls::new_ca(founding.vault_id, seed.expose_secret())?;
+    let kept = (SecretKind::Ca, seed.expose_secret());
+    secret(keyring, generation, founding.now, kept, public.clone(), rows)?;
+    Ok(public)
+}
+
+/// The OpenPGP key that signs archives: a primary that certifies, a subkey for this epoch that signs.
+fn signer(
+    keyring: &Keyring,
+    generation: Generation,
+    founding: &Founding<'_>,
+    rows: &mut Rows,
+) -> Result<String, NodeError> {
+    let now = founding.now;
+    let primary = SigningPart::generate(now);
+    let subkeys = [SigningPart::generate(now)];
+    let user_id = signer_user_id(founding.vault_id);
+    let key = SigningKey::from_parts(&user_id, &primary, &subkeys)
+        .map_err(|error| NodeError::new(Kind::Internal, error.to_string()))?;
+    let public = key.certificate_bytes();
+    let kept = (SecretKind::SigningPrimary, primary.seed.expose_secret());
+    secret(keyring, generation, now, kept, public.clone(), rows)?;
+    let kept = (SecretKind::Signing, subkeys[0].seed.expose_secret());
+    secret(keyring, generation, now, kept, public, rows)?;
+    Ok(key.fingerprint())
+}
+
+fn secret(
+    keyring: &Keyring,
+    generation: Generation,
+    created: Millis,
+    (kind, secret): (SecretKind, &[u8; 32]),
+    public: Vec<u8>,
+    rows: &mut Rows,
+) -> Result<(), NodeError> {
+    let (secret_id, n) = (SecretId(random_array()), 1);
+    let what = SecretRef::ClusterSecret { id: secret_id, n, kind };
+    let wrapped = keyring.wrap_secret(what, secret)?;
+    rows.put(&ClusterSecret { secret_id, n, kind, created, public, generation, wrapped });
+    Ok(())
+}

@@ -1,0 +1,201 @@
+//! Opening a node: data directory, state, root key, log, cluster, audit log, service. In this order, so
+//! that the first thing that is wrong is the one that is reported.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use holdfast_cluster::{Clock, Cluster, Config, SystemClock};
+use holdfast_crypto::SecretBytes;
+use holdfast_fs::{Disk, Fs};
+use holdfast_keyring::{Keyring, KeyringError, SecretRef};
+use holdfast_machine::{View, ViewExt as _};
+use holdfast_records::{
+    ClusterSecret, Listen, NodeIdentity, Record as _, RootGeneration, SecretKind, SoftSlot,
+};
+use holdfast_service::audit::{Audit, Limits};
+use holdfast_service::{Level, Parts, Service, SlotInfo, Warning};
+use holdfast_store::log::Log;
+use holdfast_store::{CACHE_BYTES_DEFAULT, DataDir, DiskStore, StateStore as _};
+use holdfast_types::{Generation, Kind, Millis, VaultId};
+
+use crate::{NodeError, softkey};
+
+/// A clock this far behind state time is worth a warning.
+const CLOCK_BEHIND_MS: u64 = 5 * 60 * 1000;
+
+/// A node that is ready to serve.
+pub(crate) struct Opened {
+    pub(crate) service: Arc<Service>,
+    pub(crate) vault_id: VaultId,
+    pub(crate) listen: Option<String>,
+    ca_seed: SecretBytes,
+    ca: Vec<u8>,
+    cluster: Cluster,
+    audit: Audit,
+    _data: DataDir,
+}
+
+/// Opens the node in `data`.
+pub(crate) fn open(
+    data: &Path,
+    soft_key: Option<&Path>,
+    archives: Option<PathBuf>,
+) -> Result<Opened, NodeError> {
+    let fs: Arc<dyn Fs> = Arc::new(Disk);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let dir =
+        DataDir::open(Arc::clone(&fs), data).map_err(|error| NodeError::of_data(data, error))?;
+    let node = dir.marker().node_id;
+    let vault_id = dir.marker().vault_id;
+    let mut store = DiskStore::open(Arc::clone(&fs), &dir.state(), CACHE_BYTES_DEFAULT)?;
+    count_start(&mut store)?;
+    let listen = local(&store, Listen::KEY, Listen::from_bytes)?.map(|listen| listen.addr);
+    let keyring = Arc::new(Keyring::new(vault_id));
+    let soft = unseal(&mut store, &keyring, data, soft_key)?;
+
+    let (log, opened) = Log::open(Arc::clone(&fs), &dir.log())?;
+    if let Some(torn) = opened.torn {
+        tracing::info!(?torn, "cut a torn tail off the log: nothing acknowledged was in it");
+    }
+    let cluster = Cluster::start(Config::new(node), store, log, Arc::clone(&clock))?;
+    let view = cluster.view();
+    let (ca_seed, ca) = ca(&view, &keyring)?;
+    let now = clock.now();
+    let warnings = clock_warning(view.head().at, now).into_iter().collect();
+    let audit = Audit::open(Arc::clone(&fs), &dir.audit(), node, now, Limits::default())
+        .map_err(|error| NodeError::new(Kind::Other, format!("the audit log: {error}")))?;
+    let archives = archives.unwrap_or_else(|| dir.archives());
+    let service = Service::open(Parts {
+        cluster: cluster.clone(),
+        keyring,
+        audit: audit.clone(),
+        clock,
+        fs,
+        node,
+        data: dir.root().to_owned(),
+        archives,
+        soft: Some(soft),
+        warnings,
+    })?;
+    Ok(Opened { service, vault_id, listen, ca_seed, ca, cluster, audit, _data: dir })
+}
+
+impl Opened {
+    /// The listener's TLS configuration.
+    pub(crate) fn tls(&self, listen: SocketAddr) -> Result<rustls::ServerConfig, NodeError> {
+        crate::tls::server(self.vault_id, self.ca_seed.expose_secret(), &self.ca, listen)
+    }
+
+    /// Its part in the cluster.
+    pub(crate) fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// Stops it in order: the state is durable, then the audit log, then the lock is given back.
+    pub(crate) async fn close(self) -> Result<(), NodeError> {
+        let stopped = self.cluster.shutdown().await;
+        self.audit.close();
+        Ok(stopped?)
+    }
+}
+
+fn local<T, E: std::fmt::Display>(
+    store: &DiskStore,
+    key: &[u8],
+    read: impl Fn(&[u8]) -> Result<T, E>,
+) -> Result<Option<T>, NodeError> {
+    let bytes = store.get_local(key)?;
+    bytes.map(|bytes| read(&bytes)).transpose().map_err(|error| {
+        NodeError::new(Kind::Damaged, format!("a local record of this node: {error}"))
+    })
+}
+
+/// How often this node was started: a clone or a rolled-back disk shows by it.
+fn count_start(store: &mut DiskStore) -> Result<(), NodeError> {
+    if let Some(mut identity) = local(store, NodeIdentity::KEY, NodeIdentity::from_bytes)? {
+        identity.boot += 1;
+        store.put_local(NodeIdentity::KEY, &identity.to_bytes())?;
+    }
+    Ok(())
+}
+
+/// Opens the root with this node's soft key, and remembers where that lies.
+fn unseal(
+    store: &mut DiskStore,
+    keyring: &Keyring,
+    data: &Path,
+    asked: Option<&Path>,
+) -> Result<SlotInfo, NodeError> {
+    let slot = local(store, SoftSlot::KEY, SoftSlot::from_bytes)?;
+    let mut slot = slot.ok_or_else(|| softkey::lost("this node has no soft slot"))?;
+    let path = match asked {
+        Some(_) => softkey::place(asked, slot.slot_id, data)?,
+        None => PathBuf::from(&slot.key_path),
+    };
+    let key = softkey::read(&path)?;
+    let root = root(&store.view(), slot.generation)?;
+    let opened = keyring.open_soft(slot.generation, slot.slot_id, &slot.sealed, &key, &root.kcv);
+    opened.map_err(|error| match error {
+        KeyringError::SoftKeyWrong | KeyringError::RootMismatch(_) => {
+            softkey::lost(&format!("the soft key {} does not open this vault", path.display()))
+        }
+        other => other.into(),
+    })?;
+    keyring.check_canary(slot.generation, &root.canary)?;
+    let shown = path.display().to_string();
+    if shown != slot.key_path {
+        slot.key_path.clone_from(&shown);
+        store.put_local(SoftSlot::KEY, &slot.to_bytes())?;
+    }
+    Ok(SlotInfo {
+        slot_id: slot.slot_id,
+        generation: slot.generation,
+        kind: "soft",
+        custodian: None,
+        recipient: shown,
+        archived: false,
+    })
+}
+
+fn damaged(what: &str) -> NodeError {
+    NodeError::new(Kind::Damaged, format!("the state: {what}"))
+        .next("restore the newest archive: holdfast restore ARCHIVE --data OTHER_DIR")
+}
+
+fn root(view: &impl View, generation: Generation) -> Result<RootGeneration, NodeError> {
+    let key = generation.0.to_be_bytes();
+    let row = view.live(RootGeneration::TABLE, &key);
+    let row = row.map_err(|error| damaged(&error.to_string()))?;
+    let row = row.ok_or_else(|| damaged("there is no record of the root key"))?;
+    RootGeneration::decode(row.schema, &key, &row.body).map_err(|error| damaged(&error.to_string()))
+}
+
+/// The newest CA: its seed and its certificate.
+fn ca(view: &impl View, keyring: &Keyring) -> Result<(SecretBytes, Vec<u8>), NodeError> {
+    let mut newest: Option<ClusterSecret> = None;
+    view.scan(ClusterSecret::TABLE, &[], &mut |key, value| {
+        if let Ok(secret) = ClusterSecret::decode(value.schema, key, &value.body) {
+            let newer = newest.as_ref().is_none_or(|newest| newest.n < secret.n);
+            if !value.is_tombstone() && secret.kind == SecretKind::Ca && newer {
+                newest = Some(secret);
+            }
+        }
+        std::ops::ControlFlow::Continue(())
+    })
+    .map_err(|error| damaged(&error.to_string()))?;
+    let ca = newest.ok_or_else(|| damaged("there is no certificate authority"))?;
+    let what = SecretRef::ClusterSecret { id: ca.secret_id, n: ca.n, kind: ca.kind };
+    Ok((keyring.unwrap_secret(what, &ca.wrapped)?, ca.public))
+}
+
+fn clock_warning(state: Millis, now: Millis) -> Option<Warning> {
+    (state.since(now) > CLOCK_BEHIND_MS).then(|| Warning {
+        level: Level::Warning,
+        what: format!(
+            "this host's clock is {} s behind the vault's time, which stands still until then",
+            state.since(now) / 1000
+        ),
+        next: "set the clock: timedatectl".to_owned(),
+    })
+}

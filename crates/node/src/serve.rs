@@ -1,0 +1,145 @@
+//! `server`: opens a node and serves it until SIGTERM or SIGINT.
+
+use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::path::PathBuf;
+
+use holdfast_records::Listen;
+use holdfast_types::Kind;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::open::{Opened, open};
+use crate::{LISTEN_DEFAULT, NodeError, harden, listen};
+
+/// What `server` is told.
+#[derive(Clone, Debug, Default)]
+pub struct ServeOptions {
+    /// The data directory of a vault.
+    pub data: PathBuf,
+    /// Where the soft key lies now; where it lay last time where nothing is said.
+    pub soft_key: Option<PathBuf>,
+    /// Where to listen; where it listened last time where nothing is said.
+    pub listen: Option<String>,
+    /// The vault's own archive directory; `archives` in the data where nothing is said.
+    pub archives: Option<PathBuf>,
+    /// A file that holds this process's id while it serves.
+    pub pid_file: Option<PathBuf>,
+}
+
+/// Serves until a signal asks it to stop. `ready` is called once the address answers.
+pub fn serve(options: &ServeOptions, ready: impl FnOnce(SocketAddr)) -> Result<(), NodeError> {
+    harden::no_core_dumps();
+    runtime()?.block_on(async {
+        let node = open(&options.data, options.soft_key.as_deref(), options.archives.clone())?;
+        let served = run(options, &node, ready).await;
+        let closed = node.close().await;
+        served.and(closed)
+    })
+}
+
+/// A runtime for one node; Raft has its own.
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, NodeError> {
+    let built = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    built.map_err(|error| NodeError::new(Kind::Other, format!("cannot start threads: {error}")))
+}
+
+async fn run(
+    options: &ServeOptions,
+    node: &Opened,
+    ready: impl FnOnce(SocketAddr),
+) -> Result<(), NodeError> {
+    let asked = options.listen.as_deref().or(node.listen.as_deref()).unwrap_or(LISTEN_DEFAULT);
+    let listener = bind(listen_address(asked)?).await?;
+    let address = listener
+        .local_addr()
+        .map_err(|error| NodeError::new(Kind::Other, format!("the listener's address: {error}")))?;
+    if options.listen.is_some() {
+        node.remember_listen(&Listen { addr: asked.to_owned() })?;
+    }
+    let tls = node.tls(address)?;
+    let stopping = |error: std::io::Error| NodeError::new(Kind::Other, format!("signals: {error}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(stopping)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(stopping)?;
+    let (stop, stopped) = watch::channel(false);
+    let heads = tokio::spawn(node.service.clone().audit_heads());
+    let _pid = options.pid_file.as_ref().map(PidFile::write).transpose()?;
+    let serving = tokio::spawn(listen::serve(listener, tls, node.service.clone(), stopped));
+    ready(address);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("stopping: requests under way are finished");
+    _ = stop.send(true);
+    _ = serving.await;
+    heads.abort();
+    Ok(())
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, NodeError> {
+    TcpListener::bind(address).await.map_err(|error| match error.kind() {
+        std::io::ErrorKind::AddrInUse => {
+            NodeError::new(Kind::InUse, format!("the address {address} is in use"))
+                .next("stop what listens there, or choose another one with --listen ADDR")
+        }
+        _ => NodeError::new(Kind::BadInput, format!("cannot listen on {address}: {error}"))
+            .next("choose an address of this host with --listen ADDR"),
+    })
+}
+
+/// `host:port`, `:port` or `host`.
+pub(crate) fn listen_address(text: &str) -> Result<SocketAddr, NodeError> {
+    let full = match text.rsplit_once(':') {
+        Some(("", port)) => format!("0.0.0.0:{port}"),
+        Some((_, port)) if port.parse::<u16>().is_ok() => text.to_owned(),
+        _ => format!("{text}:7373"),
+    };
+    let found = full.to_socket_addrs().ok().and_then(|mut addresses| addresses.next());
+    found.ok_or_else(|| {
+        NodeError::new(Kind::BadInput, format!("not an address to listen on: {text:?}"))
+            .next("write it as 127.0.0.1:7373")
+    })
+}
+
+impl Opened {
+    fn remember_listen(&self, listen: &Listen) -> Result<(), NodeError> {
+        Ok(self.cluster().with_store(|store| store.put_local(Listen::KEY, &listen.to_bytes()))?)
+    }
+}
+
+/// A file with this process's id, removed at a proper stop.
+struct PidFile(PathBuf);
+
+impl PidFile {
+    fn write(path: &PathBuf) -> Result<Self, NodeError> {
+        let text = format!("{}\n", std::process::id());
+        std::fs::write(path, text).map_err(|error| {
+            NodeError::new(Kind::Other, format!("cannot write {}: {error}", path.display()))
+        })?;
+        Ok(Self(path.clone()))
+    }
+}
+
+impl Drop for PidFile {
+    fn drop(&mut self) {
+        _ = std::fs::remove_file(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listen_addresses() {
+        let check = |text: &str, want: &str| {
+            assert_eq!(listen_address(text).unwrap().to_string(), want, "{text}");
+        };
+        check("127.0.0.1:1", "127.0.0.1:1");
+        check("127.0.0.1", "127.0.0.1:7373");
+        check(":8", "0.0.0.0:8");
+        check("[::1]:9", "[::1]:9");
+        assert!(listen_address("not a host:x").is_err());
+    }
+}

@@ -1,0 +1,142 @@
+//! The soft key: 32 random bytes in a file outside the data, named by slot, made exclusively, mode 0600.
+//!
+//! Whoever has the data and this file has the keys; whoever loses this file needs a custodian.
+
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use holdfast_keyring::SoftKey;
+use holdfast_types::{Kind, SlotId};
+use zeroize::Zeroizing;
+
+use crate::NodeError;
+
+/// Where the soft key of a slot lies when nothing is said: the XDG configuration directory.
+#[must_use]
+pub fn default_soft_key(slot: SlotId) -> Option<PathBuf> {
+    let context = holdfast_client::default_path()?;
+    Some(context.with_file_name(format!("soft-{slot}.key")))
+}
+
+/// The path a new soft key gets: absolute, and never under the data.
+pub(crate) fn place(asked: Option<&Path>, slot: SlotId, data: &Path) -> Result<PathBuf, NodeError> {
+    let path = match asked {
+        Some(path) => path.to_owned(),
+        None => default_soft_key(slot).ok_or_else(|| {
+            NodeError::new(Kind::SoftKey, "there is no configuration directory for the soft key")
+                .next("say where it goes with --soft-key FILE")
+        })?,
+    };
+    let absolute = |path: &Path| {
+        std::path::absolute(path)
+            .map_err(|error| NodeError::new(Kind::Other, format!("{}: {error}", path.display())))
+    };
+    let path = absolute(&path)?;
+    // The directory may not exist yet; its nearest ancestor that does decides.
+    let real = |path: &Path| {
+        let mut known = path;
+        loop {
+            if let Ok(real) = known.canonicalize() {
+                let rest = path.strip_prefix(known).unwrap_or(Path::new(""));
+                return if rest.as_os_str().is_empty() { real } else { real.join(rest) };
+            }
+            match known.parent() {
+                Some(parent) => known = parent,
+                None => return path.to_owned(),
+            }
+        }
+    };
+    if real(&path).starts_with(real(&absolute(data)?)) {
+        let message = format!("the soft key {} would lie under the data", path.display());
+        return Err(NodeError::new(Kind::SoftKey, message)
+            .next("whoever copies the data would have the keys: choose another --soft-key FILE"));
+    }
+    Ok(path)
+}
+
+/// Writes a new soft key, synced, with its directory.
+pub(crate) fn write_new(path: &Path, key: &SoftKey) -> Result<(), NodeError> {
+    let failed = |error: std::io::Error| {
+        let shown = path.display();
+        match error.kind() {
+            std::io::ErrorKind::AlreadyExists => {
+                NodeError::new(Kind::Exists, format!("a soft key exists at {shown}"))
+                    .next("it may be a live vault's: choose another place with --soft-key FILE")
+            }
+            std::io::ErrorKind::StorageFull => {
+                NodeError::new(Kind::NoSpace, format!("no space for the soft key {shown}"))
+                    .next("choose another place with --soft-key FILE")
+            }
+            _ => {
+                NodeError::new(Kind::SoftKey, format!("cannot write the soft key {shown}: {error}"))
+                    .next("choose another place with --soft-key FILE")
+            }
+        }
+    };
+    let parent = path.parent().unwrap_or(Path::new("/"));
+    std::fs::create_dir_all(parent).map_err(failed)?;
+    let mut options = std::fs::OpenOptions::new();
+    let mut file = options.write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
+    let written = file.write_all(key.expose_secret()).and_then(|()| file.sync_all());
+    let synced = written.and_then(|()| std::fs::File::open(parent)?.sync_all());
+    if synced.is_err() {
+        // It is ours, and nothing is sealed with it yet.
+        _ = std::fs::remove_file(path);
+    }
+    synced.map_err(failed)
+}
+
+/// Reads a soft key.
+pub(crate) fn read(path: &Path) -> Result<SoftKey, NodeError> {
+    let shown = path.display();
+    let bytes = std::fs::read(path)
+        .map(Zeroizing::new)
+        .map_err(|error| lost(&format!("cannot read the soft key {shown}: {error}")))?;
+    SoftKey::read(&bytes)
+        .map_err(|error| lost(&format!("the soft key {shown} is unusable: {error}")))
+}
+
+/// What to do when the soft key does not open this node's slot.
+pub(crate) fn lost(message: &str) -> NodeError {
+    NodeError::new(Kind::SoftKey, message).next(
+        "give its place with --soft-key FILE; if it is lost, a custodian can restore: holdfast \
+         restore ARCHIVE --identity FILE --data NEW_DIR --soft-key NEW_FILE",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn never_under_the_data() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("data");
+        std::fs::create_dir(&data).unwrap();
+        std::os::unix::fs::symlink(&data, dir.path().join("link")).unwrap();
+        let slot = SlotId([1; 16]);
+        for under in ["data/soft.key", "data/a/b/soft.key", "link/soft.key"] {
+            let error = place(Some(&dir.path().join(under)), slot, &data).unwrap_err();
+            assert_eq!(error.kind, Kind::SoftKey, "{under}");
+        }
+        assert!(place(Some(&dir.path().join("data.key")), slot, &data).is_ok());
+    }
+
+    #[test]
+    fn a_soft_key_is_private_and_never_overwritten() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("deep/soft.key");
+        let key = SoftKey::generate();
+        write_new(&path, &key).unwrap();
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(read(&path).unwrap() == key);
+        assert_eq!(write_new(&path, &SoftKey::generate()).unwrap_err().kind, Kind::Exists);
+        assert!(read(&path).unwrap() == key);
+        std::fs::write(&path, b"short").unwrap();
+        let error = read(&path).unwrap_err();
+        assert_eq!(error.kind, Kind::SoftKey);
+        assert!(error.next.unwrap().contains("custodian"));
+    }
+}

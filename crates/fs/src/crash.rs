@@ -16,7 +16,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::Mem;
-use crate::mem::{Content, Node, Tree, parent_dir};
+use crate::content::Content;
+use crate::mem::{Node, Tree, parent_dir};
 
 /// Bytes a disk writes or does not write as a whole.
 const SECTOR: u64 = 512;

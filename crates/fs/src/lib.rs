@@ -11,6 +11,7 @@
 //!
 //! Every error names the operation and the path, so callers add what it means and nothing else.
 
+mod content;
 mod crash;
 mod disk;
 mod error;

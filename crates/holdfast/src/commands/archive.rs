@@ -1,0 +1,92 @@
+//! `holdfast archive ...`
+
+use clap::Subcommand;
+use holdfast_api::wire;
+use holdfast_client::{Client, segment};
+
+use crate::Done;
+use crate::cli::Global;
+use crate::output::{self, revision, when};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Archive {
+    /// List archives, newest first
+    Ls,
+    /// Show an archive and how far it is proved
+    Show {
+        /// Name or id
+        which: String,
+    },
+}
+
+impl Archive {
+    pub(crate) async fn run(&self, global: &Global, client: &mut Client) -> Done {
+        match self {
+            Self::Ls => list(global, &client.get("/archives").await?),
+            Self::Show { which } => {
+                let path = format!("/archives/{}", segment(which));
+                show(global, &client.get(&path).await?)
+            }
+        }
+    }
+}
+
+/// The furthest state an archive has come to.
+pub(crate) fn proved(archive: &wire::Archive) -> &'static str {
+    match archive {
+        wire::Archive { drilled: Some(_), .. } => "drilled",
+        wire::Archive { verified: Some(_), .. } => "verified",
+        wire::Archive { stored: Some(_), .. } => "stored",
+        wire::Archive { written: Some(_), .. } => "written",
+        _ => "unfinished",
+    }
+}
+
+fn list(global: &Global, list: &wire::Archives) -> Done {
+    if global.json {
+        return output::json(list);
+    }
+    if global.quiet {
+        return list.archives.iter().try_for_each(|archive| output::line(&archive.name));
+    }
+    let row = |archive: &wire::Archive| {
+        vec![
+            archive.name.clone(),
+            revision(archive.to),
+            archive.size.to_string(),
+            proved(archive).to_owned(),
+            archive.place.clone(),
+        ]
+    };
+    let rows: Vec<_> = list.archives.iter().map(row).collect();
+    output::table(&["NAME", "REVISION", "BYTES", "PROVED", "PLACE"], &rows)
+}
+
+fn show(global: &Global, archive: &wire::Archive) -> Done {
+    if global.json {
+        return output::json(archive);
+    }
+    if global.quiet {
+        return output::line(&archive.name);
+    }
+    let at = |time: Option<u64>| time.map_or_else(|| "-".to_owned(), when);
+    let how = match archive.drilled {
+        Some(_) if archive.drilled_full => " (full)",
+        Some(_) => " (byte)",
+        None => "",
+    };
+    output::line(format!(
+        "name      {}\nid        {}\nrevision  {}\nbytes     {}\nsha256    {}\nplace     {}\n\
+         written   {}\nstored    {}\nverified  {}\ndrilled   {}{how}",
+        archive.name,
+        archive.archive_id,
+        revision(archive.to),
+        archive.size,
+        archive.sha256,
+        archive.place,
+        at(archive.written),
+        at(archive.stored),
+        at(archive.verified),
+        at(archive.drilled),
+    ))
+}

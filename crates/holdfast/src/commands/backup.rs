@@ -1,0 +1,220 @@
+//! `holdfast backup`: into the vault's own archive directory, or with `--output` to a directory here.
+//!
+//! With `--output` the server seals and streams; this side writes under a temporary name, syncs, reads
+//! the whole back, renames (tar, JSON, signature last) and reports the hash it read back.
+
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use aws_lc_rs::digest::{Context as Hash, SHA256};
+use clap::Args;
+use data_encoding::HEXLOWER;
+use holdfast_api::wire;
+use holdfast_client::Client;
+use holdfast_types::Kind;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::Done;
+use crate::cli::Global;
+use crate::output::{self, Failure};
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: ARCHIVE=$(holdfast backup --output archives --quiet)")]
+pub(crate) struct Backup {
+    /// Write the archive into this directory here, made if absent; the vault's own where nothing is said
+    #[arg(long, value_name = "DIR")]
+    output: Option<PathBuf>,
+    /// Only to this custodian; give it once for each
+    #[arg(long, value_name = "NAME")]
+    custodian: Vec<String>,
+}
+
+#[derive(serde::Serialize)]
+struct Made {
+    name: String,
+    archive_id: String,
+    path: Option<String>,
+    sha256: Option<String>,
+    bytes: u64,
+}
+
+impl Backup {
+    pub(crate) async fn run(&self, global: &Global, client: &mut Client) -> Done {
+        let made = match &self.output {
+            Some(dir) => self.to_directory(global, client, dir).await?,
+            None => self.to_vault(global, client).await?,
+        };
+        if global.json {
+            return output::json(&made);
+        }
+        let path = made.path.as_deref().unwrap_or(&made.name);
+        if global.quiet {
+            return output::line(path);
+        }
+        output::line(format!(
+            "archive  {path}\nsha256   {}\nbytes    {}\nstate    stored",
+            made.sha256.as_deref().unwrap_or("-"),
+            made.bytes
+        ))
+    }
+
+    async fn begin(&self, client: &mut Client, to: &str) -> Result<wire::Backup, Failure> {
+        let some = (!self.custodian.is_empty()).then(|| self.custodian.clone());
+        let new = wire::NewBackup { to: to.to_owned(), custodians: some };
+        Ok(client.post("/backups", &new).await?)
+    }
+
+    async fn to_vault(&self, global: &Global, client: &mut Client) -> Result<Made, Failure> {
+        let begun = self.begin(client, "vault").await?;
+        let bar = progress(global);
+        loop {
+            let path = format!("/backups/{}", begun.job);
+            let state: wire::BackupState = client.get(&path).await?;
+            bar.set_position(state.bytes);
+            match state.state.as_str() {
+                "stored" => {
+                    bar.finish_and_clear();
+                    let wire::BackupState { bytes, path, sha256, .. } = state;
+                    let wire::Backup { name, archive_id, .. } = begun;
+                    return Ok(Made { name, archive_id, path, sha256, bytes });
+                }
+                "failed" => {
+                    bar.finish_and_clear();
+                    let why = state.message.unwrap_or_else(|| "no reason given".to_owned());
+                    return Err(Failure::new(Kind::Other, format!("the backup failed: {why}")));
+                }
+                _ => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        }
+    }
+
+    async fn to_directory(
+        &self,
+        global: &Global,
+        client: &mut Client,
+        dir: &Path,
+    ) -> Result<Made, Failure> {
+        std::fs::create_dir_all(dir).map_err(|error| Failure::io(dir.display(), &error))?;
+        let begun = self.begin(client, "client").await?;
+        let target = dir.join(&begun.file);
+        if target.exists() {
+            let message = format!("{} exists", target.display());
+            return Err(Failure::new(Kind::Exists, message));
+        }
+        let mut tar = Temporary::new(dir, &begun.file)?;
+        let bar = progress(global);
+        let mut stream = client.tar(&begun.job).await?;
+        while let Some(piece) = stream.next().await {
+            let piece = piece?;
+            bar.inc(u64::try_from(piece.len()).unwrap_or(0));
+            tar.write(&piece)?;
+        }
+        bar.finish_and_clear();
+        let (size, sha256) = tar.sync_and_read_back()?;
+        let path = format!("/backups/{}/sidecars", begun.job);
+        let beside: wire::Sidecars = client.get(&path).await?;
+        if (size, sha256.as_str()) != (beside.size, beside.sha256.as_str()) {
+            let message = format!("{} was not stored as it was sent", target.display());
+            return Err(Failure::new(Kind::Damaged, message)
+                .next("check that disk, or choose another --output DIR"));
+        }
+        let mut json = Temporary::new(dir, &format!("{}.json", begun.name))?;
+        json.write(&beside.json.0)?;
+        json.sync_and_read_back()?;
+        let mut signature = Temporary::new(dir, &format!("{}.json.sig", begun.name))?;
+        signature.write(&beside.signature.0)?;
+        signature.sync_and_read_back()?;
+        // The signature last: without it the set is unfinished.
+        tar.rename()?;
+        json.rename()?;
+        signature.rename()?;
+        let synced = std::fs::File::open(dir).and_then(|dir| dir.sync_all());
+        synced.map_err(|error| Failure::io(dir.display(), &error))?;
+        let place = std::path::absolute(&target).unwrap_or_else(|_| target.clone());
+        let place = place.display().to_string();
+        let report = wire::Stored { sha256: sha256.clone(), size, place };
+        let path = format!("/backups/{}/stored", begun.job);
+        let _: wire::Archive = client.post(&path, &report).await?;
+        let (name, archive_id) = (begun.name, begun.archive_id);
+        let path = Some(target.display().to_string());
+        Ok(Made { name, archive_id, path, sha256: Some(sha256), bytes: size })
+    }
+}
+
+fn progress(global: &Global) -> ProgressBar {
+    use std::io::IsTerminal as _;
+    if global.quiet || global.json || !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new_spinner();
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {bytes} {bytes_per_sec} {elapsed}") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+/// A file under a temporary name, removed unless it is renamed.
+struct Temporary {
+    file: std::fs::File,
+    path: PathBuf,
+    target: PathBuf,
+    kept: bool,
+}
+
+impl Temporary {
+    fn new(dir: &Path, name: &str) -> Result<Self, Failure> {
+        let (path, target) = (dir.join(format!(".{name}.part")), dir.join(name));
+        let mut options = std::fs::OpenOptions::new();
+        let options = options.read(true).write(true).create(true).truncate(true).mode(0o600);
+        let file = options.open(&path).map_err(|error| Failure::io(path.display(), &error))?;
+        Ok(Self { file, path, target, kept: false })
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Done {
+        let written = self.file.write_all(bytes);
+        written.map_err(|error| {
+            Failure::io(self.target.display(), &error).next("make room, or choose another --output")
+        })
+    }
+
+    /// Size and SHA-256, hex, of what the disk gives back.
+    fn sync_and_read_back(&mut self) -> Result<(u64, String), Failure> {
+        let failed = |error: std::io::Error| Failure::io(self.target.display(), &error);
+        self.file.sync_all().map_err(failed)?;
+        let mut back = std::fs::File::open(&self.path).map_err(failed)?;
+        let (mut hash, mut size) = (Hash::new(&SHA256), 0_u64);
+        let mut buffer = vec![0; 256 * 1024];
+        loop {
+            let n = back.read(&mut buffer).map_err(failed)?;
+            if n == 0 {
+                return Ok((size, HEXLOWER.encode(hash.finish().as_ref())));
+            }
+            hash.update(&buffer[..n]);
+            size += u64::try_from(n).unwrap_or(0);
+        }
+    }
+
+    fn rename(&mut self) -> Done {
+        // A link, not a rename: it never replaces what somebody else put there.
+        let linked = std::fs::hard_link(&self.path, &self.target).or_else(|error| {
+            if error.kind() == std::io::ErrorKind::AlreadyExists {
+                return Err(error);
+            }
+            std::fs::rename(&self.path, &self.target)
+        });
+        linked.map_err(|error| Failure::io(self.target.display(), &error))?;
+        _ = std::fs::remove_file(&self.path);
+        self.kept = true;
+        Ok(())
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if !self.kept {
+            _ = std::fs::remove_file(&self.path);
+        }
+    }
+}

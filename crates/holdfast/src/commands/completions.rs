@@ -1,0 +1,22 @@
+//! `holdfast completions SHELL`
+
+use clap::{Args, CommandFactory as _};
+use clap_complete::Shell;
+
+use crate::Done;
+use crate::cli::Cli;
+use crate::output;
+
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// Which shell
+    shell: Shell,
+}
+
+impl Completions {
+    pub(crate) fn run(&self) -> Done {
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut Cli::command(), "holdfast", &mut script);
+        output::raw(&script)
+    }
+}

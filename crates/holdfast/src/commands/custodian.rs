@@ -1,0 +1,107 @@
+//! `holdfast custodian ...`
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use holdfast_api::wire;
+use holdfast_client::{Client, segment};
+use holdfast_types::limits::CERTIFICATE_BYTES_MAX;
+
+use super::read_input;
+use crate::Done;
+use crate::cli::Global;
+use crate::output::{self, when};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Custodian {
+    /// Add a custodian: recipient of archives from now on, and holder of a slot
+    #[command(after_help = "Example: holdfast custodian add john.asc")]
+    Add {
+        /// Their OpenPGP certificate
+        file: PathBuf,
+        /// A name; from the certificate where nothing is said
+        #[arg(long, value_name = "NAME")]
+        name: Option<String>,
+    },
+    /// List custodians
+    Ls,
+    /// Show a custodian
+    Show {
+        /// Name, fingerprint or id
+        which: String,
+    },
+    /// Drop a custodian; archives made before still open with their key
+    Rm {
+        /// Name, fingerprint or id
+        which: String,
+    },
+}
+
+impl Custodian {
+    pub(crate) async fn run(&self, global: &Global, client: &mut Client) -> Done {
+        match self {
+            Self::Add { file, name } => {
+                let large = "give one certificate, without other people's signatures: gpg --export \
+                             --export-options export-minimal";
+                let certificate = read_input(Some(file), CERTIFICATE_BYTES_MAX, large)?;
+                let certificate = wire::Base64(certificate);
+                let body = wire::NewCustodian { name: name.clone(), certificate };
+                show(global, &client.post("/custodians", &body).await?)
+            }
+            Self::Ls => list(global, &client.get("/custodians").await?),
+            Self::Show { which } => show(global, &client.get(&path(which)).await?),
+            Self::Rm { which } => {
+                let removed: wire::CustodianRemoved = client.delete(&path(which)).await?;
+                if global.json {
+                    return output::json(&removed);
+                }
+                show(global, &removed.custodian)?;
+                if !global.quiet {
+                    output::note(&removed.note);
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+fn path(which: &str) -> String {
+    format!("/custodians/{}", segment(which))
+}
+
+fn show(global: &Global, custodian: &wire::Custodian) -> Done {
+    if global.json {
+        return output::json(custodian);
+    }
+    if global.quiet {
+        return output::line(&custodian.name);
+    }
+    let none = || "never".to_owned();
+    output::line(format!(
+        "name         {}\nfingerprint  {}\nadded        {}\nexpires      {}\nslot         {}",
+        custodian.name,
+        custodian.fingerprint,
+        when(custodian.added),
+        custodian.expires.map_or_else(none, when),
+        custodian.slot.as_deref().unwrap_or("none: no archive opens for them"),
+    ))
+}
+
+fn list(global: &Global, list: &wire::Custodians) -> Done {
+    if global.json {
+        return output::json(list);
+    }
+    if global.quiet {
+        return list.custodians.iter().try_for_each(|custodian| output::line(&custodian.name));
+    }
+    let row = |custodian: &wire::Custodian| {
+        vec![
+            custodian.name.clone(),
+            custodian.fingerprint.clone(),
+            when(custodian.added),
+            custodian.expires.map_or_else(|| "never".to_owned(), when),
+        ]
+    };
+    let rows: Vec<_> = list.custodians.iter().map(row).collect();
+    output::table(&["NAME", "FINGERPRINT", "ADDED", "EXPIRES"], &rows)
+}

@@ -1,0 +1,250 @@
+//! `holdfast key ...`
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use holdfast_api::wire;
+use holdfast_client::{Client, segment};
+use holdfast_types::limits::{CIPHERTEXT_OVERHEAD, PLAINTEXT_BYTES_MAX};
+use zeroize::Zeroizing;
+
+use super::read_input;
+use crate::Done;
+use crate::cli::{Global, InEnclave};
+use crate::output::{self, Failure, when};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Key {
+    /// Make a key
+    Create(Named),
+    /// List keys
+    Ls(List),
+    /// Show a key and its versions
+    Show(Named),
+    /// Make the next version; older ones then only decrypt
+    Rotate(Named),
+    /// Stop every use at once and free the name
+    Delete(Named),
+    /// Bring a deleted key back
+    Undelete(Undelete),
+    /// Encrypt standard input: raw bytes in, raw ciphertext out
+    Encrypt(Encrypt),
+    /// Decrypt standard input; the ciphertext names its key
+    Decrypt(Decrypt),
+    /// Make a data key: plaintext and ciphertext, base64
+    Generate(Generate),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Named {
+    /// Key
+    name: String,
+    #[command(flatten)]
+    within: InEnclave,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct List {
+    #[command(flatten)]
+    within: InEnclave,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Undelete {
+    /// The name it had
+    key: String,
+    /// A new name, where the old one is taken
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// Which of several deleted keys of that name
+    #[arg(long, value_name = "ID")]
+    key_id: Option<String>,
+    #[command(flatten)]
+    within: InEnclave,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: echo 'attack at dawn' | holdfast key encrypt orders > note.hf")]
+pub(crate) struct Encrypt {
+    /// Key
+    name: String,
+    #[command(flatten)]
+    within: InEnclave,
+    #[command(flatten)]
+    context: ContextArg,
+    /// Read this file instead of standard input
+    #[arg(long, short, value_name = "FILE")]
+    input: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: holdfast key decrypt < note.hf")]
+pub(crate) struct Decrypt {
+    /// Only if it belongs to this key
+    name: Option<String>,
+    #[command(flatten)]
+    within: InEnclave,
+    #[command(flatten)]
+    context: ContextArg,
+    /// Read this file instead of standard input
+    #[arg(long, short, value_name = "FILE")]
+    input: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Generate {
+    /// Key
+    name: String,
+    #[command(flatten)]
+    within: InEnclave,
+    #[command(flatten)]
+    context: ContextArg,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ContextArg {
+    /// Authenticated with the data, and needed again to decrypt it
+    #[arg(long = "aad", value_name = "TEXT", default_value = "", hide_default_value = true)]
+    aad: String,
+}
+
+impl ContextArg {
+    fn bytes(&self) -> wire::Base64 {
+        wire::Base64(self.aad.as_bytes().to_vec())
+    }
+}
+
+impl Key {
+    pub(crate) async fn run(&self, global: &Global, client: &mut Client) -> Done {
+        match self {
+            Self::Create(key) => {
+                let path = format!("/enclaves/{}/keys", segment(&key.within.enclave));
+                let body = wire::Named { name: key.name.clone() };
+                show(global, &client.post(&path, &body).await?)
+            }
+            Self::Ls(list) => list.run(global, client).await,
+            Self::Show(key) => show(global, &client.get(&key.path()).await?),
+            Self::Rotate(key) => {
+                let path = format!("{}/rotate", key.path());
+                show(global, &client.post(&path, &wire::Undelete::default()).await?)
+            }
+            Self::Delete(key) => show(global, &client.delete(&key.path()).await?),
+            Self::Undelete(key) => {
+                let path = format!("{}/undelete", path(&key.within.enclave, &key.key));
+                let body = wire::Undelete { name: key.name.clone(), key_id: key.key_id.clone() };
+                show(global, &client.post(&path, &body).await?)
+            }
+            Self::Encrypt(encrypt) => encrypt.run(global, client).await,
+            Self::Decrypt(decrypt) => decrypt.run(global, client).await,
+            Self::Generate(generate) => generate.run(global, client).await,
+        }
+    }
+}
+
+fn path(enclave: &str, key: &str) -> String {
+    format!("/enclaves/{}/keys/{}", segment(enclave), segment(key))
+}
+
+impl Named {
+    fn path(&self) -> String {
+        path(&self.within.enclave, &self.name)
+    }
+}
+
+fn show(global: &Global, key: &wire::Key) -> Done {
+    if global.json {
+        return output::json(key);
+    }
+    if global.quiet {
+        return output::line(&key.name);
+    }
+    let mut text = format!(
+        "name     {}\nkey_id   {}\nversion  {}\nstate    {}",
+        key.name, key.key_id, key.version, key.state
+    );
+    if key.versions.len() > 1 {
+        for version in &key.versions {
+            let (n, state, at) = (version.version, &version.state, when(version.created));
+            text.push_str(&format!("\n  version {n}: {state}, {at}"));
+        }
+    }
+    output::line(text)
+}
+
+impl List {
+    async fn run(&self, global: &Global, client: &mut Client) -> Done {
+        let path = format!("/enclaves/{}/keys", segment(&self.within.enclave));
+        let mut keys: Vec<wire::Key> = Vec::new();
+        let mut after: Option<String> = None;
+        loop {
+            let query = after.map(|name| format!("?after={}", segment(&name))).unwrap_or_default();
+            let page: wire::Keys = client.get(&format!("{path}{query}")).await?;
+            keys.extend(page.keys);
+            match page.next {
+                Some(next) => after = Some(next),
+                None => break,
+            }
+        }
+        if global.json {
+            return output::json(&wire::Keys { keys, next: None });
+        }
+        if global.quiet {
+            return keys.iter().try_for_each(|key| output::line(&key.name));
+        }
+        let row = |key: &wire::Key| {
+            vec![
+                key.name.clone(),
+                key.version.to_string(),
+                key.state.clone(),
+                key.key_id.clone(),
+                when(key.created),
+            ]
+        };
+        let rows: Vec<_> = keys.iter().map(row).collect();
+        output::table(&["NAME", "VERSION", "STATE", "KEY_ID", "CREATED"], &rows)
+    }
+}
+
+const LARGE: &str = "encrypt the data yourself with a data key, and keep that key's ciphertext: holdfast key generate";
+
+impl Encrypt {
+    async fn run(&self, global: &Global, client: &mut Client) -> Done {
+        let bytes = read_input(self.input.as_deref(), PLAINTEXT_BYTES_MAX, LARGE)?;
+        let plaintext = wire::SecretBase64(Zeroizing::new(bytes));
+        let body = wire::Encrypt { plaintext, context: self.context.bytes() };
+        let path = format!("{}/encrypt", path(&self.within.enclave, &self.name));
+        let done: wire::Encrypted = client.post(&path, &body).await?;
+        if global.json { output::json(&done) } else { output::raw(&done.ciphertext.0) }
+    }
+}
+
+impl Decrypt {
+    async fn run(&self, global: &Global, client: &mut Client) -> Done {
+        let max = PLAINTEXT_BYTES_MAX + CIPHERTEXT_OVERHEAD;
+        let bytes = read_input(self.input.as_deref(), max, "give one ciphertext of holdfast's")?;
+        let ciphertext = wire::Base64(bytes);
+        let body = wire::Decrypt { ciphertext, context: self.context.bytes() };
+        let path = match &self.name {
+            Some(name) => format!("{}/decrypt", path(&self.within.enclave, name)),
+            None => "/decrypt".to_owned(),
+        };
+        let done: wire::Decrypted = client.post(&path, &body).await?;
+        if global.json { output::json(&done) } else { output::raw(&done.plaintext.0) }
+    }
+}
+
+impl Generate {
+    async fn run(&self, global: &Global, client: &mut Client) -> Result<(), Failure> {
+        let path = format!("{}/generate", path(&self.within.enclave, &self.name));
+        let body = wire::Generate { context: self.context.bytes() };
+        let done: wire::Generated = client.post(&path, &body).await?;
+        if global.json {
+            return output::json(&done);
+        }
+        let base64 = &data_encoding::BASE64;
+        let plaintext = Zeroizing::new(base64.encode(&done.plaintext.0));
+        let ciphertext = base64.encode(&done.ciphertext.0);
+        let text = format!("plaintext   {}\nciphertext  {ciphertext}", &*plaintext);
+        output::line(&*Zeroizing::new(text))
+    }
+}

@@ -1,0 +1,87 @@
+//! One file per command. A command parses nothing: it calls, and prints.
+
+pub(crate) mod archive;
+pub(crate) mod backup;
+pub(crate) mod completions;
+pub(crate) mod custodian;
+pub(crate) mod enclave;
+pub(crate) mod identity;
+pub(crate) mod init;
+pub(crate) mod key;
+pub(crate) mod policy;
+pub(crate) mod server;
+pub(crate) mod sheet;
+pub(crate) mod slot;
+pub(crate) mod status;
+
+use std::future::Future;
+
+use holdfast_client::{Client, Context};
+use holdfast_types::Kind;
+
+use crate::Done;
+use crate::cli::{Cli, Command, Global};
+use crate::output::Failure;
+
+/// Runs the command that was given.
+pub(crate) fn run(cli: &Cli) -> Done {
+    let global = &cli.global;
+    match &cli.command {
+        Command::Init(init) => init.run(global),
+        Command::Server(server) => server.run(global),
+        Command::Completions(completions) => completions.run(),
+        Command::Key(key) => online(global, async |client| key.run(global, client).await),
+        Command::Enclave(enclave) => online(global, async |c| enclave.run(global, c).await),
+        Command::Policy(policy) => online(global, async |client| policy.run(global, client).await),
+        Command::Identity(identity) => online(global, async |c| identity.run(global, c).await),
+        Command::Custodian(custodian) => online(global, async |c| custodian.run(global, c).await),
+        Command::Slot(slot) => online(global, async |client| slot.run(global, client).await),
+        Command::Archive(archive) => online(global, async |c| archive.run(global, c).await),
+        Command::Backup(backup) => online(global, async |client| backup.run(global, client).await),
+        Command::Sheet(sheet) => online(global, async |client| sheet.run(global, client).await),
+        Command::Status(status) => online(global, async |client| status.run(global, client).await),
+    }
+}
+
+/// Runs a command that asks a server; Ctrl-C ends it with 130.
+fn online(global: &Global, command: impl AsyncFnOnce(&mut Client) -> Done) -> Done {
+    let context = Context::load(global.context.as_deref())?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::io("cannot start", &error))?;
+    let mut client = Client::new(context);
+    runtime.block_on(until_interrupted(command(&mut client)))
+}
+
+async fn until_interrupted(command: impl Future<Output = Done>) -> Done {
+    tokio::select! {
+        done = command => done,
+        _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
+    }
+}
+
+/// Reads a file or, for `-` or nothing, standard input; at most `max` bytes.
+fn read_input(
+    path: Option<&std::path::Path>,
+    max: usize,
+    too_large: &str,
+) -> Result<Vec<u8>, Failure> {
+    use std::io::Read as _;
+    let mut bytes = Vec::new();
+    let limit = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
+    let read = match path.filter(|path| path.as_os_str() != "-") {
+        Some(path) => std::fs::File::open(path)
+            .and_then(|file| file.take(limit).read_to_end(&mut bytes))
+            .map_err(|error| Failure::io(path.display(), &error)),
+        None => std::io::stdin()
+            .lock()
+            .take(limit)
+            .read_to_end(&mut bytes)
+            .map_err(|error| Failure::io("standard input", &error)),
+    };
+    read?;
+    if bytes.len() > max {
+        return Err(Failure::new(Kind::TooLarge, format!("the input is larger than {max} bytes"))
+            .next(too_large));
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,95 @@
+//! `holdfast policy ...`
+
+use clap::Subcommand;
+use holdfast_api::wire;
+use holdfast_client::{Client, segment};
+
+use crate::Done;
+use crate::cli::{Global, InEnclave};
+use crate::output;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Policy {
+    /// Make or replace a policy
+    #[command(after_help = "Example: holdfast policy set app --allow 'key.encrypt:orders-*'")]
+    Set {
+        /// Its name
+        name: String,
+        /// ACTION:RESOURCE, exact or with one trailing *
+        #[arg(long, value_name = "RULE")]
+        allow: Vec<String>,
+        /// ACTION:RESOURCE; this wins
+        #[arg(long, value_name = "RULE")]
+        deny: Vec<String>,
+        #[command(flatten)]
+        within: InEnclave,
+    },
+    /// List policies
+    Ls {
+        #[command(flatten)]
+        within: InEnclave,
+    },
+    /// Show a policy
+    Show {
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        within: InEnclave,
+    },
+    /// Remove a policy; who has it may then do nothing
+    Rm {
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        within: InEnclave,
+    },
+}
+
+impl Policy {
+    pub(crate) async fn run(&self, global: &Global, client: &mut Client) -> Done {
+        match self {
+            Self::Set { name, allow, deny, within } => {
+                let body = wire::Rules { allow: allow.clone(), deny: deny.clone() };
+                show(global, &client.put(&path(within, name), &body).await?)
+            }
+            Self::Show { name, within } => show(global, &client.get(&path(within, name)).await?),
+            Self::Rm { name, within } => show(global, &client.delete(&path(within, name)).await?),
+            Self::Ls { within } => {
+                let path = format!("/enclaves/{}/policies", segment(&within.enclave));
+                let list: wire::Policies = client.get(&path).await?;
+                if global.json {
+                    return output::json(&list);
+                }
+                if global.quiet {
+                    return list.policies.iter().try_for_each(|policy| output::line(&policy.name));
+                }
+                let row = |policy: &wire::Policy| {
+                    vec![policy.name.clone(), policy.allow.join(" "), policy.deny.join(" ")]
+                };
+                let rows: Vec<_> = list.policies.iter().map(row).collect();
+                output::table(&["NAME", "ALLOW", "DENY"], &rows)
+            }
+        }
+    }
+}
+
+fn path(within: &InEnclave, name: &str) -> String {
+    format!("/enclaves/{}/policies/{}", segment(&within.enclave), segment(name))
+}
+
+fn show(global: &Global, policy: &wire::Policy) -> Done {
+    if global.json {
+        return output::json(policy);
+    }
+    if global.quiet {
+        return output::line(&policy.name);
+    }
+    let mut text = format!("name   {}", policy.name);
+    for rule in &policy.allow {
+        text.push_str(&format!("\nallow  {rule}"));
+    }
+    for rule in &policy.deny {
+        text.push_str(&format!("\ndeny   {rule}"));
+    }
+    output::line(text)
+}

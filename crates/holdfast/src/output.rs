@@ -1,0 +1,161 @@
+//! What people and programs see: lines or JSON on standard output, one error on standard error.
+
+use std::io::{ErrorKind, IsTerminal as _, Write};
+use std::process::ExitCode;
+
+use holdfast_client::ClientError;
+use holdfast_node::NodeError;
+use holdfast_types::Kind;
+use serde::Serialize;
+
+/// Why a command ends without success.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// It failed.
+    Failed {
+        /// The kind; its exit code is the command's.
+        kind: Kind,
+        /// What happened.
+        message: String,
+        /// The next step.
+        next: Option<String>,
+    },
+    /// Somebody interrupted it, or nobody reads its output any more: 130, without a word.
+    Interrupted,
+}
+
+impl Failure {
+    pub(crate) fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self::Failed { kind, message: message.into(), next: None }
+    }
+
+    pub(crate) fn next(self, step: impl Into<String>) -> Self {
+        match self {
+            Self::Failed { kind, message, .. } => {
+                Self::Failed { kind, message, next: Some(step.into()) }
+            }
+            Self::Interrupted => self,
+        }
+    }
+
+    /// A failure to read or write `what`.
+    pub(crate) fn io(what: impl std::fmt::Display, error: &std::io::Error) -> Self {
+        let kind = match error.kind() {
+            ErrorKind::BrokenPipe | ErrorKind::Interrupted => return Self::Interrupted,
+            ErrorKind::NotFound => Kind::NotFound,
+            ErrorKind::AlreadyExists => Kind::Exists,
+            ErrorKind::StorageFull => Kind::NoSpace,
+            _ => Kind::Other,
+        };
+        Self::new(kind, format!("{what}: {error}"))
+    }
+
+    /// Says it on standard error and gives the exit code.
+    pub(crate) fn report(&self, json: bool) -> ExitCode {
+        let Self::Failed { kind, message, next } = self else { return ExitCode::from(130) };
+        let mut err = std::io::stderr().lock();
+        // Nothing can be done where standard error is gone, too.
+        if json {
+            let error = holdfast_api::wire::FailureBody {
+                code: kind.code().to_owned(),
+                exit: kind.exit_code(),
+                message: message.clone(),
+                next: next.clone(),
+            };
+            let failure = holdfast_api::wire::Failure { error };
+            _ = writeln!(err, "{}", serde_json::to_string(&failure).unwrap_or_default());
+        } else {
+            _ = writeln!(err, "holdfast: {message}");
+            if let Some(next) = next {
+                _ = writeln!(err, "  next: {next}");
+            }
+        }
+        ExitCode::from(kind.exit_code())
+    }
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        Self::Failed { kind: error.kind, message: error.message, next: error.next }
+    }
+}
+
+impl From<NodeError> for Failure {
+    fn from(error: NodeError) -> Self {
+        Self::Failed { kind: error.kind, message: error.message, next: error.next }
+    }
+}
+
+/// Writes bytes to standard output as they are.
+pub(crate) fn raw(bytes: &[u8]) -> crate::Done {
+    let mut out = std::io::stdout().lock();
+    let written = out.write_all(bytes).and_then(|()| out.flush());
+    written.map_err(|error| Failure::io("standard output", &error))
+}
+
+/// Writes one line.
+pub(crate) fn line(text: impl std::fmt::Display) -> crate::Done {
+    raw(format!("{text}\n").as_bytes())
+}
+
+/// Writes a value as one JSON document.
+pub(crate) fn json(value: &impl Serialize) -> crate::Done {
+    let text = serde_json::to_string_pretty(value);
+    line(text.map_err(|error| Failure::new(Kind::Internal, format!("JSON: {error}")))?)
+}
+
+/// Writes rows in columns.
+pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> crate::Done {
+    let mut widths: Vec<usize> = head.iter().map(|cell| cell.len()).collect();
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.len());
+        }
+    }
+    let mut text = String::new();
+    let head: Vec<String> = head.iter().map(|cell| (*cell).to_owned()).collect();
+    for row in std::iter::once(&head).chain(rows) {
+        let cells = row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:<width$}"));
+        text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
+        text.push('\n');
+    }
+    raw(text.as_bytes())
+}
+
+/// A note on standard error.
+pub(crate) fn note(text: impl std::fmt::Display) {
+    _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// Whether somebody sits in front of it.
+pub(crate) fn interactive() -> bool {
+    std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+}
+
+/// Milliseconds since 1970 as RFC 3339, to the second.
+pub(crate) fn when(millis: u64) -> String {
+    let seconds = i64::try_from(millis / 1000).unwrap_or(i64::MAX);
+    let time = time::OffsetDateTime::from_unix_timestamp(seconds).ok();
+    let text =
+        time.and_then(|time| time.format(&time::format_description::well_known::Rfc3339).ok());
+    text.unwrap_or_else(|| format!("{millis} ms"))
+}
+
+/// A revision as people see it.
+pub(crate) fn revision(number: u64) -> String {
+    holdfast_types::Revision(number).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_and_kinds() {
+        assert_eq!(when(0), "1970-01-01T00:00:00Z");
+        let pipe = std::io::Error::from(ErrorKind::BrokenPipe);
+        assert_eq!(Failure::io("x", &pipe), Failure::Interrupted);
+        let full = std::io::Error::from(ErrorKind::StorageFull);
+        assert!(matches!(Failure::io("x", &full), Failure::Failed { kind: Kind::NoSpace, .. }));
+    }
+}

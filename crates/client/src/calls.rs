@@ -21,14 +21,17 @@ pub struct Client {
     sender: Option<Sender>,
 }
 
-/// The sealed tar of a backup on its way.
-pub struct TarStream(Incoming);
+/// The sealed tar of a backup on its way, on a connection of its own: other calls need not wait for it.
+pub struct TarStream {
+    body: Incoming,
+    _sender: Option<Sender>,
+}
 
 impl TarStream {
     /// The next piece; `None` at the proper end.
     pub async fn next(&mut self) -> Option<Result<Bytes, ClientError>> {
         loop {
-            let frame = self.0.frame().await?;
+            let frame = self.body.frame().await?;
             match frame {
                 Ok(frame) => {
                     if let Ok(data) = frame.into_data() {
@@ -90,7 +93,7 @@ impl Client {
         let path = format!("/api/v1/backups/{job}/tar");
         let response = self.send(Method::GET, &path, Bytes::new()).await?;
         if response.status() == StatusCode::OK {
-            return Ok(TarStream(response.into_body()));
+            return Ok(TarStream { body: response.into_body(), _sender: self.sender.take() });
         }
         Err(failure(response.status(), &read(response).await?))
     }
@@ -122,15 +125,11 @@ impl Client {
         path: &str,
         body: Bytes,
     ) -> Result<Response<Incoming>, ClientError> {
-        let mut sender = match self.sender.take() {
-            Some(sender) if !sender.is_closed() => sender,
-            _ => connect(&self.context).await?,
-        };
+        let mut sender = self.ready().await?;
         let lost = |error: hyper::Error| {
             let message = format!("{} broke the connection off: {error}", self.context.server);
             ClientError::new(Kind::Unavailable, message)
         };
-        sender.ready().await.map_err(lost)?;
         let request = Request::builder()
             .method(method)
             .uri(path)
@@ -141,6 +140,22 @@ impl Client {
         let response = sender.send_request(request).await.map_err(lost)?;
         self.sender = Some(sender);
         Ok(response)
+    }
+
+    /// The connection at hand where it still works, otherwise a new one. Nothing was sent on one that
+    /// is not ready, so no request is ever sent twice.
+    async fn ready(&mut self) -> Result<Sender, ClientError> {
+        if let Some(mut sender) = self.sender.take()
+            && sender.ready().await.is_ok()
+        {
+            return Ok(sender);
+        }
+        let mut sender = connect(&self.context).await?;
+        sender.ready().await.map_err(|error| {
+            let message = format!("{} broke the connection off: {error}", self.context.server);
+            ClientError::new(Kind::Unavailable, message)
+        })?;
+        Ok(sender)
     }
 }
 

@@ -18,6 +18,8 @@ use crate::{ApiKey, ClientError, Context};
 /// How long a refused connection is tried again: a server may be starting.
 const RETRY_FOR: Duration = Duration::from_secs(10);
 const RETRY_EVERY: Duration = Duration::from_millis(100);
+/// How long a server may be silent while a connection is made, for TCP and for TLS each.
+const SILENCE: Duration = Duration::from_secs(10);
 
 pub(crate) type Sender = http1::SendRequest<Full<Bytes>>;
 
@@ -34,8 +36,8 @@ pub(crate) async fn connect(context: &Context) -> Result<Sender, ClientError> {
     };
     let tcp = dial(&host, port).await.map_err(|error| unreachable(error.to_string()))?;
     tcp.set_nodelay(true).map_err(|error| unreachable(error.to_string()))?;
-    let tls = TlsConnector::from(Arc::new(config)).connect(name, tcp).await;
-    let tls = tls.map_err(|error| handshake(&context.server, &error))?;
+    let tls = TlsConnector::from(Arc::new(config)).connect(name, tcp);
+    let tls = patiently(tls).await.map_err(|error| handshake(&context.server, &error))?;
     let shaken = http1::handshake(TokioIo::new(tls)).await;
     let (sender, connection) = shaken.map_err(|error| unreachable(error.to_string()))?;
     // Its failures reach the request that is under way.
@@ -46,7 +48,7 @@ pub(crate) async fn connect(context: &Context) -> Result<Sender, ClientError> {
 async fn dial(host: &str, port: u16) -> std::io::Result<TcpStream> {
     let give_up = Instant::now() + RETRY_FOR;
     loop {
-        match TcpStream::connect((host, port)).await {
+        match patiently(TcpStream::connect((host, port))).await {
             Err(error)
                 if error.kind() == std::io::ErrorKind::ConnectionRefused
                     && Instant::now() < give_up =>
@@ -58,6 +60,11 @@ async fn dial(host: &str, port: u16) -> std::io::Result<TcpStream> {
     }
 }
 
+async fn patiently<T>(step: impl Future<Output = std::io::Result<T>>) -> std::io::Result<T> {
+    let silent = |_| std::io::Error::new(std::io::ErrorKind::TimedOut, "silent for 10 s");
+    tokio::time::timeout(SILENCE, step).await.map_err(silent)?
+}
+
 /// `https://host:port` → host and port; 7373 where no port is said.
 fn address(server: &str) -> Result<(String, u16), ClientError> {
     let bad = || {
@@ -65,7 +72,9 @@ fn address(server: &str) -> Result<(String, u16), ClientError> {
         ClientError::new(Kind::BadInput, message).next("write it as https://host:7373")
     };
     let uri: http::Uri = server.parse().map_err(|_| bad())?;
-    if uri.scheme_str() != Some("https") {
+    // The Host header is the address as written: nothing else may stand in it.
+    let bare = matches!(uri.path(), "" | "/") && uri.query().is_none() && !server.contains('@');
+    if uri.scheme_str() != Some("https") || !bare {
         return Err(bad());
     }
     let host = uri.host().ok_or_else(bad)?;
@@ -127,6 +136,10 @@ mod tests {
         check("https://[::1]:1", Some(("::1", 1)));
         check("http://127.0.0.1:7373", None);
         check("127.0.0.1:7373", None);
+        check("https://host:1/", Some(("host", 1)));
+        check("https://host/path", None);
+        check("https://host?query", None);
+        check("https://user@host", None);
         check("", None);
     }
 }

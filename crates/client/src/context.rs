@@ -56,21 +56,24 @@ impl Context {
         })
     }
 
-    /// Reads `path` (or `HOLDFAST_CONTEXT`, or the default) and applies the environment.
+    /// Reads `path`, which must exist, or else the default place, which must where the environment
+    /// names no server; then applies the environment. An empty variable counts as none.
     pub fn load(path: Option<&Path>) -> Result<Self, ClientError> {
-        let named = path.map(Path::to_owned).or_else(default_path);
-        let server = std::env::var("HOLDFAST_SERVER").ok();
-        let mut context = match named {
-            Some(path) if path.exists() || server.is_none() => Self::read(&path)?,
+        let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+        let text = |name| set(name).and_then(|value| value.into_string().ok());
+        let server = text("HOLDFAST_SERVER");
+        let mut context = match (path, default_path()) {
+            (Some(path), _) => Self::read(path)?,
+            (None, Some(path)) if path.exists() || server.is_none() => Self::read(&path)?,
             _ => Self::default(),
         };
         if let Some(server) = server {
             context.server = server;
         }
-        if let Ok(key) = std::env::var("HOLDFAST_API_KEY") {
+        if let Some(key) = text("HOLDFAST_API_KEY") {
             context.api_key = key;
         }
-        if let Some(ca) = std::env::var_os("HOLDFAST_CA") {
+        if let Some(ca) = set("HOLDFAST_CA") {
             let read = std::fs::read_to_string(&ca);
             context.ca = read.map_err(|error| {
                 let message = format!("cannot read HOLDFAST_CA {}: {error}", ca.display());

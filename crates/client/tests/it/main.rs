@@ -1,0 +1,159 @@
+//! The client against a server in the same process: who it says it is, whom it trusts, what it makes
+//! of refusals and of connections that break off.
+
+mod server;
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use holdfast_api::wire;
+use holdfast_client::{Client, Context};
+use holdfast_types::Kind;
+use http::{Response, StatusCode};
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::Frame;
+use server::{Body, Script, Server};
+
+const KEY: &str = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
+const IDENTITY: &str = "h1:oFCDfYUHBYLM9zlLCYiEfMMSy4glm4lImfbyOc8XkaU";
+const ANY_PORT: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+
+fn whole(status: StatusCode, body: &'static str) -> Response<Body> {
+    let body = Full::new(Bytes::from_static(body.as_bytes()));
+    let mut response = Response::new(body.map_err(|never| match never {}).boxed());
+    *response.status_mut() = status;
+    response
+}
+
+fn enclaves(_: &str) -> Response<Body> {
+    whole(StatusCode::OK, r#"{"enclaves":[{"name":"a","enclave_id":"00","state":"open"}]}"#)
+}
+
+fn client(server: &Server, address: SocketAddr, api_key: &str) -> Client {
+    Client::new(Context {
+        server: format!("https://{address}"),
+        api_key: api_key.to_owned(),
+        ca: server.ca.clone(),
+        ..Context::default()
+    })
+}
+
+#[tokio::test]
+async fn the_server_sees_the_identity_of_the_api_key() {
+    let server = Server::new(Script { reply: enclaves, hang_up: false });
+    let address = server.start(ANY_PORT).await;
+    let mut known = client(&server, address, KEY);
+    let list: wire::Enclaves = known.get("/enclaves").await.unwrap();
+    assert_eq!(list.enclaves[0].name, "a");
+    let _: wire::Enclaves = known.post("/enclaves", &()).await.unwrap();
+    let _: wire::Enclaves = client(&server, address, "").delete("/enclaves/a").await.unwrap();
+    let seen: Vec<_> = server.seen.lock().unwrap().clone();
+    let seen: Vec<_> =
+        seen.iter().map(|s| (s.line.as_str(), s.identity.as_deref(), s.connection)).collect();
+    let known = Some(IDENTITY);
+    assert_eq!(
+        seen,
+        [
+            ("GET /api/v1/enclaves", known, 0),
+            ("POST /api/v1/enclaves", known, 0),
+            ("DELETE /api/v1/enclaves/a", None, 1),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_server_of_another_ca_is_another_vault() {
+    let server = Server::new(Script { reply: enclaves, hang_up: false });
+    let other = Server::new(Script { reply: enclaves, hang_up: false });
+    let address = server.start(ANY_PORT).await;
+    let call = client(&other, address, KEY).get::<wire::Enclaves>("/enclaves").await;
+    assert_eq!(call.unwrap_err().kind, Kind::AnotherVault);
+    assert!(server.seen.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_refused_connection_is_tried_again() {
+    let server = Server::new(Script { reply: enclaves, hang_up: false });
+    // A port that was free a moment ago: refused until the server takes it.
+    let address = std::net::TcpListener::bind(ANY_PORT).unwrap().local_addr().unwrap();
+    let mut early = client(&server, address, KEY);
+    let (call, _) = tokio::join!(early.get::<wire::Enclaves>("/enclaves"), async {
+        assert!(tokio::net::TcpStream::connect(address).await.is_err());
+        server.start(address).await
+    });
+    assert_eq!(call.unwrap().enclaves.len(), 1);
+}
+
+#[tokio::test]
+async fn a_connection_that_was_closed_meanwhile_is_replaced() {
+    let server = Server::new(Script { reply: enclaves, hang_up: true });
+    let address = server.start(ANY_PORT).await;
+    let mut client = client(&server, address, KEY);
+    for _ in 0..3 {
+        let _: wire::Enclaves = client.get("/enclaves").await.unwrap();
+    }
+    let seen = server.seen.lock().unwrap();
+    assert_eq!(seen.iter().map(|seen| seen.connection).collect::<Vec<_>>(), [0, 1, 2]);
+}
+
+#[tokio::test]
+async fn failures_keep_their_kind() {
+    let refuse: fn(&str) -> _ = |path| match path {
+        "/api/v1/html" => whole(StatusCode::BAD_GATEWAY, "<html>"),
+        "/api/v1/newer" => whole(StatusCode::OK, r#"{"other":1}"#),
+        _ => whole(
+            StatusCode::NOT_FOUND,
+            r#"{"error":{"code":"not_found","exit":10,"message":"no key x","next":"try y"}}"#,
+        ),
+    };
+    let server = Server::new(Script { reply: refuse, hang_up: false });
+    let address = server.start(ANY_PORT).await;
+    let mut client = client(&server, address, KEY);
+    let error = client.get::<wire::Key>("/key").await.unwrap_err();
+    assert_eq!((error.kind, &*error.message), (Kind::NotFound, "no key x"));
+    assert_eq!(error.next.as_deref(), Some("try y"));
+    assert_eq!(client.get::<wire::Key>("/html").await.unwrap_err().kind, Kind::Other);
+    assert_eq!(client.get::<wire::Key>("/newer").await.unwrap_err().kind, Kind::Newer);
+    assert_eq!(client.tar("ab").await.err().unwrap().kind, Kind::NotFound);
+}
+
+fn tar(path: &str) -> Response<Body> {
+    let mut pieces = vec![Ok(Frame::data(Bytes::from_static(b"one")))];
+    pieces.push(match path {
+        "/api/v1/backups/whole/tar" => Ok(Frame::data(Bytes::from_static(b"two"))),
+        "/api/v1/backups/broken/tar" => Err(std::io::Error::other("the disk is gone")),
+        _ => return enclaves(path),
+    });
+    // The head is on its way before the first piece is there.
+    let pieces = stream::iter(pieces).then(|piece| async {
+        tokio::task::yield_now().await;
+        piece
+    });
+    Response::new(BodyExt::boxed(StreamBody::new(pieces)))
+}
+
+#[tokio::test]
+async fn a_part_of_a_backup_is_never_taken_for_the_whole() {
+    let server = Server::new(Script { reply: tar, hang_up: false });
+    let address = server.start(ANY_PORT).await;
+    let mut client = client(&server, address, KEY);
+    for (job, breaks) in [("whole", false), ("broken", true)] {
+        let mut stream = client.tar(job).await.unwrap();
+        // Other calls do not wait for it.
+        let _: wire::Enclaves = client.get("/enclaves").await.unwrap();
+        let (mut read, mut error) = (Vec::new(), None);
+        while let Some(piece) = stream.next().await {
+            match piece {
+                Ok(bytes) => read.extend_from_slice(&bytes),
+                Err(broken) => {
+                    error = Some(broken.kind);
+                    break;
+                }
+            }
+        }
+        assert_eq!(error, breaks.then_some(Kind::Unavailable), "{job}");
+        assert!(breaks || read == b"onetwo");
+    }
+}

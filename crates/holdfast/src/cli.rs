@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    archive, backup, completions, custodian, enclave, identity, init, key, policy, server, sheet,
-    slot, status,
+    archive, backup, completions, custodian, drill, enclave, identity, init, key, policy, restore,
+    server, sheet, slot, status, verify,
 };
 
 /// A key manager whose keys can always be got back.
@@ -83,6 +83,12 @@ pub(crate) enum Command {
     Archive(archive::Archive),
     /// Make an archive of everything
     Backup(backup::Backup),
+    /// Check an archive; without a secret: "signed and whole, not opened"
+    Verify(verify::Verify),
+    /// Restore an archive in scratch, timed, and record it
+    Drill(drill::Drill),
+    /// Make a vault again from an archive
+    Restore(restore::Restore),
     /// Print the page a custodian keeps
     Sheet(sheet::Sheet),
     /// Show the vault and what is weak

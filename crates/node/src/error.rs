@@ -5,6 +5,7 @@ use std::path::Path;
 use holdfast_cluster::ClusterError;
 use holdfast_fs::FsError;
 use holdfast_keyring::KeyringError;
+use holdfast_recovery::ArchiveError;
 use holdfast_store::StoreError;
 use holdfast_types::Kind;
 
@@ -91,6 +92,24 @@ impl From<KeyringError> for NodeError {
         match error {
             KeyringError::WrappedDamaged(_) => Self::new(Kind::Damaged, message),
             _ => Self::new(Kind::Other, message),
+        }
+    }
+}
+
+impl From<ArchiveError> for NodeError {
+    fn from(error: ArchiveError) -> Self {
+        let made = Self::new(error.kind(), error.to_string());
+        match error {
+            ArchiveError::UnknownSigner { .. } => made.next(
+                "compare the fingerprint with the printed sheet, and give it with --trust FINGERPRINT",
+            ),
+            ArchiveError::WrongIdentity(_) => {
+                made.next("give the secret key of one of its custodians with --identity FILE")
+            }
+            ArchiveError::Damaged(_) | ArchiveError::NotAuthentic(_) => {
+                made.next("take another copy of it, or another archive")
+            }
+            _ => made,
         }
     }
 }

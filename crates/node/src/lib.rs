@@ -7,18 +7,22 @@
 //! - A client certificate only proves a key: who that is, is decided per request.
 
 mod dev;
+mod drill;
 mod error;
 mod harden;
 mod init;
 mod listen;
 mod open;
+mod restore;
 mod serve;
 mod softkey;
 mod tls;
 
 pub use dev::{DevOptions, dev};
+pub use drill::{Tried, drill, verify};
 pub use error::NodeError;
 pub use init::{InitOptions, Made, init};
+pub use restore::{RestoreOptions, Restored, restore};
 pub use serve::{ServeOptions, serve};
 pub use softkey::default_soft_key;
 

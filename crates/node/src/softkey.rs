@@ -55,6 +55,15 @@ pub(crate) fn place(asked: Option<&Path>, slot: SlotId, data: &Path) -> Result<P
     Ok(path)
 }
 
+/// Refuses a place where a soft key lies already, before anything is made.
+pub(crate) fn must_be_free(path: &Path) -> Result<(), NodeError> {
+    if !path.exists() {
+        return Ok(());
+    }
+    Err(NodeError::new(Kind::Exists, format!("a soft key exists at {}", path.display()))
+        .next("it may be a live vault's: choose another place with --soft-key FILE"))
+}
+
 /// Writes a new soft key, synced, with its directory.
 pub(crate) fn write_new(path: &Path, key: &SoftKey) -> Result<(), NodeError> {
     let failed = |error: std::io::Error| {

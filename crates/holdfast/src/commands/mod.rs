@@ -4,15 +4,19 @@ pub(crate) mod archive;
 pub(crate) mod backup;
 pub(crate) mod completions;
 pub(crate) mod custodian;
+pub(crate) mod drill;
 pub(crate) mod enclave;
 pub(crate) mod identity;
 pub(crate) mod init;
 pub(crate) mod key;
+mod offline;
 pub(crate) mod policy;
+pub(crate) mod restore;
 pub(crate) mod server;
 pub(crate) mod sheet;
 pub(crate) mod slot;
 pub(crate) mod status;
+pub(crate) mod verify;
 
 use std::future::Future;
 
@@ -30,6 +34,9 @@ pub(crate) fn run(cli: &Cli) -> Done {
         Command::Init(init) => init.run(global),
         Command::Server(server) => server.run(global),
         Command::Completions(completions) => completions.run(),
+        Command::Verify(verify) => verify.run(global),
+        Command::Drill(drill) => drill.run(global),
+        Command::Restore(restore) => restore.run(global),
         Command::Key(key) => online(global, async |client| key.run(global, client).await),
         Command::Enclave(enclave) => online(global, async |c| enclave.run(global, c).await),
         Command::Policy(policy) => online(global, async |client| policy.run(global, client).await),

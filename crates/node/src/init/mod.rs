@@ -6,7 +6,7 @@
 
 mod rows;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use holdfast_client::{ApiKey, Context};
@@ -58,14 +58,10 @@ pub fn init(options: &InitOptions) -> Result<Made, NodeError> {
     let custodians = certificates(options, now)?;
     let listen = options.listen.as_deref().unwrap_or(LISTEN_DEFAULT);
     let listen = crate::serve::listen_address(listen)?;
-    let context_path = context_path(options)?;
+    let context_path = context_path(options.context.as_ref())?;
     let slot = SlotId(random_array());
     let soft_path = softkey::place(options.soft_key.as_deref(), slot, &options.data)?;
-    if soft_path.exists() {
-        let message = format!("a soft key exists at {}", soft_path.display());
-        return Err(NodeError::new(Kind::Exists, message)
-            .next("it may be a live vault's: choose another place with --soft-key FILE"));
-    }
+    softkey::must_be_free(&soft_path)?;
 
     let fs: Arc<dyn Fs> = Arc::new(Disk);
     let vault_id = VaultId(random_array());
@@ -98,22 +94,32 @@ pub fn init(options: &InitOptions) -> Result<Made, NodeError> {
         api_key: api_key.expose_text().to_string(),
         ca: tls::pem(&founded.ca),
     };
-    softkey::write_new(&soft_path, &soft_key)?;
-    let finished = context.write_new(&context_path).map_err(NodeError::from).and_then(|()| {
-        data.finish().map_err(|error| {
-            _ = std::fs::remove_file(&context_path);
-            NodeError::of_data(&options.data, error)
-        })
-    });
-    if let Err(error) = finished {
-        // Ours, and of no use to anybody without the data.
-        _ = std::fs::remove_file(&soft_path);
-        return Err(error);
-    }
+    publish(&data, (&soft_path, &soft_key), (&context_path, &context))?;
     Ok(Made { vault_id, signer: founded.signer, soft_key: soft_path, context: context_path })
 }
 
-fn key_failed(error: holdfast_client::ApiKeyError) -> NodeError {
+/// The last steps of an init or a restore: soft key, context, and the marker goes.
+pub(crate) fn publish(
+    data: &DataDir,
+    (soft_path, soft_key): (&Path, &SoftKey),
+    (context_path, context): (&Path, &Context),
+) -> Result<(), NodeError> {
+    softkey::write_new(soft_path, soft_key)?;
+    let written = context.write_new(context_path).map_err(NodeError::from);
+    let finished = written.and_then(|()| {
+        data.finish().map_err(|error| {
+            _ = std::fs::remove_file(context_path);
+            NodeError::of_data(data.root(), error)
+        })
+    });
+    if finished.is_err() {
+        // Ours, and of no use to anybody without the data.
+        _ = std::fs::remove_file(soft_path);
+    }
+    finished
+}
+
+pub(crate) fn key_failed(error: holdfast_client::ApiKeyError) -> NodeError {
     NodeError::new(Kind::Internal, error.to_string())
 }
 
@@ -135,8 +141,8 @@ fn certificates(
     Ok(read)
 }
 
-fn context_path(options: &InitOptions) -> Result<PathBuf, NodeError> {
-    let path = options.context.clone().or_else(holdfast_client::default_path);
+pub(crate) fn context_path(asked: Option<&PathBuf>) -> Result<PathBuf, NodeError> {
+    let path = asked.cloned().or_else(holdfast_client::default_path);
     let path = path.ok_or_else(|| {
         NodeError::new(Kind::BadInput, "there is no configuration directory for the context")
             .next("say where it goes with --context FILE")
@@ -175,7 +181,7 @@ fn write_state(
 }
 
 /// Where a client on this host finds a server that listens there.
-fn client_address(listen: std::net::SocketAddr) -> std::net::SocketAddr {
+pub(crate) fn client_address(listen: std::net::SocketAddr) -> std::net::SocketAddr {
     let mut address = listen;
     if listen.ip().is_unspecified() {
         address.set_ip(std::net::IpAddr::from([127, 0, 0, 1]));
@@ -185,8 +191,6 @@ fn client_address(listen: std::net::SocketAddr) -> std::net::SocketAddr {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
 
     fn options(dir: &Path) -> InitOptions {

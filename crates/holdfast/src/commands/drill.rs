@@ -1,0 +1,99 @@
+//! `holdfast drill`: a real restore in scratch, timed, and recorded in the vault's ledger.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use holdfast_api::wire;
+use holdfast_client::Client;
+use holdfast_node::Tried;
+use holdfast_recovery::Public;
+
+use super::offline::{Secret, Signature, context, progress};
+use crate::Done;
+use crate::cli::Global;
+use crate::output::{self, Failure};
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: holdfast drill archives/NAME.tar.gpg --identity john.asc")]
+pub(crate) struct Drill {
+    #[command(flatten)]
+    signature: Signature,
+    #[command(flatten)]
+    secret: Secret,
+    /// Where to restore into; removed afterwards
+    #[arg(long, value_name = "DIR")]
+    scratch: Option<PathBuf>,
+}
+
+#[derive(serde::Serialize)]
+struct Report {
+    archive_id: String,
+    mode: &'static str,
+    elapsed_ms: u64,
+    rows: u64,
+    versions: u64,
+    digest: String,
+    recorded: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seq: Option<u64>,
+}
+
+impl Drill {
+    pub(crate) fn run(&self, global: &Global) -> Done {
+        let (files, signed) = self.signature.check(global)?;
+        let unseal = self.secret.required()?;
+        let bar = progress(global);
+        let scratch = self.scratch.clone().unwrap_or_else(std::env::temp_dir);
+        let tried = holdfast_node::drill(&files, &signed.public, &unseal, &scratch, &mut |rows| {
+            bar.set_position(rows);
+        })?;
+        bar.finish_and_clear();
+        let recorded = record(global, &signed.public, &tried);
+        let seq = recorded.as_ref().ok().map(|recorded| recorded.seq);
+        if global.json {
+            return output::json(&Report {
+                archive_id: signed.public.archive_id.to_string(),
+                mode: "full",
+                elapsed_ms: tried.elapsed_ms,
+                rows: tried.rows,
+                versions: tried.versions,
+                digest: tried.digest,
+                recorded: seq.is_some(),
+                seq,
+            });
+        }
+        if let Err(Failure::Failed { message, .. }) = &recorded {
+            output::note(format!("the drill was NOT recorded: {message}"));
+        }
+        if global.quiet {
+            return output::line("drilled");
+        }
+        let ledger = seq.map_or_else(
+            || "not recorded".to_owned(),
+            |seq| format!("recorded as ledger entry {seq}"),
+        );
+        output::line(format!(
+            "drilled in {} ms: {} rows, {} key versions unwrapped\ndigest {}\n{ledger}",
+            tried.elapsed_ms, tried.rows, tried.versions, tried.digest
+        ))
+    }
+}
+
+/// Tells the vault, if it can be reached.
+fn record(global: &Global, public: &Public, tried: &Tried) -> Result<wire::Drilled, Failure> {
+    let none = || Failure::new(holdfast_types::Kind::NotFound, "there is no client context");
+    let context = context(global).ok_or_else(none)?;
+    let drill = wire::Drill {
+        archive_id: public.archive_id.to_string(),
+        mode: "full".to_owned(),
+        elapsed_ms: tried.elapsed_ms,
+        versions: tried.versions,
+        digest: tried.digest.clone(),
+        sha256: public.sha256.clone(),
+        custodian: tried.custodian.map(|id| id.to_string()),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::io("cannot start", &error))?;
+    let mut client = Client::new(context);
+    Ok(runtime.block_on(client.post("/drills", &drill))?)
+}

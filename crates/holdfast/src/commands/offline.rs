@@ -1,0 +1,140 @@
+//! What `verify`, `drill` and `restore` share: whom to trust, who opens, and how far it is.
+
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use clap::Args;
+use holdfast_client::Context;
+use holdfast_fs::{Disk, read_to_vec};
+use holdfast_recovery::{ArchiveFiles, Public, Signed, Trust, Unseal, check_sidecars};
+use holdfast_seal::{GpgAgent, Identity, Opener};
+use holdfast_types::limits::MANIFEST_BYTES_MAX;
+use holdfast_types::{Kind, Millis};
+use indicatif::{ProgressBar, ProgressStyle};
+use zeroize::Zeroizing;
+
+use super::read_input;
+use crate::cli::Global;
+use crate::output::{self, Failure};
+
+/// Largest secret key file.
+const IDENTITY_BYTES_MAX: usize = 1 << 20;
+
+/// Which archive, and whose signature counts.
+#[derive(Debug, Args)]
+pub(crate) struct Signature {
+    /// The sealed tar; NAME.json and NAME.json.sig lie beside it
+    pub(crate) archive: PathBuf,
+    /// Fingerprint of the signer, from the printed sheet; from the client context where nothing is said
+    #[arg(long, value_name = "FINGERPRINT")]
+    pub(crate) trust: Option<String>,
+}
+
+/// Who opens it.
+#[derive(Debug, Args)]
+pub(crate) struct Secret {
+    /// A custodian's secret key file, or `gpg` for your own GnuPG and its smart card
+    #[arg(long, value_name = "FILE")]
+    pub(crate) identity: Option<PathBuf>,
+    /// A file that holds the secret key's passphrase
+    #[arg(long, value_name = "FILE", requires = "identity")]
+    pub(crate) passphrase_file: Option<PathBuf>,
+}
+
+/// The context, where there is one: offline commands go on without.
+pub(crate) fn context(global: &Global) -> Option<Context> {
+    Context::load(global.context.as_deref()).ok()
+}
+
+impl Signature {
+    /// Signature, signer, size and SHA-256.
+    pub(crate) fn check(&self, global: &Global) -> Result<(ArchiveFiles, Signed), Failure> {
+        let files = ArchiveFiles::of(&self.archive);
+        let context = context(global);
+        let known = context.as_ref().map(|context| context.signer.clone());
+        let known = known.filter(|signer| !signer.is_empty());
+        if let (None, Some(context)) = (&self.trust, &context) {
+            same_vault(&files, context)?;
+        }
+        let trust = self.trust.clone().or(known).map_or(Trust::Nobody, Trust::Fingerprint);
+        let signed = check_sidecars(&Disk, &files, &trust, now());
+        Ok((files, signed.map_err(holdfast_node::NodeError::from)?))
+    }
+}
+
+/// "Another vault" says more than "unknown signer".
+fn same_vault(files: &ArchiveFiles, context: &Context) -> Result<(), Failure> {
+    let json = read_to_vec(&Disk, &files.json, MANIFEST_BYTES_MAX);
+    let public = json.ok().and_then(|json| Public::from_bytes(&json).ok());
+    match public.map(|public| public.vault_id.to_string()) {
+        Some(found) if !context.vault_id.is_empty() && found != context.vault_id => {
+            let message =
+                format!("the archive is of vault {found}, this context is of {}", context.vault_id);
+            Err(Failure::new(Kind::AnotherVault, message)
+                .next("use that vault's context, or name the signer with --trust FINGERPRINT"))
+        }
+        _ => Ok(()),
+    }
+}
+
+impl Secret {
+    /// Both layers, through a custodian.
+    pub(crate) fn unseal(&self) -> Result<Option<Unseal>, Failure> {
+        let Some(path) = &self.identity else { return Ok(None) };
+        if path.as_os_str() == "gpg" {
+            return Ok(Some(Unseal::Custodian(Opener::Gpg(GpgAgent::default()))));
+        }
+        let large = "give one secret key: gpg --export-secret-keys --armor NAME";
+        let bytes = Zeroizing::new(read_input(Some(path), IDENTITY_BYTES_MAX, large)?);
+        let unusable = |error: holdfast_seal::IdentityError| {
+            Failure::new(Kind::WrongIdentity, format!("{}: {error}", path.display()))
+        };
+        let passphrase = match Identity::needs_passphrase(&bytes).map_err(unusable)? {
+            true => Some(self.passphrase(path)?),
+            false => None,
+        };
+        let identity = Identity::read(&bytes, passphrase.as_ref()).map_err(unusable)?;
+        Ok(Some(Unseal::Custodian(Opener::Identity(identity))))
+    }
+
+    fn passphrase(&self, identity: &Path) -> Result<Zeroizing<String>, Failure> {
+        if let Some(path) = &self.passphrase_file {
+            let text = std::fs::read_to_string(path).map(Zeroizing::new);
+            let text = text.map_err(|error| Failure::io(path.display(), &error))?;
+            return Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()));
+        }
+        if !output::interactive() {
+            let message = format!("{} is locked with a passphrase", identity.display());
+            return Err(Failure::new(Kind::WrongIdentity, message)
+                .next("give it with --passphrase-file FILE, or run this on a terminal"));
+        }
+        let asked = rpassword::prompt_password(format!("Passphrase of {}: ", identity.display()));
+        asked.map(Zeroizing::new).map_err(|error| Failure::io("the terminal", &error))
+    }
+
+    /// As [`Self::unseal`], where it cannot do without.
+    pub(crate) fn required(&self) -> Result<Unseal, Failure> {
+        self.unseal()?.ok_or_else(|| {
+            Failure::new(Kind::WrongIdentity, "this needs a custodian's secret key")
+                .next("give it with --identity FILE, or --identity gpg")
+        })
+    }
+}
+
+/// Rows so far, on a terminal.
+pub(crate) fn progress(global: &Global) -> ProgressBar {
+    use std::io::IsTerminal as _;
+    if global.quiet || global.json || !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new_spinner();
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {pos} rows {per_sec} {elapsed}") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+fn now() -> Millis {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}

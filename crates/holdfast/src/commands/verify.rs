@@ -1,0 +1,80 @@
+//! `holdfast verify`
+
+use clap::Args;
+
+use super::offline::{Secret, Signature, progress};
+use crate::Done;
+use crate::cli::Global;
+use crate::output::{self, revision, when};
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  holdfast verify archives/NAME.tar.gpg                      signature and hash, no secret needed
+  holdfast verify archives/NAME.tar.gpg --identity john.asc  everything")]
+pub(crate) struct Verify {
+    #[command(flatten)]
+    signature: Signature,
+    #[command(flatten)]
+    secret: Secret,
+}
+
+#[derive(serde::Serialize)]
+struct Verdict {
+    verdict: &'static str,
+    vault_id: String,
+    signer: String,
+    revision: u64,
+    created: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    versions: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rows: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    digest: Option<String>,
+}
+
+impl Verify {
+    pub(crate) fn run(&self, global: &Global) -> Done {
+        let (files, signed) = self.signature.check(global)?;
+        let public = &signed.public;
+        let bar = progress(global);
+        let tried = match self.secret.unseal()? {
+            Some(unseal) => Some(holdfast_node::verify(&files, public, &unseal, &mut |rows| {
+                bar.set_position(rows);
+            })?),
+            None => None,
+        };
+        bar.finish_and_clear();
+        // Only an opened copy is *verified*.
+        let verdict = if tried.is_some() { "verified" } else { "signed and whole, not opened" };
+        if global.json {
+            return output::json(&Verdict {
+                verdict,
+                vault_id: public.vault_id.to_string(),
+                signer: signed.signer.clone(),
+                revision: public.to.0,
+                created: public.created.0,
+                versions: tried.as_ref().map(|tried| tried.versions),
+                rows: tried.as_ref().map(|tried| tried.rows),
+                digest: tried.map(|tried| tried.digest),
+            });
+        }
+        if global.quiet {
+            return output::line(verdict);
+        }
+        output::line(format!(
+            "{verdict}\nvault     {}\nsigner    {}\nrevision  {} at {}",
+            public.vault_id,
+            signed.signer,
+            revision(public.to.0),
+            when(public.created.0)
+        ))?;
+        match tried {
+            Some(tried) => output::line(format!(
+                "rows      {}\nversions  {}, every one unwrapped against its check value\ndigest    {}",
+                tried.rows, tried.versions, tried.digest
+            )),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! `restore`: an archive becomes a vault again, in an empty directory.
+//!
+//! A restore is a new incarnation: a new epoch whose first transaction makes a new administrator, since
+//! whoever opens a recovery slot may. Rows keep their revisions. Nothing is a vault before the archive
+//! agreed with itself to its last byte: until then the directory bears the `INCOMPLETE` marker.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use holdfast_client::{ApiKey, Context};
+use holdfast_cluster::{Clock as _, SystemClock, seed_id, seed_log, seed_membership};
+use holdfast_crypto::random_array;
+use holdfast_fs::{Disk, Fs};
+use holdfast_keyring::{Keyring, SoftKey};
+use holdfast_machine::{Command, Head, Outcome, RowSink, SinkError, Txn, View, apply};
+use holdfast_records::{
+    ClusterSecret, Identity, Listen, NodeIdentity, Privilege, Record as _, SecretKind, SoftSlot,
+};
+use holdfast_recovery::{ArchiveFiles, Signed, Unseal, open_archive};
+use holdfast_store::log::Log;
+use holdfast_store::{Applied, DataDir, DiskStore, Loader, Marker, StateStore as _};
+use holdfast_types::{
+    Epoch, EpochId, Expect, IdentityId, Kind, Millis, NodeId, Revision, Row, SlotId, TxnId,
+};
+
+use crate::drill::sealed;
+use crate::{LISTEN_DEFAULT, NodeError, softkey, tls};
+
+/// The verb of a restore's transaction: beyond those of callers.
+const VERB: u16 = 1001;
+
+/// What `restore` is told.
+#[derive(Clone, Debug, Default)]
+pub struct RestoreOptions {
+    /// The data directory: missing or empty.
+    pub data: PathBuf,
+    /// Where the soft key goes.
+    pub soft_key: Option<PathBuf>,
+    /// Where the client context goes.
+    pub context: Option<PathBuf>,
+    /// Where the server listens.
+    pub listen: Option<String>,
+}
+
+/// What `restore` made.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Restored {
+    /// The vault, keys and all.
+    pub made: crate::Made,
+    /// Key versions unwrapped against their check values.
+    pub versions: u64,
+    /// Rows restored.
+    pub rows: u64,
+    /// The digest of the restored state, equal to the archive's.
+    pub digest: String,
+    /// The new epoch.
+    pub epoch: u32,
+}
+
+/// Takes rows into the new state and remembers the newest time among them.
+struct Watched {
+    loader: Loader,
+    at: Millis,
+}
+
+impl RowSink for Watched {
+    fn put(&mut self, row: &Row) -> Result<(), SinkError> {
+        self.at = self.at.max(row.value.at);
+        self.loader.put(row)
+    }
+}
+
+/// Restores a checked archive. `progress` hears the number of rows from time to time.
+pub fn restore(
+    files: &ArchiveFiles,
+    signed: &Signed,
+    unseal: &Unseal,
+    options: &RestoreOptions,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Restored, NodeError> {
+    let public = &signed.public;
+    let listen = options.listen.as_deref().unwrap_or(LISTEN_DEFAULT);
+    let listen = crate::serve::listen_address(listen)?;
+    let context_path = crate::init::context_path(options.context.as_ref())?;
+    let slot = SlotId(random_array());
+    let soft_path = softkey::place(options.soft_key.as_deref(), slot, &options.data)?;
+    softkey::must_be_free(&soft_path)?;
+    let epoch = next_epoch(public.epoch, public.incarnation)?;
+
+    let fs: Arc<dyn Fs> = Arc::new(Disk);
+    let node_id = NodeId(u64::from_be_bytes(random_array()));
+    let marker = Marker { vault_id: public.vault_id, node_id };
+    let data = DataDir::create(Arc::clone(&fs), &options.data, marker)
+        .map_err(|error| NodeError::of_data(&options.data, error))?;
+    let head = Head { at: public.created, ..Head::new(epoch) };
+    let membership = seed_membership(node_id, &listen.to_string());
+    let applied = Applied { log: Some(seed_id(node_id)), membership };
+    let loader = DiskStore::loader(Arc::clone(&fs), &data.state(), head, applied.clone())?;
+    let mut sink = Watched { loader, at: public.created };
+    let opened = open_archive(sealed(files)?, Some(public), unseal, &mut sink, progress)?;
+    let now = SystemClock.now().max(sink.at);
+    let mut store = sink.loader.finish(None)?;
+    let digest = store.view().head().digest(holdfast_types::TableClass::Archived);
+    if digest != opened.digest {
+        let message = "the restored state has another digest than the archive";
+        return Err(NodeError::new(Kind::Damaged, message));
+    }
+
+    let api_key = ApiKey::generate().map_err(crate::init::key_failed)?;
+    let identity = api_key.identity().map_err(crate::init::key_failed)?;
+    make_administrator(&mut store, applied, epoch, identity, now)?;
+    let soft_key = SoftKey::generate();
+    local_rows(&mut store, &opened.keyring, node_id, slot, (&soft_key, &soft_path), &listen)?;
+    let ca = ca_certificate(&store.view())?;
+    store.checkpoint()?;
+    drop(store);
+    let (mut log, _) = Log::open(Arc::clone(&fs), &data.log())?;
+    seed_log(&mut log, node_id)?;
+    drop(log);
+
+    let context = Context {
+        server: format!("https://{}", crate::init::client_address(listen)),
+        vault_id: public.vault_id.to_string(),
+        signer: signed.signer.clone(),
+        api_key: api_key.expose_text().to_string(),
+        ca: tls::pem(&ca),
+    };
+    crate::init::publish(&data, (&soft_path, &soft_key), (&context_path, &context))?;
+    let made = crate::Made {
+        vault_id: public.vault_id,
+        signer: signed.signer.clone(),
+        soft_key: soft_path,
+        context: context_path,
+    };
+    let (versions, rows) = (opened.versions, opened.rows);
+    Ok(Restored { made, versions, rows, digest: digest.to_string(), epoch: epoch.n })
+}
+
+fn next_epoch(old: u32, parent: EpochId) -> Result<Epoch, NodeError> {
+    let n = old.saturating_add(1);
+    let base = Revision::epoch_base(n)
+        .ok_or_else(|| NodeError::new(Kind::Refused, "this vault was restored too often"))?;
+    Ok(Epoch { n, id: EpochId(random_array()), parent, base })
+}
+
+/// The new epoch's first transaction, as the state machine would apply it.
+fn make_administrator(
+    store: &mut DiskStore,
+    applied: Applied,
+    epoch: Epoch,
+    identity: IdentityId,
+    at: Millis,
+) -> Result<(), NodeError> {
+    let bad =
+        |why: String| NodeError::new(Kind::Internal, format!("the restore's transaction: {why}"));
+    let name = format!("admin-{}", epoch.n).parse();
+    let record = Identity {
+        identity,
+        name: name.map_err(|error: holdfast_types::NameError| bad(error.to_string()))?,
+        privilege: Privilege::Admin,
+        enclave: None,
+        policy: None,
+        created: at,
+    };
+    let txn = Txn {
+        id: TxnId(random_array()),
+        epoch: epoch.id,
+        at,
+        actor: IdentityId::SYSTEM,
+        verb: VERB,
+        expect: vec![(Identity::TABLE, record.key(), Expect::Absent)],
+        write: vec![(Identity::TABLE, record.key(), Some(record.encode()))],
+    };
+    let view = store.view();
+    let mut head = view.head().clone();
+    let (outcome, changes) =
+        apply(&view, &mut head, &Command::Txn(txn)).map_err(|error| bad(error.to_string()))?;
+    match (outcome, changes) {
+        (Outcome::Done(_), Some(changes)) => {
+            Ok(store.commit(applied, &[Arc::new(changes)], &head)?)
+        }
+        (other, _) => Err(bad(format!("{other:?}"))),
+    }
+}
+
+fn local_rows(
+    store: &mut DiskStore,
+    keyring: &Keyring,
+    node_id: NodeId,
+    slot_id: SlotId,
+    (soft_key, soft_path): (&SoftKey, &std::path::Path),
+    listen: &std::net::SocketAddr,
+) -> Result<(), NodeError> {
+    let sealed = NodeError::new(Kind::Internal, "the archive's root did not open");
+    let generation = keyring.current().ok_or(sealed)?;
+    let sealed = keyring.seal_soft(generation, slot_id, soft_key)?;
+    let key_path = soft_path.display().to_string();
+    let soft = SoftSlot { slot_id, generation, key_path, sealed };
+    store.put_local(SoftSlot::KEY, &soft.to_bytes())?;
+    store.put_local(Listen::KEY, &Listen { addr: listen.to_string() }.to_bytes())?;
+    store.put_local(NodeIdentity::KEY, &NodeIdentity { node_id, boot: 0 }.to_bytes())?;
+    Ok(())
+}
+
+/// The newest CA's certificate: clients of before trust this vault still.
+fn ca_certificate(view: &impl View) -> Result<Vec<u8>, NodeError> {
+    let mut newest: Option<ClusterSecret> = None;
+    view.scan(ClusterSecret::TABLE, &[], &mut |key, value| {
+        if let Ok(secret) = ClusterSecret::decode(value.schema, key, &value.body) {
+            let newer = newest.as_ref().is_none_or(|newest| newest.n < secret.n);
+            if secret.kind == SecretKind::Ca && newer {
+                newest = Some(secret);
+            }
+        }
+        std::ops::ControlFlow::Continue(())
+    })
+    .map_err(|error| NodeError::new(Kind::Damaged, error.to_string()))?;
+    let none = || NodeError::new(Kind::Damaged, "the archive holds no certificate authority");
+    newest.map(|ca| ca.public).ok_or_else(none)
+}

@@ -1,6 +1,8 @@
 //! The client against a server in the same process: who it says it is, whom it trusts, what it makes
 //! of refusals and of connections that break off.
 
+#![allow(clippy::unwrap_used, reason = "tests say what they expect by failing")]
+
 mod server;
 
 use std::net::SocketAddr;

@@ -1,95 +1,105 @@
-//! Custodians: recipient of archives and holder of a slot, added and removed together.
+//! Custodians: who can open archives, and the seal slot of each.
 
-use holdfast_records::{Custodian, Record as _, Slot, Stored, put};
-use holdfast_types::limits::{RECIPIENTS_MAX, SLOTS_MAX};
-use holdfast_types::{Draft, Expect};
+use holdfast_records::{
+    Custodian, Record as _, RootGeneration, Slot, SlotKind, Stored, Vault, put,
+};
+use holdfast_types::limits::{RECIPIENTS_MAX, SLOT_BYTES_MAX};
+use holdfast_types::{CustodianId, Draft, Expect, Millis, Name, SlotId, Table};
 
-use crate::RuleError;
+use crate::{Decision, RuleError, touch};
 
-/// A custodian with a slot for the current root. `others` are those there are, `slots` how many.
+/// A custodian to add: a recipient of archives and the holder of a slot.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NewCustodian {
+    /// Random.
+    pub custodian_id: CustodianId,
+    /// Random.
+    pub slot_id: SlotId,
+    /// A name, unique in the vault.
+    pub name: Name,
+    /// Fingerprint of the certificate, hex.
+    pub fingerprint: String,
+    /// The certificate, binary.
+    pub certificate: Vec<u8>,
+    /// When it expires.
+    pub expires: Option<Millis>,
+    /// The payload of `root`'s slot, sealed to the certificate.
+    pub sealed: Vec<u8>,
+}
+
+/// Adds a custodian with a slot of the current root. `all` are those that exist; `root` is the generation
+/// whose payload was sealed.
+///
+/// Errors: name or certificate taken; as many as an archive has recipients; the root is no longer current.
 pub fn add_custodian(
-    new: &Custodian,
-    slot: &Slot,
-    others: &[Stored<Custodian>],
-    slots: usize,
-) -> Result<Draft, RuleError> {
-    let same = |other: &&Stored<Custodian>| {
-        other.record.fingerprint == new.fingerprint || other.record.name == new.name
-    };
-    if let Some(other) = others.iter().find(same) {
-        let Custodian { name, fingerprint, .. } = &other.record;
-        return Err(RuleError::Exists(format!("custodian {name} ({fingerprint})")));
+    vault: &Stored<Vault>,
+    root: &Stored<RootGeneration>,
+    new: NewCustodian,
+    all: &[Stored<Custodian>],
+    now: Millis,
+) -> Decision<Custodian> {
+    let NewCustodian { custodian_id, slot_id, name, fingerprint, certificate, expires, sealed } =
+        new;
+    if all.iter().any(|found| found.record.name == name) {
+        return Err(RuleError::Exists(format!("custodian {name}")));
     }
-    if others.len() >= RECIPIENTS_MAX || slots >= SLOTS_MAX {
+    let same =
+        |found: &&Stored<Custodian>| found.record.fingerprint.eq_ignore_ascii_case(&fingerprint);
+    if let Some(found) = all.iter().find(same) {
+        let text = format!("custodian {} with certificate {fingerprint}", found.record.name);
+        return Err(RuleError::Exists(text));
+    }
+    if all.len() >= RECIPIENTS_MAX {
         return Err(RuleError::refused(
-            format!("there are {} custodians and {slots} slots already", others.len()),
+            format!("an archive has at most {RECIPIENTS_MAX} custodians"),
             "remove one first: holdfast custodian rm NAME",
         ));
     }
-    let mut draft = Draft::default();
-    put(&mut draft, Expect::Absent, new);
-    put(&mut draft, Expect::Absent, slot);
-    Ok(draft)
-}
-
-/// Drops recipient and slots. Archives that were sealed to them still open with their key.
-#[must_use]
-pub fn remove_custodian(custodian: &Stored<Custodian>, slots: &[Stored<Slot>]) -> Draft {
-    let mut draft = Draft::default();
-    draft.delete(Custodian::TABLE, custodian.record.key(), custodian.rev);
-    let theirs =
-        |slot: &&Stored<Slot>| slot.record.custodian == Some(custodian.record.custodian_id);
-    for slot in slots.iter().filter(theirs) {
-        draft.delete(Slot::TABLE, slot.record.key(), slot.rev);
+    if sealed.len() > SLOT_BYTES_MAX {
+        return Err(RuleError::BadInput(format!("the sealed slot of {name} is too large")));
     }
-    draft
+    if !root.record.current {
+        return Err(RuleError::refused("the root was rotated meanwhile", "try again"));
+    }
+    let slot = Slot {
+        generation: root.record.generation,
+        slot_id,
+        kind: SlotKind::OpenPgp,
+        custodian: Some(custodian_id),
+        recipient: fingerprint.clone(),
+        sealed,
+    };
+    let record = Custodian { custodian_id, name, fingerprint, certificate, added: now, expires };
+    let mut draft = Draft::default();
+    draft.require(Table::ROOT_GENERATIONS, root.record.key(), Expect::At(root.rev));
+    put(&mut draft, Expect::Absent, &record);
+    put(&mut draft, Expect::Absent, &slot);
+    touch(&mut draft, vault);
+    Ok((draft, record))
 }
 
-#[cfg(test)]
-mod tests {
-    use holdfast_records::SlotKind;
-    use holdfast_types::{CustodianId, Generation, Millis, Revision, SlotId};
-
-    use super::*;
-
-    fn custodian(byte: u8, name: &str) -> (Stored<Custodian>, Stored<Slot>) {
-        let custodian_id = CustodianId([byte; 16]);
-        let custodian = Custodian {
-            custodian_id,
-            name: name.parse().unwrap(),
-            fingerprint: format!("{byte:040X}"),
-            certificate: vec![byte],
-            added: Millis(0),
-            expires: None,
-        };
-        let slot = Slot {
-            generation: Generation::FIRST,
-            slot_id: SlotId([byte; 16]),
-            kind: SlotKind::OpenPgp,
-            custodian: Some(custodian_id),
-            recipient: custodian.fingerprint.clone(),
-            sealed: vec![byte],
-        };
-        let rev = Revision(u64::from(byte));
-        (
-            Stored { rev, at: Millis(0), record: custodian },
-            Stored { rev, at: Millis(0), record: slot },
+/// Removes a custodian and their slots. Archives made before still open with their key. `all` are the
+/// custodians that exist, `slots` all slots.
+///
+/// Errors: it is the last one: no archive could be made or opened.
+pub fn remove_custodian(
+    which: &Stored<Custodian>,
+    all: &[Stored<Custodian>],
+    slots: &[Stored<Slot>],
+) -> Decision<Custodian> {
+    let id = which.record.custodian_id;
+    let other = all.iter().find(|found| found.record.custodian_id != id).ok_or_else(|| {
+        RuleError::refused(
+            format!("{} is the last custodian: no archive could be opened", which.record.name),
+            "add another one first: holdfast custodian add CERTIFICATE_FILE",
         )
+    })?;
+    let mut draft = Draft::default();
+    // So two removals at once do not leave none.
+    draft.require(Table::CUSTODIANS, other.record.key(), Expect::At(other.rev));
+    draft.delete(Table::CUSTODIANS, which.record.key(), which.rev);
+    for slot in slots.iter().filter(|slot| slot.record.custodian == Some(id)) {
+        draft.delete(Table::SLOTS, slot.record.key(), slot.rev);
     }
-
-    #[test]
-    fn both_layers_come_and_go_together() {
-        let (john, johns) = custodian(1, "john");
-        let (mary, marys) = custodian(2, "mary");
-        let draft = add_custodian(&john.record, &johns.record, &[], 0).unwrap();
-        assert_eq!(draft.write.len(), 2);
-        let again = add_custodian(&john.record, &johns.record, &[john.clone()], 1);
-        assert!(matches!(again, Err(RuleError::Exists(_))));
-        let full = add_custodian(&john.record, &johns.record, &[], SLOTS_MAX);
-        assert!(matches!(full, Err(RuleError::Refused { .. })));
-        let draft = remove_custodian(&john, &[johns.clone(), marys]);
-        let gone: Vec<_> = draft.write.iter().map(|write| write.1.clone()).collect();
-        assert_eq!(gone, [john.record.key(), johns.record.key()]);
-        assert!(mary.record.custodian_id != john.record.custodian_id);
-    }
+    Ok((draft, which.record.clone()))
 }

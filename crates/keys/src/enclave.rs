@@ -1,86 +1,102 @@
-//! Enclaves. Removing takes two transactions: closing breaks every other proposer's view of the
-//! enclave, so that nothing enters it any more; then it goes, if it is empty.
+//! Enclaves: create, and remove in two steps.
+//!
+//! "Remove it if it is empty" is a condition on a range. First the enclave is closed: whoever was about to
+//! put something into it rests on its row and meets a conflict. Then, on a view after that, it is removed
+//! if nothing is in it, or opened again.
 
 use holdfast_records::{Enclave, EnclaveName, EnclaveState, Record as _, Stored, put};
-use holdfast_types::{Draft, EnclaveId, Expect, Name};
+use holdfast_types::{Draft, EnclaveId, Expect, Name, Table};
 
-use crate::RuleError;
+use crate::{Decision, RuleError};
 
-/// An enclave under a free name.
+/// What an enclave holds.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Contents {
+    /// Keys, deleted ones too: they can be brought back.
+    pub keys: u64,
+    /// Policies.
+    pub policies: u64,
+    /// Identities.
+    pub identities: u64,
+}
+
+/// Makes an enclave. `taken` is the row of that name.
+///
+/// Errors: the name is taken.
 pub fn create_enclave(
-    enclave_id: EnclaveId,
-    name: Name,
+    name: &Name,
     taken: Option<&Stored<EnclaveName>>,
-) -> Result<(Draft, Enclave), RuleError> {
+    enclave_id: EnclaveId,
+) -> Decision<Enclave> {
     if taken.is_some() {
         return Err(RuleError::Exists(format!("enclave {name}")));
     }
     let enclave = Enclave { enclave_id, name: name.clone(), state: EnclaveState::Open };
     let mut draft = Draft::default();
     put(&mut draft, Expect::Absent, &enclave);
-    put(&mut draft, Expect::Absent, &EnclaveName { name, enclave_id });
+    put(&mut draft, Expect::Absent, &EnclaveName { name: name.clone(), enclave_id });
     Ok((draft, enclave))
 }
 
-/// Marks it closing; an enclave that is closing already needs nothing.
-#[must_use]
-pub fn close_enclave(enclave: &Stored<Enclave>) -> Draft {
-    let mut draft = Draft::default();
-    if enclave.record.state == EnclaveState::Open {
-        let closing = Enclave { state: EnclaveState::Closing, ..enclave.record.clone() };
-        put(&mut draft, Expect::At(enclave.rev), &closing);
-    }
-    draft
+/// First step of a removal: nothing new comes in. An empty draft where it is closing already.
+///
+/// Errors: it is visibly not empty.
+pub fn close_enclave(enclave: &Stored<Enclave>, contents: Contents) -> Decision<Enclave> {
+    empty(&enclave.record, contents)?;
+    Ok(set(enclave, EnclaveState::Closing))
 }
 
-/// Removes a closing enclave in which nothing is left. Where `keys` or `others` (policies and
-/// identities) are left, it is to be opened again: the draft does that, with the reason beside it.
+/// Takes a first step back, after the second found something. An empty draft where it is open.
+///
+/// Errors: none today.
+pub fn open_enclave(enclave: &Stored<Enclave>) -> Decision<Enclave> {
+    Ok(set(enclave, EnclaveState::Open))
+}
+
+/// Second step of a removal. `contents` were counted in the view that `enclave` was read from.
+///
+/// Errors: it is not closing; it is not empty.
 pub fn remove_enclave(
     enclave: &Stored<Enclave>,
-    name: &Stored<EnclaveName>,
-    keys: u64,
-    others: u64,
-) -> (Draft, Option<RuleError>) {
-    let mut draft = Draft::default();
-    if keys + others > 0 {
-        let open = Enclave { state: EnclaveState::Open, ..enclave.record.clone() };
-        put(&mut draft, Expect::At(enclave.rev), &open);
-        let what = format!(
-            "enclave {} is not empty: {keys} keys, deleted ones included, and {others} policies and \
-             identities",
-            enclave.record.name
-        );
-        return (draft, Some(RuleError::refused(what, "move or remove them first")));
+    name_row: Option<&Stored<EnclaveName>>,
+    contents: Contents,
+) -> Decision<Enclave> {
+    let record = &enclave.record;
+    if record.state != EnclaveState::Closing {
+        let what = format!("enclave {} was opened again meanwhile", record.name);
+        return Err(RuleError::refused(what, format!("holdfast enclave rm {}", record.name)));
     }
-    draft.delete(Enclave::TABLE, enclave.record.key(), enclave.rev);
-    draft.delete(EnclaveName::TABLE, name.record.key(), name.rev);
-    (draft, None)
+    empty(record, contents)?;
+    let mut draft = Draft::default();
+    draft.delete(Table::ENCLAVES, record.key(), enclave.rev);
+    if let Some(row) = name_row.filter(|row| row.record.enclave_id == record.enclave_id) {
+        draft.delete(Table::ENCLAVE_NAMES, row.record.key(), row.rev);
+    }
+    Ok((draft, record.clone()))
 }
 
-#[cfg(test)]
-mod tests {
-    use holdfast_types::{Millis, Revision};
-
-    use super::*;
-
-    #[test]
-    fn only_an_empty_one_goes() {
-        let id = EnclaveId([1; 16]);
-        let name: Name = "pay".parse().unwrap();
-        let (_, made) = create_enclave(id, name.clone(), None).unwrap();
-        let stored = |record| Stored { rev: Revision(3), at: Millis(0), record };
-        let by_name = Stored {
-            rev: Revision(3),
-            at: Millis(0),
-            record: EnclaveName { name: name.clone(), enclave_id: id },
-        };
-        assert!(create_enclave(id, name, Some(&by_name)).is_err());
-        assert_eq!(close_enclave(&stored(made.clone())).write.len(), 1);
-        let closing = stored(Enclave { state: EnclaveState::Closing, ..made });
-        assert!(close_enclave(&closing).write.is_empty());
-        let (draft, refused) = remove_enclave(&closing, &by_name, 1, 0);
-        assert!(refused.is_some() && draft.write.len() == 1 && draft.write[0].2.is_some());
-        let (draft, refused) = remove_enclave(&closing, &by_name, 0, 0);
-        assert!(refused.is_none() && draft.write.iter().all(|write| write.2.is_none()));
+fn set(enclave: &Stored<Enclave>, state: EnclaveState) -> (Draft, Enclave) {
+    let mut draft = Draft::default();
+    let changed = Enclave { state, ..enclave.record.clone() };
+    if changed != enclave.record {
+        put(&mut draft, Expect::At(enclave.rev), &changed);
     }
+    (draft, changed)
+}
+
+fn empty(enclave: &Enclave, contents: Contents) -> Result<(), RuleError> {
+    if contents == Contents::default() {
+        return Ok(());
+    }
+    let Contents { keys, policies, identities } = contents;
+    let what = format!(
+        "enclave {} is not empty: {keys} keys (deleted ones included), {policies} policies, {identities} identities",
+        enclave.name
+    );
+    let next = if keys > 0 {
+        "an enclave that holds keys, even deleted ones, stays: data may still need them"
+    } else {
+        "remove its policies and identities first"
+    };
+    Err(RuleError::refused(what, next))
 }

@@ -1,22 +1,50 @@
-//! Why a rule says no: always the caller's turn.
+//! Why a rule says no.
 
-/// A rule says no. The message is a lowercase fragment that names the object.
+use holdfast_types::Kind;
+
+/// Why a rule says no. Messages are fragments that name the object; `next` is what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RuleError {
-    /// The name is taken.
+    /// What was named does not exist.
+    #[error("there is no {0}")]
+    NotFound(String),
+    /// The name or id is taken.
     #[error("{0} exists already")]
     Exists(String),
-    /// Not allowed as things stand; `next` says what would help.
+    /// The state of things forbids it now.
     #[error("{what}")]
     Refused {
-        /// What is refused, and why.
+        /// What forbids it.
         what: String,
-        /// The next step.
+        /// What to do about it.
         next: String,
     },
+    /// The request makes no sense, whatever the state.
+    #[error("{0}")]
+    BadInput(String),
 }
 
 impl RuleError {
+    /// Its kind: exit code and HTTP status.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::NotFound(_) => Kind::NotFound,
+            Self::Exists(_) => Kind::Exists,
+            Self::Refused { .. } => Kind::Refused,
+            Self::BadInput(_) => Kind::BadInput,
+        }
+    }
+
+    /// What to do next, where the rule knows.
+    #[must_use]
+    pub fn next(&self) -> Option<&str> {
+        match self {
+            Self::Refused { next, .. } => Some(next),
+            _ => None,
+        }
+    }
+
     pub(crate) fn refused(what: impl Into<String>, next: impl Into<String>) -> Self {
         Self::Refused { what: what.into(), next: next.into() }
     }

@@ -1,108 +1,106 @@
-//! Identities: an administrator may everything; a user what one policy in one enclave allows.
+//! Identities: create, remove. A user's enclave never changes.
 
-use holdfast_records::{Enclave, Identity, Privilege, Record as _, Stored, put};
-use holdfast_types::{Draft, Expect};
+use holdfast_records::{Enclave, Identity, Policy, Privilege, Record as _, Stored, Vault, put};
+use holdfast_types::{Draft, Expect, IdentityId, Millis, Name, Table};
 
-use crate::RuleError;
-use crate::key::in_open_enclave;
+use crate::{Decision, RuleError, touch};
 
-/// A new identity. A user has an enclave for life; an administrator has neither enclave nor policy.
+/// What a user belongs to.
+#[derive(Clone, Copy, Debug)]
+pub struct UserOf<'a> {
+    /// The enclave.
+    pub enclave: &'a Stored<Enclave>,
+    /// The policy's name, and the policy of that name in the enclave; without one a user may do nothing.
+    pub policy: Option<(&'a Name, Option<&'a Stored<Policy>>)>,
+}
+
+/// An identity to make.
+#[derive(Clone, Copy, Debug)]
+pub struct NewIdentity<'a> {
+    /// Its name, unique in the vault.
+    pub name: &'a Name,
+    /// The hash of its public key.
+    pub identity: IdentityId,
+    /// Administrator or user.
+    pub privilege: Privilege,
+    /// A user's enclave and policy; none for an administrator.
+    pub user_of: Option<UserOf<'a>>,
+}
+
+/// Makes an identity. `all` are those that exist.
+///
+/// Errors: the id or the name is taken; a user without an enclave or an administrator with one; no such
+/// policy; the enclave is closing; the id of the vault itself.
 pub fn create_identity(
-    new: &Identity,
-    enclave: Option<&Stored<Enclave>>,
-    taken: Option<&Stored<Identity>>,
-) -> Result<Draft, RuleError> {
-    if let Some(taken) = taken {
-        let name = &taken.record.name;
-        return Err(RuleError::Exists(format!(
-            "identity {} (named {name})",
-            taken.record.identity
-        )));
+    vault: &Stored<Vault>,
+    new: NewIdentity<'_>,
+    all: &[Stored<Identity>],
+    now: Millis,
+) -> Decision<Identity> {
+    let NewIdentity { name, identity, privilege, user_of } = new;
+    if identity == IdentityId::SYSTEM {
+        return Err(RuleError::BadInput("the identity of all zeros is the vault's own".to_owned()));
     }
-    let fits = match new.privilege {
-        Privilege::Admin => new.enclave.is_none() && new.policy.is_none(),
-        Privilege::User => {
-            enclave.map(|found| found.record.enclave_id) == new.enclave && new.enclave.is_some()
+    if let Some(found) = all.iter().find(|found| found.record.identity == identity) {
+        let text = format!("identity {identity}, named {},", found.record.name);
+        return Err(RuleError::Exists(text));
+    }
+    if all.iter().any(|found| found.record.name == *name) {
+        return Err(RuleError::Exists(format!("identity {name}")));
+    }
+    let mut draft = Draft::default();
+    let (enclave, policy) = match (privilege, user_of) {
+        (Privilege::Admin, None) => (None, None),
+        (Privilege::User, Some(user_of)) => belongs(&mut draft, user_of)?,
+        (Privilege::Admin, Some(_)) => {
+            let text = "an administrator belongs to no enclave and needs no policy";
+            return Err(RuleError::BadInput(text.to_owned()));
+        }
+        (Privilege::User, None) => {
+            return Err(RuleError::BadInput("a user belongs to an enclave: say which".to_owned()));
         }
     };
-    if !fits {
-        return Err(RuleError::refused(
-            format!(
-                "identity {}: an administrator has no enclave and no policy, a user has an enclave",
-                new.name
-            ),
-            "give --enclave and --policy for a user, neither for an administrator",
-        ));
-    }
-    let mut draft = match enclave {
-        Some(enclave) => in_open_enclave(enclave)?,
-        None => Draft::default(),
+    let record =
+        Identity { identity, name: name.clone(), privilege, enclave, policy, created: now };
+    put(&mut draft, Expect::Absent, &record);
+    touch(&mut draft, vault);
+    Ok((draft, record))
+}
+
+type Belongs = (Option<holdfast_types::EnclaveId>, Option<Name>);
+
+fn belongs(draft: &mut Draft, user_of: UserOf<'_>) -> Result<Belongs, RuleError> {
+    let UserOf { enclave, policy } = user_of;
+    crate::key::stays(draft, enclave)?;
+    let policy = match policy {
+        None => None,
+        Some((name, Some(_))) => Some(name.clone()),
+        Some((name, None)) => {
+            return Err(RuleError::NotFound(format!("policy {}/{name}", enclave.record.name)));
+        }
     };
-    put(&mut draft, Expect::Absent, new);
-    Ok(draft)
+    Ok((Some(enclave.record.enclave_id), policy))
 }
 
-/// Removes an identity, but never the last administrator. `other` is an administrator who stays.
-pub fn remove_identity(
-    identity: &Stored<Identity>,
-    other: Option<&Stored<Identity>>,
-) -> Result<Draft, RuleError> {
+/// Removes an identity; at once it may do nothing. `all` are those that exist.
+///
+/// Errors: it is the last administrator.
+pub fn remove_identity(which: &Stored<Identity>, all: &[Stored<Identity>]) -> Decision<Identity> {
     let mut draft = Draft::default();
-    if identity.record.privilege == Privilege::Admin {
-        let stays = other.filter(|other| {
-            other.record.privilege == Privilege::Admin
-                && other.record.identity != identity.record.identity
+    if which.record.privilege == Privilege::Admin {
+        let other = all.iter().find(|found| {
+            found.record.privilege == Privilege::Admin
+                && found.record.identity != which.record.identity
         });
-        let Some(stays) = stays else {
-            return Err(RuleError::refused(
-                format!("{} is the last administrator", identity.record.name),
-                "make another one first: holdfast identity create NAME --admin",
-            ));
-        };
-        // Two administrators who remove each other at once: only one of them succeeds.
-        draft.require(Identity::TABLE, stays.record.key(), Expect::At(stays.rev));
+        let other = other.ok_or_else(|| {
+            RuleError::refused(
+                format!("{} is the last administrator", which.record.name),
+                "make another one first: holdfast identity create NAME --privilege admin",
+            )
+        })?;
+        // So two administrators who remove each other at once do not both succeed.
+        draft.require(Table::IDENTITIES, other.record.key(), Expect::At(other.rev));
     }
-    draft.delete(Identity::TABLE, identity.record.key(), identity.rev);
-    Ok(draft)
-}
-
-#[cfg(test)]
-mod tests {
-    use holdfast_types::{IdentityId, Millis, Revision};
-
-    use super::*;
-
-    fn admin(byte: u8) -> Stored<Identity> {
-        let record = Identity {
-            identity: IdentityId([byte; 32]),
-            name: "root".parse().unwrap(),
-            privilege: Privilege::Admin,
-            enclave: None,
-            policy: None,
-            created: Millis(0),
-        };
-        Stored { rev: Revision(u64::from(byte)), at: Millis(0), record }
-    }
-
-    #[test]
-    fn the_last_administrator_stays() {
-        let (one, two) = (admin(1), admin(2));
-        assert!(remove_identity(&one, None).is_err());
-        assert!(remove_identity(&one, Some(&one)).is_err());
-        let draft = remove_identity(&one, Some(&two)).unwrap();
-        assert!(draft.expect.iter().any(|e| e.1 == two.record.key()), "the other one must stay");
-        let user = Identity { privilege: Privilege::User, ..two.record };
-        let user = Stored { record: user, ..two };
-        assert!(remove_identity(&one, Some(&user)).is_err());
-        assert!(remove_identity(&user, None).is_ok());
-    }
-
-    #[test]
-    fn a_user_has_an_enclave_and_an_administrator_none() {
-        let one = admin(1);
-        assert!(create_identity(&one.record, None, None).is_ok());
-        assert!(create_identity(&one.record, None, Some(&one)).is_err());
-        let user = Identity { privilege: Privilege::User, ..one.record };
-        assert!(create_identity(&user, None, None).is_err());
-    }
+    draft.delete(Table::IDENTITIES, which.record.key(), which.rev);
+    Ok((draft, which.record.clone()))
 }

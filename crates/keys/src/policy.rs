@@ -1,94 +1,98 @@
-//! Policies: deny wins, the default is no.
+//! Policies: what a user may do in its enclave. Whatever no rule allows is denied; a deny wins.
 
-use holdfast_records::{Policy, Rule};
+use holdfast_records::{Enclave, Policy, Record as _, Rule, Stored, put};
 use holdfast_types::limits::POLICY_RULES_MAX;
+use holdfast_types::{Draft, Expect, Name, Table};
 
-use crate::RuleError;
+use crate::{Decision, RuleError};
 
-/// A policy, ready to be asked on every call.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// A policy, ready to be asked.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Compiled {
     allow: Box<[Rule]>,
     deny: Box<[Rule]>,
 }
 
-/// Refuses a policy with more rules than a call should have to walk.
-pub fn check(policy: &Policy) -> Result<(), RuleError> {
-    let rules = policy.allow.len() + policy.deny.len();
-    if rules > POLICY_RULES_MAX {
-        return Err(RuleError::refused(
-            format!("policy {} has {rules} rules, at most {POLICY_RULES_MAX}", policy.name),
-            "use a trailing * to say more with one rule",
-        ));
-    }
-    Ok(())
-}
-
-/// Makes a policy ready. Rules that a `*:*`-like one covers stay: there are few.
+/// Makes a policy ready to be asked.
 #[must_use]
 pub fn compile(policy: &Policy) -> Compiled {
-    Compiled { allow: policy.allow.as_slice().into(), deny: policy.deny.as_slice().into() }
+    let sorted = |rules: &[Rule]| {
+        let mut rules = rules.to_vec();
+        rules.sort();
+        rules.dedup();
+        rules.into_boxed_slice()
+    };
+    Compiled { allow: sorted(&policy.allow), deny: sorted(&policy.deny) }
 }
 
 impl Compiled {
-    /// Whether `action` on `resource` is allowed and not denied.
+    /// Whether it lets its users do `action` on the thing called `name`.
     #[must_use]
-    pub fn allows(&self, action: &str, resource: &str) -> bool {
-        let hit = |rules: &[Rule]| {
-            rules.iter().any(|rule| rule.action.matches(action) && rule.resource.matches(resource))
-        };
-        hit(&self.allow) && !hit(&self.deny)
+    pub fn allows(&self, action: &str, name: &str) -> bool {
+        let hits = |rule: &Rule| rule.action.matches(action) && rule.resource.matches(name);
+        !self.deny.iter().any(hits) && self.allow.iter().any(hits)
     }
 
-    /// Whether any resource could be allowed for `action`: worth looking at a listing for.
+    /// Whether it may let its users do `action` on something: for listings, which ask again for each name.
     #[must_use]
     pub fn mentions(&self, action: &str) -> bool {
-        self.allow.iter().any(|rule| rule.action.matches(action))
+        let all = |rule: &Rule| rule.action.matches(action) && rule.resource.as_str() == "*";
+        !self.deny.iter().any(all) && self.allow.iter().any(|rule| rule.action.matches(action))
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use holdfast_types::EnclaveId;
-
-    use super::*;
-
-    fn policy(allow: &[&str], deny: &[&str]) -> Policy {
-        let rules = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
-        Policy {
-            enclave_id: EnclaveId([1; 16]),
-            name: "app".parse().unwrap(),
-            allow: rules(allow),
-            deny: rules(deny),
-        }
+/// Reads one rule: `key.encrypt:orders-*`. `actions` are all there are; the action of a rule is one of
+/// them, the group of some (`key.*`), or `*`. An unknown action is refused: as a deny it would deny nothing.
+///
+/// Errors: [`RuleError::BadInput`].
+pub fn parse_rule(text: &str, actions: &[&str]) -> Result<Rule, RuleError> {
+    let rule: Rule = text.parse().map_err(|error| RuleError::BadInput(format!("{error}")))?;
+    let action = rule.action.as_str();
+    let grouped =
+        action.strip_suffix('*').is_none_or(|group| group.is_empty() || group.ends_with('.'));
+    if grouped && actions.iter().any(|known| rule.action.matches(known)) {
+        return Ok(rule);
     }
+    Err(RuleError::BadInput(format!(
+        "rule {text:?} names no action: give one of {}, or key.*, or *",
+        actions.join(", ")
+    )))
+}
 
-    #[test]
-    fn deny_wins_and_the_default_is_no() {
-        let compiled = compile(&policy(
-            &["key.encrypt:orders-*", "key.decrypt:*", "key.*:exact"],
-            &["key.decrypt:orders-secret"],
-        ));
-        let table = [
-            ("key.encrypt", "orders-1", true),
-            ("key.encrypt", "orders", false),
-            ("key.decrypt", "anything", true),
-            ("key.decrypt", "orders-secret", false),
-            ("key.delete", "exact", true),
-            ("key.delete", "exactly", false),
-            ("enclave.create", "exact", false),
-        ];
-        for (action, resource, expected) in table {
-            assert_eq!(compiled.allows(action, resource), expected, "{action} {resource}");
-        }
-        assert!(compiled.mentions("key.list") && !compiled.mentions("enclave.list"));
-        assert!(!compile(&policy(&[], &[])).allows("key.list", "x"));
+/// Makes or replaces a policy. `found` is the policy of that name.
+///
+/// Errors: a text that is no rule; too many rules; the enclave is closing.
+pub fn set<T: AsRef<str>>(
+    enclave: &Stored<Enclave>,
+    name: &Name,
+    found: Option<&Stored<Policy>>,
+    (allow, deny): (&[T], &[T]),
+    actions: &[&str],
+) -> Decision<Policy> {
+    if allow.len() + deny.len() > POLICY_RULES_MAX {
+        let text = format!("policy {name} has more than {POLICY_RULES_MAX} rules");
+        return Err(RuleError::BadInput(text));
     }
+    let read = |texts: &[T]| {
+        texts.iter().map(|text| parse_rule(text.as_ref(), actions)).collect::<Result<Vec<_>, _>>()
+    };
+    let policy = Policy {
+        enclave_id: enclave.record.enclave_id,
+        name: name.clone(),
+        allow: read(allow)?,
+        deny: read(deny)?,
+    };
+    let mut draft = Draft::default();
+    crate::key::stays(&mut draft, enclave)?;
+    put(&mut draft, found.map_or(Expect::Absent, |found| Expect::At(found.rev)), &policy);
+    Ok((draft, policy))
+}
 
-    #[test]
-    fn too_many_rules_are_refused() {
-        let many = vec!["key.list:a"; POLICY_RULES_MAX + 1];
-        assert!(check(&policy(&many, &[])).is_err());
-        assert!(check(&policy(&many[1..], &[])).is_ok());
-    }
+/// Removes a policy; users who have it may then do nothing.
+///
+/// Errors: none today.
+pub fn remove(policy: &Stored<Policy>) -> Decision<Policy> {
+    let mut draft = Draft::default();
+    draft.delete(Table::POLICIES, policy.record.key(), policy.rev);
+    Ok((draft, policy.record.clone()))
 }

@@ -4,6 +4,9 @@
 //! finds exactly that one. A checkpoint is a durable commit. redb does not check pages when it reads
 //! them, so every value carries a checksum of ours.
 //!
+//! redb's quick repair stays off: it makes every checkpoint write the allocator's state too, and without
+//! it a state of 10^6 rows (540 MB) opened in 0.34 s after a kill, 0.16 s after a clean stop (2 vCPU).
+//!
 //! Dropping the store makes pending commits durable; a simulated crash takes its image before.
 
 use std::io;

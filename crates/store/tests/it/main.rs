@@ -6,4 +6,5 @@ mod crash_data;
 mod crash_log;
 mod crash_state;
 mod damage;
+mod golden;
 mod support;

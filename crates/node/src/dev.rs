@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use holdfast_cluster::{Clock as _, SystemClock};
 use holdfast_types::Kind;
 
-use crate::{InitOptions, Made, NodeError, ServeOptions, init, serve};
+use crate::init::init_with;
+use crate::{InitOptions, Made, NodeError, ServeOptions, serve};
 
 /// What `server --dev` is told.
 #[derive(Clone, Debug, Default)]
@@ -71,13 +72,14 @@ fn make(options: &DevOptions, home: &Path) -> Result<Made, NodeError> {
         .map_err(|error| NodeError::new(Kind::Internal, error.to_string()))?;
     let custodian = home.join("custodian.asc");
     write_private(&custodian, secret.as_bytes()).map_err(|error| failed(&custodian, error))?;
-    let made = init(&InitOptions {
+    let init = InitOptions {
         data: home.join("data"),
         custodians: vec![(custodian.display().to_string(), certificate)],
         soft_key: Some(home.join("soft.key")),
         context: Some(home.join("context.toml")),
         listen: options.listen.clone(),
-    });
+    };
+    let made = init_with(&init, Some(archives), Some(secret.as_bytes()));
     if made.is_err() {
         // Ours, and nothing is sealed to it yet.
         _ = std::fs::remove_file(&custodian);

@@ -9,6 +9,7 @@
 mod dev;
 mod drill;
 mod error;
+mod first;
 mod harden;
 mod init;
 mod listen;
@@ -21,6 +22,7 @@ mod tls;
 pub use dev::{DevOptions, dev};
 pub use drill::{Tried, drill, verify};
 pub use error::NodeError;
+pub use first::First;
 pub use init::{InitOptions, Made, init};
 pub use restore::{RestoreOptions, Restored, restore};
 pub use serve::{ServeOptions, serve};

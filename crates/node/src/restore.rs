@@ -12,15 +12,17 @@ use holdfast_cluster::{Clock as _, SystemClock, seed_id, seed_log, seed_membersh
 use holdfast_crypto::random_array;
 use holdfast_fs::{Disk, Fs};
 use holdfast_keyring::{Keyring, SoftKey};
+use holdfast_ledger::{Entry, EntryKind, Head as LedgerHead, append};
 use holdfast_machine::{Command, Head, Outcome, RowSink, SinkError, Txn, View, apply};
 use holdfast_records::{
-    ClusterSecret, Identity, Listen, NodeIdentity, Privilege, Record as _, SecretKind, SoftSlot,
+    ClusterSecret, Identity, LedgerRow, Listen, NodeIdentity, Privilege, Record as _, SecretKind,
+    SoftSlot, put,
 };
-use holdfast_recovery::{ArchiveFiles, Signed, Unseal, open_archive};
+use holdfast_recovery::{ArchiveFiles, Public, Signed, Unseal, open_archive};
 use holdfast_store::log::Log;
 use holdfast_store::{Applied, DataDir, DiskStore, Loader, Marker, StateStore as _};
 use holdfast_types::{
-    Epoch, EpochId, Expect, IdentityId, Kind, Millis, NodeId, Revision, Row, SlotId, TxnId,
+    Draft, Epoch, EpochId, Expect, IdentityId, Kind, Millis, NodeId, Revision, Row, SlotId, TxnId,
 };
 
 use crate::drill::sealed;
@@ -108,7 +110,7 @@ pub fn restore(
 
     let api_key = ApiKey::generate().map_err(crate::init::key_failed)?;
     let identity = api_key.identity().map_err(crate::init::key_failed)?;
-    make_administrator(&mut store, applied, epoch, identity, now)?;
+    make_administrator(&mut store, applied, public, epoch, identity, now)?;
     let soft_key = SoftKey::generate();
     local_rows(&mut store, &opened.keyring, node_id, slot, (&soft_key, &soft_path), &listen)?;
     let ca = ca_certificate(&store.view())?;
@@ -131,6 +133,8 @@ pub fn restore(
         signer: signed.signer.clone(),
         soft_key: soft_path,
         context: context_path,
+        first: None,
+        first_failed: None,
     };
     let (versions, rows) = (opened.versions, opened.rows);
     Ok(Restored { made, versions, rows, digest: digest.to_string(), epoch: epoch.n })
@@ -147,6 +151,7 @@ fn next_epoch(old: u32, parent: EpochId) -> Result<Epoch, NodeError> {
 fn make_administrator(
     store: &mut DiskStore,
     applied: Applied,
+    public: &Public,
     epoch: Epoch,
     identity: IdentityId,
     at: Millis,
@@ -162,16 +167,28 @@ fn make_administrator(
         policy: None,
         created: at,
     };
+    let view = store.view();
+    let mut draft = Draft::default();
+    put(&mut draft, Expect::Absent, &record);
+    let mut ledger = ledger_head(&view)?;
+    let (archive, vault_id) = (Some(public.archive_id), public.vault_id);
+    let Epoch { n, id: incarnation, parent, .. } = epoch;
+    let reborn = EntryKind::Epoch { archive, incarnation, n, parent, vault_id };
+    for kind in [reborn, EntryKind::Administrator { identity }] {
+        let entry = append(&ledger, at, kind);
+        ledger = LedgerHead::after(&entry);
+        let row = LedgerRow { seq: entry.seq, entry: entry.encode() };
+        put(&mut draft, Expect::Absent, &row);
+    }
     let txn = Txn {
         id: TxnId(random_array()),
         epoch: epoch.id,
         at,
         actor: IdentityId::SYSTEM,
         verb: VERB,
-        expect: vec![(Identity::TABLE, record.key(), Expect::Absent)],
-        write: vec![(Identity::TABLE, record.key(), Some(record.encode()))],
+        expect: draft.expect,
+        write: draft.write,
     };
-    let view = store.view();
     let mut head = view.head().clone();
     let (outcome, changes) =
         apply(&view, &mut head, &Command::Txn(txn)).map_err(|error| bad(error.to_string()))?;
@@ -180,6 +197,31 @@ fn make_administrator(
             Ok(store.commit(applied, &[Arc::new(changes)], &head)?)
         }
         (other, _) => Err(bad(format!("{other:?}"))),
+    }
+}
+
+/// Where the archive's ledger ends; its whole chain is checked on the way.
+fn ledger_head(view: &impl View) -> Result<LedgerHead, NodeError> {
+    let bad = |why: String| NodeError::new(Kind::Damaged, format!("the archive's ledger: {why}"));
+    let mut entries: Vec<Entry> = Vec::new();
+    let mut wrong = None;
+    view.scan(LedgerRow::TABLE, &[], &mut |key, value| {
+        let row = LedgerRow::decode(value.schema, key, &value.body).map_err(|e| e.to_string());
+        match row.and_then(|row| Entry::decode(&row.entry).map_err(|error| error.to_string())) {
+            Ok(entry) => {
+                entries.push(entry);
+                std::ops::ControlFlow::Continue(())
+            }
+            Err(error) => {
+                wrong = Some(error);
+                std::ops::ControlFlow::Break(())
+            }
+        }
+    })
+    .map_err(|error| bad(error.to_string()))?;
+    match wrong {
+        Some(error) => Err(bad(error)),
+        None => holdfast_ledger::verify(&entries).map_err(|error| bad(error.to_string())),
     }
 }
 

@@ -69,6 +69,7 @@ impl Init {
             "vault     {}\nsigner    {}\nsoft key  {soft_key}\ncontext   {context}",
             made.vault_id, made.signer
         ))?;
+        first(&made);
         if self.no_custodian {
             output::note(
                 "CRITICAL: no custodian, so no archive. next: holdfast custodian add FILE",
@@ -76,5 +77,23 @@ impl Init {
         }
         output::note(format!("next: holdfast server --data {}", self.data.display()));
         Ok(())
+    }
+}
+
+/// Says what became of the first archive.
+pub(crate) fn first(made: &holdfast_node::Made) {
+    if let Some(first) = &made.first {
+        output::note(format!(
+            "first archive in {} ms: {}",
+            first.archive_ms,
+            first.archive.display()
+        ));
+    }
+    if let Some(ms) = made.first.as_ref().and_then(|first| first.drill_ms) {
+        output::note(format!("first full drill in {ms} ms: every key came back"));
+    }
+    if let Some(why) = &made.first_failed {
+        output::note(format!("CRITICAL: the first archive or drill failed: {why}"));
+        output::note("next: holdfast backup");
     }
 }

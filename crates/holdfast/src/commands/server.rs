@@ -57,6 +57,7 @@ impl Server {
                     made.vault_id,
                     home.display()
                 ));
+                super::init::first(made);
             }
         };
         let ready = |address| {

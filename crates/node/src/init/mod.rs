@@ -21,7 +21,7 @@ use holdfast_store::log::Log;
 use holdfast_store::{Applied, DataDir, DiskStore, Marker};
 use holdfast_types::{Epoch, EpochId, Kind, NodeId, Revision, SlotId, VaultId};
 
-use crate::{LISTEN_DEFAULT, NodeError, softkey, tls};
+use crate::{First, LISTEN_DEFAULT, NodeError, softkey, tls};
 use rows::{Founded, Founding, found};
 
 /// What `init` is told.
@@ -50,10 +50,34 @@ pub struct Made {
     pub soft_key: PathBuf,
     /// The client context's file.
     pub context: PathBuf,
+    /// The first archive; `None` without a custodian, or after a restore.
+    pub first: Option<First>,
+    /// Why there is no first archive although there is a custodian. The vault stands.
+    pub first_failed: Option<String>,
 }
 
-/// Makes a vault. The first archive is the caller's to take.
+/// Makes a vault, and takes its first archive where there is a custodian.
 pub fn init(options: &InitOptions) -> Result<Made, NodeError> {
+    init_with(options, None, None)
+}
+
+/// As [`init`], with archives elsewhere, and a custodian's secret key for the first drill.
+pub(crate) fn init_with(
+    options: &InitOptions,
+    archives: Option<PathBuf>,
+    secret: Option<&[u8]>,
+) -> Result<Made, NodeError> {
+    let mut made = make(options)?;
+    if !options.custodians.is_empty() {
+        match crate::first::take(&options.data, archives, &made.signer, secret) {
+            Ok(first) => made.first = Some(first),
+            Err(error) => made.first_failed = Some(error.message),
+        }
+    }
+    Ok(made)
+}
+
+fn make(options: &InitOptions) -> Result<Made, NodeError> {
     let now = SystemClock.now();
     let custodians = certificates(options, now)?;
     let listen = options.listen.as_deref().unwrap_or(LISTEN_DEFAULT);
@@ -78,6 +102,7 @@ pub fn init(options: &InitOptions) -> Result<Made, NodeError> {
         vault_id,
         now,
         revision: base.next(),
+        incarnation: epoch.id,
         administrator: api_key.identity().map_err(key_failed)?,
         custodians: &custodians,
         soft_slot: slot,
@@ -95,7 +120,14 @@ pub fn init(options: &InitOptions) -> Result<Made, NodeError> {
         ca: tls::pem(&founded.ca),
     };
     publish(&data, (&soft_path, &soft_key), (&context_path, &context))?;
-    Ok(Made { vault_id, signer: founded.signer, soft_key: soft_path, context: context_path })
+    Ok(Made {
+        vault_id,
+        signer: founded.signer,
+        soft_key: soft_path,
+        context: context_path,
+        first: None,
+        first_failed: None,
+    })
 }
 
 /// The last steps of an init or a restore: soft key, context, and the marker goes.
@@ -205,7 +237,7 @@ mod tests {
     #[test]
     fn a_vault_is_made_once_and_never_over_something() {
         let dir = tempfile::tempdir().unwrap();
-        let made = init(&options(dir.path())).unwrap();
+        let made = make(&options(dir.path())).unwrap();
         let context = Context::read(&made.context).ok().unwrap();
         assert_eq!(context.vault_id, made.vault_id.to_string());
         assert_eq!(context.signer, made.signer);

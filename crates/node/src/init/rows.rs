@@ -2,14 +2,15 @@
 
 use holdfast_crypto::{Secret, random_array};
 use holdfast_keyring::{Keyring, SecretRef, SoftKey};
+use holdfast_ledger::{Entry, EntryKind, Head as LedgerHead, append};
 use holdfast_records::{
-    ClusterSecret, Custodian, Enclave, EnclaveName, EnclaveState, Identity, Privilege, Record,
-    RootGeneration, SecretKind, Slot, SlotKind, SoftSlot, Vault,
+    ClusterSecret, Custodian, Enclave, EnclaveName, EnclaveState, Identity, LedgerRow, Privilege,
+    Record, RootGeneration, SecretKind, Slot, SlotKind, SoftSlot, Vault,
 };
 use holdfast_seal::{Certificate, SigningKey, SigningPart, seal_bytes};
 use holdfast_types::{
-    CustodianId, EnclaveId, Generation, IdentityId, Kind, Millis, Name, Revision, Row, SecretId,
-    SlotId, Value, VaultId,
+    CustodianId, EnclaveId, EpochId, Generation, IdentityId, Kind, Millis, Name, Revision, Row,
+    SecretId, SlotId, Value, VaultId,
 };
 
 use crate::{NodeError, tls};
@@ -19,6 +20,7 @@ pub(crate) struct Founding<'a> {
     pub(crate) vault_id: VaultId,
     pub(crate) now: Millis,
     pub(crate) revision: Revision,
+    pub(crate) incarnation: EpochId,
     pub(crate) administrator: IdentityId,
     pub(crate) custodians: &'a [Certificate],
     pub(crate) soft_slot: SlotId,
@@ -42,6 +44,7 @@ pub(crate) fn signer_user_id(vault: VaultId) -> String {
 }
 
 struct Rows {
+    ledger: LedgerHead,
     revision: Revision,
     at: Millis,
     rows: Vec<Row>,
@@ -53,6 +56,12 @@ impl Rows {
         let value = Value { schema: body.schema, rev, at, body: body.bytes };
         self.rows.push(Row { table: R::TABLE, key: record.key(), value });
     }
+
+    fn log(&mut self, kind: EntryKind) {
+        let entry: Entry = append(&self.ledger, self.at, kind);
+        self.ledger = LedgerHead::after(&entry);
+        self.put(&LedgerRow { seq: entry.seq, entry: entry.encode() });
+    }
 }
 
 /// Draws the root and makes the first rows.
@@ -60,7 +69,16 @@ pub(crate) fn found(founding: &Founding<'_>) -> Result<Founded, NodeError> {
     let Founding { vault_id, now, .. } = *founding;
     let keyring = Keyring::new(vault_id);
     let generation = keyring.generate_root()?;
-    let mut rows = Rows { revision: founding.revision, at: now, rows: Vec::new() };
+    let ledger = LedgerHead::default();
+    let mut rows = Rows { ledger, revision: founding.revision, at: now, rows: Vec::new() };
+    rows.log(EntryKind::Epoch {
+        archive: None,
+        incarnation: founding.incarnation,
+        n: 1,
+        parent: EpochId::default(),
+        vault_id,
+    });
+    rows.log(EntryKind::Administrator { identity: founding.administrator });
     rows.put(&Vault { vault_id, created: now });
     let canary = keyring.canary(generation)?;
     rows.put(&RootGeneration {
@@ -120,9 +138,15 @@ fn custodian(
         NodeError::new(Kind::BadInput, format!("cannot seal to {fingerprint}: {error}"))
     })?;
     let taken: Vec<Name> = rows.custodian_names();
+    let name = custodian_name(certificate, &taken)?;
+    rows.log(EntryKind::CustodianAdded {
+        custodian_id,
+        fingerprint: fingerprint.clone(),
+        name: name.clone(),
+    });
     rows.put(&Custodian {
         custodian_id,
-        name: custodian_name(certificate, &taken)?,
+        name,
         fingerprint: fingerprint.clone(),
         certificate: certificate.to_bytes(),
         added: now,

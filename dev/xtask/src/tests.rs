@@ -9,6 +9,8 @@ use crate::tools::{cargo, install_missing, run};
 pub fn test() -> Result<()> {
     install_missing()?;
     tidy::tidy()?;
+    // The end-to-end tests run the binary of the same profile.
+    run(cargo().args(["build", "--locked", "--profile", "ci", "--package", "holdfast"]))?;
     run(cargo().args(["test", "--workspace", "--locked", "--profile", "ci", "--no-fail-fast"]))
 }
 

@@ -211,3 +211,22 @@ fn cut_or_longer_rows_are_refused() {
         assert!(decode(&[&row.key[..], &[0]].concat(), &row.value.body).is_err());
     }
 }
+
+/// What version 1 wrote, byte for byte, for ever: `table key body json`, hex and text.
+#[test]
+fn golden_rows_of_version_1() {
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let mut found = String::new();
+    for row in rows() {
+        let name = archive_name(row.table).unwrap();
+        let (key, body) = (hex(&row.key), hex(&row.value.body));
+        let line = json::line(&row).unwrap();
+        found.push_str(&format!("{name} {key} {body} {line}\n"));
+        assert_eq!(json::parse(row.table, &line).unwrap(), row);
+    }
+    let golden = include_str!("../../../testdata/records/v1.txt");
+    assert_eq!(
+        found, golden,
+        "stored bytes changed: a new schema is needed, not a new golden file"
+    );
+}

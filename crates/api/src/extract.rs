@@ -83,6 +83,32 @@ fn bad_json(error: &serde_json::Error) -> Error {
     Error::new(Kind::BadInput, message)
 }
 
+/// The parameters of the path. What axum would refuse in plain text is a failure like any other.
+pub(crate) struct Path<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T> {
+    type Rejection = Failed;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failed> {
+        let read = axum::extract::Path::from_request_parts(parts, state).await;
+        let bad = |_| Failed(Error::new(Kind::BadInput, "the path cannot be read"));
+        read.map(|path| Self(path.0)).map_err(bad)
+    }
+}
+
+/// The parameters of the query.
+pub(crate) struct Query<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
+    type Rejection = Failed;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failed> {
+        let read = axum::extract::Query::from_request_parts(parts, state).await;
+        let bad = |_| Failed(Error::new(Kind::BadInput, "the query cannot be read"));
+        read.map(|query| Self(query.0)).map_err(bad)
+    }
+}
+
 /// A request body of at most [`REQUEST_BODY_BYTES_MAX`], or why it is none.
 pub(crate) struct Body(pub(crate) Result<Bytes, Error>);
 
@@ -102,5 +128,60 @@ impl<S: Sync> FromRequest<S> for Body {
                 None => Error::new(Kind::BadInput, "the request body broke off"),
             }
         })))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::routing::{get, post};
+    use http::StatusCode;
+    use tower_service::Service as _;
+
+    use super::*;
+    use crate::routes::wrong_method;
+    use crate::wire::Failure;
+
+    #[derive(serde::Deserialize)]
+    struct Page {
+        limit: u32,
+    }
+
+    fn router() -> Router {
+        Router::new()
+            .route("/path/{name}", get(|Path(name): Path<String>| async { name }))
+            .route("/query", get(|Query(page): Query<Page>| async move { page.limit.to_string() }))
+            .route("/body", post(|Body(body): Body| async { body.map_err(Failed) }))
+            .method_not_allowed_fallback(wrong_method)
+    }
+
+    async fn ask(method: &str, uri: &str, body: Vec<u8>) -> (StatusCode, Bytes) {
+        let body = axum::body::Body::from(body);
+        let request = Request::builder().method(method).uri(uri).body(body).unwrap();
+        let response = router().call(request).await.unwrap();
+        (response.status(), response.into_body().collect().await.unwrap().to_bytes())
+    }
+
+    #[tokio::test]
+    async fn every_refusal_is_a_failure_in_json() {
+        let check = async |method, uri, body, kind: Kind| {
+            let (status, text) = ask(method, uri, body).await;
+            let failure: Failure = serde_json::from_slice(&text).unwrap();
+            assert_eq!(failure.error.code, kind.code(), "{method} {uri}");
+            assert_eq!(status.as_u16(), kind.http_status());
+        };
+        check("GET", "/path/%ff", vec![], Kind::BadInput).await;
+        check("GET", "/query?limit=x", vec![], Kind::BadInput).await;
+        check("GET", "/query", vec![], Kind::BadInput).await;
+        check("PUT", "/query", vec![], Kind::BadInput).await;
+        check("POST", "/body", vec![0; REQUEST_BODY_BYTES_MAX + 1], Kind::TooLarge).await;
+    }
+
+    #[tokio::test]
+    async fn what_fits_passes() {
+        assert_eq!(ask("GET", "/path/a%2Fb", vec![]).await.1, "a/b");
+        assert_eq!(ask("GET", "/query?limit=7", vec![]).await.1, "7");
+        let (status, body) = ask("POST", "/body", vec![1; REQUEST_BODY_BYTES_MAX]).await;
+        assert_eq!((status, body.len()), (StatusCode::OK, REQUEST_BODY_BYTES_MAX));
     }
 }

@@ -50,9 +50,15 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/health/ready", get(health::ready))
         .route("/metrics", get(health::metrics))
         .fallback(nothing_here)
+        .method_not_allowed_fallback(wrong_method)
         .with_state(service)
 }
 
 async fn nothing_here(uri: http::Uri) -> Failed {
     Failed(Error::new(Kind::NotFound, format!("no such resource: {}", uri.path())))
+}
+
+/// For a path that exists and a method it does not take.
+pub(crate) async fn wrong_method(method: http::Method, uri: http::Uri) -> Failed {
+    Failed(Error::new(Kind::BadInput, format!("{} does not take {method}", uri.path())))
 }

@@ -1,13 +1,12 @@
 //! Policies and identities.
 
-use axum::extract::Path;
 use holdfast_service::{
     Action, CreateIdentity, Error, IdentityInfo, IdentitySelector, PolicyInfo, Privilege, SetPolicy,
 };
 use holdfast_types::{Kind, Name};
 
 use crate::error::{Answer, Failed, Reply};
-use crate::extract::{Body, Call};
+use crate::extract::{Body, Call, Path};
 use crate::wire;
 
 pub(crate) async fn list_policies(

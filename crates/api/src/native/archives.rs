@@ -1,7 +1,6 @@
 //! Archives, backups and drills.
 
 use axum::body::Body as ResponseBody;
-use axum::extract::Path;
 use axum::response::Response;
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
@@ -13,7 +12,7 @@ use holdfast_service::{
 use holdfast_types::Kind;
 
 use crate::error::{Answer, Failed, Reply};
-use crate::extract::{Body, Call};
+use crate::extract::{Body, Call, Path};
 use crate::wire;
 
 pub(crate) async fn list(call: Call) -> Answer<wire::Archives> {

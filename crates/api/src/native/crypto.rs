@@ -1,11 +1,10 @@
 //! Encrypt, decrypt, generate: the hot path. Nothing here awaits unless a record is missing.
 
-use axum::extract::Path;
 use holdfast_service::{Action, Decrypt, Encrypt, Generate};
 use holdfast_types::Name;
 
 use crate::error::{Answer, Reply};
-use crate::extract::{Body, Call};
+use crate::extract::{Body, Call, Path};
 use crate::wire::{self, Base64, SecretBase64};
 
 pub(crate) async fn encrypt(

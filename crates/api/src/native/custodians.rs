@@ -1,11 +1,10 @@
 //! Custodians and seal slots.
 
-use axum::extract::Path;
 use holdfast_service::{Action, AddCustodian, CustodianInfo, CustodianSelector, Error, SlotInfo};
 use holdfast_types::Kind;
 
 use crate::error::{Answer, Failed, Reply};
-use crate::extract::{Body, Call};
+use crate::extract::{Body, Call, Path};
 use crate::wire;
 
 pub(crate) async fn add(call: Call, body: Body) -> Answer<wire::Custodian> {

@@ -1,11 +1,10 @@
 //! Enclaves and keys.
 
-use axum::extract::{Path, Query};
 use holdfast_service::{Action, EnclaveInfo, KeyInfo, KeyPage, KeySelector, UndeleteKey};
 use serde::Deserialize;
 
 use crate::error::{Answer, Failed, Reply};
-use crate::extract::{Body, Call};
+use crate::extract::{Body, Call, Path, Query};
 use crate::wire;
 
 pub(crate) async fn create_enclave(call: Call, body: Body) -> Answer<wire::Enclave> {

@@ -14,12 +14,14 @@ pub struct Error {
     pub next: Option<String>,
     /// The answer rests on a record that is missing here: worth asking the majority before giving it.
     pub(crate) miss: bool,
+    /// What only the audit log may know.
+    pub(crate) detail: Option<String>,
 }
 
 impl Error {
     /// A failure of `kind`.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), next: None, miss: false }
+        Self { kind, message: message.into(), next: None, miss: false, detail: None }
     }
 
     /// With a next step.
@@ -27,6 +29,18 @@ impl Error {
     pub fn next(mut self, next: impl Into<String>) -> Self {
         self.next = Some(next.into());
         self
+    }
+
+    /// With what only the audit log may know.
+    #[must_use]
+    pub(crate) fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    /// What the audit log says of it.
+    pub(crate) fn for_log(&self) -> &str {
+        self.detail.as_deref().unwrap_or(&self.message)
     }
 
     /// Because a record is missing here.

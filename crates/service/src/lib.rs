@@ -6,6 +6,8 @@
 //! cryptographic ones await only when a record is missing here and the majority is asked for it.
 
 mod action;
+pub mod audit;
+mod cache;
 mod caller;
 mod error;
 mod model;
@@ -15,4 +17,4 @@ pub use action::Action;
 pub use caller::Caller;
 pub use error::Error;
 pub use model::*;
-pub use service::{BackupStream, Service};
+pub use service::{BackupStream, Parts, Service};

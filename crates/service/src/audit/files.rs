@@ -35,7 +35,11 @@ pub(super) struct Log {
 }
 
 impl Log {
-    pub(super) fn open(fs: Arc<dyn Fs>, dir: &Path, file_bytes_max: u64) -> Result<Self, AuditError> {
+    pub(super) fn open(
+        fs: Arc<dyn Fs>,
+        dir: &Path,
+        file_bytes_max: u64,
+    ) -> Result<Self, AuditError> {
         fs.create_dir_all(dir)?;
         let numbers = numbers(&*fs, dir)?;
         let number = numbers.last().copied().unwrap_or(1);

@@ -3,8 +3,8 @@
 use std::io::Write as _;
 
 use data_encoding::HEXLOWER;
+use holdfast_crypto::sha256;
 use holdfast_types::Millis;
-use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
 
 use super::{ChainHead, Record, Resource};
@@ -91,7 +91,7 @@ impl Formatter {
 
 fn close(out: &mut Vec<u8>, start: usize, head: &mut ChainHead) {
     out.extend_from_slice(b"}\n");
-    *head = ChainHead { count: head.count + 1, hash: Sha256::digest(&out[start..]).into() };
+    *head = ChainHead { count: head.count + 1, hash: sha256(&out[start..]) };
 }
 
 /// A JSON string (RFC 8259).
@@ -129,7 +129,7 @@ pub(super) fn read(line: &[u8]) -> Option<(u64, [u8; 32])> {
 pub(super) fn follow(head: &mut ChainHead, line: &[u8]) -> bool {
     let next = read(line) == Some((head.count + 1, head.hash));
     if next {
-        *head = ChainHead { count: head.count + 1, hash: Sha256::digest(line).into() };
+        *head = ChainHead { count: head.count + 1, hash: sha256(line) };
     }
     next
 }

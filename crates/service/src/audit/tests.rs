@@ -97,7 +97,10 @@ fn a_torn_tail_is_cut_and_told() {
         let audit = place.open(Limits::default());
         audit.close();
         assert_eq!(place.verify().unwrap().count, 4, "the call, two starts and the cut");
-        assert!(place.text(1).contains(&format!("audit.cut\",\"resource\":\"bytes\",\"result\":\"ok\",\"count\":{}}}", torn.len())));
+        assert!(place.text(1).contains(&format!(
+            "audit.cut\",\"resource\":\"bytes\",\"result\":\"ok\",\"count\":{}}}",
+            torn.len()
+        )));
     }
 }
 
@@ -112,7 +115,11 @@ fn a_line_changed_or_removed_breaks_the_chain_and_is_kept_as_it_is() {
     let text = place.text(1);
     let changed = text.find("orders").unwrap();
     place.write(1, b"Orders", changed as u64);
-    assert_eq!(place.verify().unwrap_err().line, 3, "the line after the changed one names its hash");
+    assert_eq!(
+        place.verify().unwrap_err().line,
+        3,
+        "the line after the changed one names its hash"
+    );
 
     let damaged = place.text(1);
     let audit = place.open(Limits::default());

@@ -28,7 +28,8 @@ pub fn verify(fs: &dyn Fs, dir: &Path) -> Result<Result<ChainHead, Break>, Audit
         let file = fs.open(&path, Open::Read)?;
         let (mut line_number, mut good_bytes, mut broken) = (0, 0, false);
         lines(&*file, &mut |line| {
-            let start = if number == 1 { ChainHead::default() } else { enter(line).unwrap_or_default() };
+            let start =
+                if number == 1 { ChainHead::default() } else { enter(line).unwrap_or_default() };
             let at = head.get_or_insert(start);
             broken = broken || !follow(at, line);
             if !broken {

@@ -1,15 +1,7 @@
 //! Identities and policies.
 
+pub use holdfast_records::Privilege;
 use holdfast_types::{IdentityId, Millis, Name};
-
-/// What an identity may do beyond its policy.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Privilege {
-    /// Everything.
-    Admin,
-    /// What its policy allows, in its enclave.
-    User,
-}
 
 /// The rules of a policy, as people write them: `key.encrypt:orders-*`.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

@@ -1,0 +1,141 @@
+//! Archives as the ledger tells them: it travels in archives, so a restored vault knows its past.
+
+use holdfast_ledger::{DrillMode, Entry, EntryKind, Head};
+use holdfast_machine::View;
+use holdfast_records::{LedgerRow, put};
+use holdfast_types::{ArchiveId, Draft, Expect, Kind, Millis, Table};
+
+use super::Service;
+use super::read::{get, list};
+use crate::audit::Resource;
+use crate::{Action, ArchiveInfo, Caller, Error};
+
+impl Service {
+    /// Archives, newest first.
+    pub async fn list_archives(&self, caller: &Caller) -> Result<Vec<ArchiveInfo>, Error> {
+        let call = self.enter(caller, Action::ArchiveList, Resource::Text("archives")).await?;
+        let result = self.read(all).await;
+        call.end(result)
+    }
+
+    /// An archive, by name (with or without file extensions) or id.
+    pub async fn show_archive(&self, caller: &Caller, which: &str) -> Result<ArchiveInfo, Error> {
+        let call = self.enter(caller, Action::ArchiveShow, Resource::Text(which)).await?;
+        let result = self.read(|view| named(view, which)).await;
+        call.end(result)
+    }
+}
+
+/// How far the ledger goes. It is never pruned, so its live rows are its entries.
+pub(super) fn ledger_head(view: &dyn View) -> Result<Head, Error> {
+    let size = view.head().tables.get(&Table::LEDGER).map_or(0, |table| table.live);
+    let Some(last) = size.checked_sub(1) else { return Ok(Head::default()) };
+    let row = get::<LedgerRow>(view, &last.to_be_bytes())?
+        .ok_or_else(|| Error::new(Kind::Damaged, format!("the ledger has no entry {last}")))?;
+    Ok(Head::after(&decode(&row.record)?))
+}
+
+/// Adds an entry to the ledger.
+pub(super) fn append(
+    view: &dyn View,
+    draft: &mut Draft,
+    at: Millis,
+    kind: EntryKind,
+) -> Result<u64, Error> {
+    let entry = holdfast_ledger::append(&ledger_head(view)?, at, kind);
+    put(draft, Expect::Absent, &LedgerRow { seq: entry.seq, entry: entry.encode() });
+    Ok(entry.seq)
+}
+
+/// All archives, newest first.
+pub(super) fn all(view: &dyn View) -> Result<Vec<ArchiveInfo>, Error> {
+    let mut found: Vec<ArchiveInfo> = Vec::new();
+    for row in list::<LedgerRow>(view, &[])? {
+        let Entry { at, kind, .. } = decode(&row.record)?;
+        let mut of = |id: ArchiveId, change: &mut dyn FnMut(&mut ArchiveInfo)| {
+            found.iter_mut().filter(|archive| archive.archive_id == id).for_each(change);
+        };
+        match kind {
+            EntryKind::Archive { archive_id, name, from, to, sha256, size, .. } => {
+                let sha256 = unhex(&sha256)?;
+                found.push(ArchiveInfo {
+                    archive_id,
+                    name,
+                    from,
+                    to,
+                    sha256,
+                    size,
+                    written: Some(at),
+                    stored: None,
+                    verified: None,
+                    drilled: None,
+                    drilled_full: false,
+                    place: String::new(),
+                });
+            }
+            EntryKind::Stored { archive_id, place, .. } => of(archive_id, &mut |archive| {
+                archive.stored = Some(at);
+                archive.place.clone_from(&place);
+            }),
+            EntryKind::Verified { archive_id, .. } => {
+                of(archive_id, &mut |archive| archive.verified = Some(at));
+            }
+            EntryKind::Drilled { archive_id, mode, .. } => of(archive_id, &mut |archive| {
+                archive.drilled = Some(at);
+                archive.drilled_full |= mode == DrillMode::Full;
+            }),
+            _ => {}
+        }
+    }
+    found.reverse();
+    Ok(found)
+}
+
+/// The archive with an id.
+pub(super) fn with_id(view: &dyn View, id: ArchiveId) -> Result<ArchiveInfo, Error> {
+    let found = all(view)?.into_iter().find(|archive| archive.archive_id == id);
+    found.ok_or_else(|| Error::missing(format!("there is no archive {id}")))
+}
+
+fn named(view: &dyn View, which: &str) -> Result<ArchiveInfo, Error> {
+    let file = which.rsplit('/').next().unwrap_or(which);
+    let extensions = [".tar.gpg", ".json.sig", ".json"];
+    let name = extensions.iter().find_map(|end| file.strip_suffix(end)).unwrap_or(file);
+    let id = name.parse::<ArchiveId>().ok();
+    let found = all(view)?
+        .into_iter()
+        .find(|archive| archive.name == name || Some(archive.archive_id) == id);
+    found.ok_or_else(|| {
+        Error::missing(format!("there is no archive {name}")).next("holdfast archive ls")
+    })
+}
+
+/// The digest that the ledger recorded for an archive, hex.
+pub(super) fn digest_of(view: &dyn View, id: ArchiveId) -> Result<Option<String>, Error> {
+    for row in list::<LedgerRow>(view, &[])? {
+        match decode(&row.record)?.kind {
+            EntryKind::Archive { archive_id, digest, .. } if archive_id == id => {
+                return Ok(Some(digest));
+            }
+            _ => {}
+        }
+    }
+    Ok(None)
+}
+
+fn decode(row: &LedgerRow) -> Result<Entry, Error> {
+    Entry::decode(&row.entry)
+        .map_err(|error| Error::new(Kind::Damaged, format!("ledger entry {}: {error}", row.seq)))
+}
+
+/// Lower-case hex.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    data_encoding::HEXLOWER.encode(bytes)
+}
+
+fn unhex(text: &str) -> Result<[u8; 32], Error> {
+    let bytes = data_encoding::HEXLOWER.decode(text.as_bytes()).ok();
+    bytes
+        .and_then(|bytes| bytes.try_into().ok())
+        .ok_or_else(|| Error::new(Kind::Damaged, "a hash in the ledger is not 64 hex digits"))
+}

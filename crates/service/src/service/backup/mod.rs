@@ -1,0 +1,373 @@
+//! Backups: a job, one view, a sealed tar, its sidecars, and what the ledger says about them.
+//!
+//! Order, for both ways: the job record is committed; the view is taken after it; the tar is sealed from
+//! that view while the node serves; then one transaction records the archive, its session keys and
+//! the ledger's entry *archive*; *stored* follows when the whole object was read back.
+//! A backup lives in this process: after a restart the job is reported as unknown and is begun again.
+
+mod recorded;
+mod seal;
+mod stream;
+mod vault;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use holdfast_crypto::random_array;
+use holdfast_records::{Job, JobKind, JobState, put};
+use holdfast_types::{
+    ArchiveId, CustodianId, Draft, Expect, IdentityId, JobId, Kind, Millis, Name, Revision,
+};
+use parking_lot::Mutex;
+
+use super::Service;
+use super::read::get;
+use crate::audit::Resource;
+use crate::{
+    Action, ArchiveInfo, BackupInfo, BackupProgress, BackupStarted, BackupTo, Caller, Error,
+    Sidecars, StartBackup, StoredReport,
+};
+
+pub use stream::BackupStream;
+
+/// How long a finished or forgotten backup is remembered.
+const REMEMBERED_MS: u64 = 60 * 60 * 1000;
+/// How many may run or wait for their reader at once: each holds a view.
+const RUNNING_MAX: usize = 4;
+/// The fence of a job that only its own node holds.
+const TOKEN: u64 = 1;
+
+/// A backup of this process.
+pub(super) struct Backup {
+    job: JobId,
+    archive_id: ArchiveId,
+    name: String,
+    revision: Revision,
+    custodians: Vec<CustodianId>,
+    to: BackupTo,
+    begun: Millis,
+    bytes: Arc<AtomicU64>,
+    state: Mutex<State>,
+}
+
+enum State {
+    /// Not read yet: what makes it, with its view.
+    Waiting(seal::Maker),
+    Running,
+    Written(Done),
+    Stored(Done),
+    Failed(Error),
+}
+
+#[derive(Clone)]
+struct Done {
+    info: BackupInfo,
+    sidecars: Sidecars,
+}
+
+impl Backup {
+    fn file(&self) -> String {
+        format!("{}.tar.gpg", self.name)
+    }
+
+    fn started(&self) -> BackupStarted {
+        BackupStarted {
+            job: self.job,
+            archive_id: self.archive_id,
+            name: self.name.clone(),
+            file: self.file(),
+        }
+    }
+
+    /// Takes the maker: only one caller gets it.
+    fn take(&self) -> Result<seal::Maker, Error> {
+        let mut state = self.state.lock();
+        match std::mem::replace(&mut *state, State::Running) {
+            State::Waiting(maker) => Ok(maker),
+            other => {
+                *state = other;
+                Err(Error::new(Kind::Refused, format!("backup {} was read already", self.job))
+                    .next("begin another one: holdfast backup"))
+            }
+        }
+    }
+
+    fn progress(&self) -> BackupProgress {
+        match &*self.state.lock() {
+            State::Waiting(_) => BackupProgress::Waiting,
+            State::Running => BackupProgress::Running { bytes: self.bytes.load(Ordering::Relaxed) },
+            State::Written(done) => BackupProgress::Written(done.info.clone()),
+            State::Stored(done) => BackupProgress::Stored(done.info.clone()),
+            State::Failed(error) => BackupProgress::Failed { message: error.message.clone() },
+        }
+    }
+
+    fn done(&self) -> Result<Done, Error> {
+        match &*self.state.lock() {
+            State::Written(done) | State::Stored(done) => Ok(done.clone()),
+            State::Failed(error) => Err(error.clone()),
+            State::Waiting(_) | State::Running => {
+                Err(Error::new(Kind::Refused, format!("backup {} is not finished", self.job))
+                    .next("read its tar to the end first"))
+            }
+        }
+    }
+
+    fn holds_a_view(&self) -> bool {
+        matches!(*self.state.lock(), State::Waiting(_) | State::Running)
+    }
+}
+
+impl Service {
+    /// Begins a backup. To the vault: it goes on by itself (see [`Service::backup_progress`], or wait
+    /// with [`Service::backup_to_vault`]). To a client: it goes on when [`Service::backup_stream`] is read.
+    pub async fn start_backup(
+        self: &Arc<Self>,
+        caller: &Caller,
+        request: &StartBackup,
+    ) -> Result<BackupStarted, Error> {
+        let call = self.enter(caller, Action::BackupStart, Resource::Text("backup")).await?;
+        let actor = call.actor.identity;
+        let result = self.begin(actor, request.to, request.custodians.as_deref()).await;
+        if let (Ok(backup), BackupTo::Vault) = (&result, request.to) {
+            let (service, backup) = (self.clone(), backup.clone());
+            tokio::spawn(async move { service.run_to_vault(actor, &backup).await });
+        }
+        call.end(result.map(|backup| backup.started()))
+    }
+
+    /// A backup into the vault's own archive directory, until it is stored: written, synced, read back.
+    pub async fn backup_to_vault(
+        self: &Arc<Self>,
+        caller: &Caller,
+        custodians: Option<&[Name]>,
+    ) -> Result<BackupInfo, Error> {
+        let call = self.enter(caller, Action::BackupStart, Resource::Text("backup")).await?;
+        let actor = call.actor.identity;
+        let result = match self.begin(actor, BackupTo::Vault, custodians).await {
+            Ok(backup) => self.run_to_vault(actor, &backup).await,
+            Err(error) => Err(error),
+        };
+        call.end(result)
+    }
+
+    /// How far a backup is.
+    pub async fn backup_progress(
+        &self,
+        caller: &Caller,
+        job: JobId,
+    ) -> Result<BackupProgress, Error> {
+        let text = job.to_string();
+        let call = self.enter(caller, Action::BackupRead, Resource::Text(&text)).await?;
+        call.end(self.backup(job).map(|backup| backup.progress()))
+    }
+
+    /// The sealed tar, made while it is read, from one view. Once per job.
+    pub async fn backup_stream(
+        self: &Arc<Self>,
+        caller: &Caller,
+        job: JobId,
+    ) -> Result<BackupStream, Error> {
+        let text = job.to_string();
+        let call = self.enter(caller, Action::BackupRead, Resource::Text(&text)).await?;
+        let actor = call.actor.identity;
+        let begun = self.backup(job).and_then(|backup| {
+            if backup.to == BackupTo::Vault {
+                let message = format!("backup {job} goes to the vault's own directory");
+                return Err(Error::new(Kind::Refused, message));
+            }
+            Ok((backup.take()?, backup))
+        });
+        let result = begun.map(|(maker, backup)| {
+            let (sink, ending, stream) = stream::stream(backup.bytes.clone());
+            let service = self.clone();
+            tokio::spawn(async move {
+                if let Err(error) = service.run_to_client(actor, &backup, maker, sink).await {
+                    ending.fail(error).await;
+                }
+            });
+            stream
+        });
+        call.end(result)
+    }
+
+    /// JSON and signature of a backup whose tar was read to its end.
+    pub async fn backup_sidecars(&self, caller: &Caller, job: JobId) -> Result<Sidecars, Error> {
+        let text = job.to_string();
+        let call = self.enter(caller, Action::BackupRead, Resource::Text(&text)).await?;
+        call.end(self.backup(job).and_then(|backup| backup.done()).map(|done| done.sidecars))
+    }
+
+    /// Records that a client stored a backup: "stored, as reported by h1:...".
+    pub async fn backup_stored(
+        &self,
+        caller: &Caller,
+        job: JobId,
+        report: &StoredReport,
+    ) -> Result<ArchiveInfo, Error> {
+        let text = job.to_string();
+        let call = self.enter(caller, Action::BackupStored, Resource::Text(&text)).await?;
+        let result = self.take_report(call.actor.identity, job, report).await;
+        call.end(result)
+    }
+
+    async fn take_report(
+        &self,
+        actor: IdentityId,
+        job: JobId,
+        report: &StoredReport,
+    ) -> Result<ArchiveInfo, Error> {
+        let backup = self.backup(job)?;
+        let done = backup.done()?;
+        if report.sha256 != done.info.sha256 || report.size != done.info.size {
+            let message = format!("what was read back of {} is not what was sealed", backup.file());
+            return Err(Error::new(Kind::NotAuthentic, message)
+                .next("remove that copy, check the disk it lies on, and back up again"));
+        }
+        if report.place.is_empty() || report.place.len() > 4096 {
+            return Err(Error::new(
+                Kind::BadInput,
+                "the place of a stored archive has 1 to 4096 bytes",
+            ));
+        }
+        let info = self.record_stored(actor, &backup, &report.place, actor.to_string()).await?;
+        *backup.state.lock() = State::Stored(done);
+        Ok(info)
+    }
+
+    /// The job record, then the view and what makes the archive from it.
+    async fn begin(
+        self: &Arc<Self>,
+        actor: IdentityId,
+        to: BackupTo,
+        custodians: Option<&[Name]>,
+    ) -> Result<Arc<Backup>, Error> {
+        let now = self.clock.now();
+        self.forget_old(now)?;
+        // Refused before a job is recorded when there is nobody to seal to.
+        seal::choose(&self.cluster.view(), custodians)?;
+        let (job, archive_id) = (JobId(random_array()), ArchiveId(random_array()));
+        let record = Job {
+            job_id: job,
+            kind: JobKind::Backup,
+            holder: self.node,
+            token: TOKEN,
+            state: JobState::Running,
+            started: now,
+            ended: None,
+            note: String::new(),
+        };
+        let rule = |_: &dyn holdfast_machine::View| {
+            let mut draft = Draft::default();
+            put(&mut draft, Expect::Absent, &record);
+            Ok((draft, ()))
+        };
+        self.decide(actor, Action::BackupStart.verb(), rule).await?;
+        let maker = self.maker(archive_id, custodians)?;
+        let backup = Arc::new(Backup {
+            job,
+            archive_id,
+            name: maker.name().to_owned(),
+            revision: maker.to(),
+            custodians: maker.custodians().iter().map(|found| found.custodian_id).collect(),
+            to,
+            begun: now,
+            bytes: Arc::default(),
+            state: Mutex::new(State::Waiting(maker)),
+        });
+        self.backups.lock().insert(job, backup.clone());
+        Ok(backup)
+    }
+
+    async fn run_to_client(
+        self: &Arc<Self>,
+        actor: IdentityId,
+        backup: &Arc<Backup>,
+        maker: seal::Maker,
+        mut sink: stream::Sink,
+    ) -> Result<(), Error> {
+        let sealed = blocking(move || {
+            let sealed = maker.seal(&mut sink)?;
+            std::io::Write::flush(&mut sink).map_err(|_| gone())?;
+            Ok(sealed)
+        });
+        let finished = match sealed.await {
+            Ok(sealed) => self.record_written(actor, backup, &sealed, None).await,
+            Err(error) => Err(error),
+        };
+        self.settle(actor, backup, finished.map(State::Written)).await
+    }
+
+    /// Keeps how a backup went, in this process and, where it failed, in its job record.
+    async fn settle(
+        &self,
+        actor: IdentityId,
+        backup: &Backup,
+        finished: Result<State, Error>,
+    ) -> Result<(), Error> {
+        match finished {
+            Ok(state) => {
+                *backup.state.lock() = state;
+                Ok(())
+            }
+            Err(error) => {
+                *backup.state.lock() = State::Failed(error.clone());
+                if let Err(second) = self.job_failed(actor, backup.job, &error).await {
+                    tracing::warn!(job = %backup.job, error = %second, "the failed job was not recorded");
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn job_failed(&self, actor: IdentityId, job: JobId, why: &Error) -> Result<(), Error> {
+        let now = self.clock.now();
+        let rule = |view: &dyn holdfast_machine::View| {
+            let mut draft = Draft::default();
+            if let Some(found) = get::<Job>(view, job.as_bytes())? {
+                let mut record = found.record;
+                record.state = JobState::Failed;
+                record.ended = Some(now);
+                record.note.clone_from(&why.message);
+                put(&mut draft, Expect::At(found.rev), &record);
+            }
+            Ok((draft, ()))
+        };
+        self.decide(actor, Action::BackupStart.verb(), rule).await.map(drop)
+    }
+
+    fn backup(&self, job: JobId) -> Result<Arc<Backup>, Error> {
+        self.backups.lock().get(&job).cloned().ok_or_else(|| {
+            Error::new(Kind::NotFound, format!("there is no backup {job} on this node"))
+                .next("it ended long ago, or the server was restarted: begin another one")
+        })
+    }
+
+    /// Drops what nobody asked for in an hour, and refuses more than can run at once.
+    fn forget_old(&self, now: Millis) -> Result<(), Error> {
+        let mut backups = self.backups.lock();
+        backups.retain(|_, backup| {
+            now.since(backup.begun) < REMEMBERED_MS
+                || matches!(*backup.state.lock(), State::Running)
+        });
+        let running = backups.values().filter(|backup| backup.holds_a_view()).count();
+        if running >= RUNNING_MAX {
+            return Err(Error::new(Kind::Refused, format!("{running} backups are under way"))
+                .next("wait for one of them, then repeat the command"));
+        }
+        Ok(())
+    }
+}
+
+fn gone() -> Error {
+    Error::new(Kind::Other, "the reader of the backup went away").next("begin another one")
+}
+
+/// Runs what may block on a thread of its own.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|_| Err(Error::new(Kind::Internal, "a thread of the vault failed")))
+}

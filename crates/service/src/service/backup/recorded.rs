@@ -1,0 +1,120 @@
+//! What the state learns of a backup: the archive with its session key, then that it is stored.
+
+use std::sync::Arc;
+
+use holdfast_keyring::SecretRef;
+use holdfast_ledger::EntryKind;
+use holdfast_machine::View;
+use holdfast_records::{ArchiveState, Job, JobState, SessionKey, put};
+use holdfast_types::{Draft, Expect, IdentityId, Kind, Revision};
+
+use super::{Backup, Done, Service, seal};
+use crate::service::archives;
+use crate::service::read::get;
+use crate::{Action, ArchiveInfo, BackupInfo, Error, Sidecars};
+
+/// What is remembered of a finished backup.
+pub(super) fn done(backup: &Backup, sealed: &seal::Sealed, directory: Option<String>) -> Done {
+    let info = BackupInfo {
+        archive_id: backup.archive_id,
+        name: sealed.name.clone(),
+        file: backup.file(),
+        directory,
+        size: sealed.size,
+        sha256: sealed.sha256,
+    };
+    let sidecars = Sidecars {
+        name: sealed.name.clone(),
+        json: sealed.json.clone(),
+        signature: sealed.signature.clone(),
+        sha256: sealed.sha256,
+        size: sealed.size,
+    };
+    Done { info, sidecars }
+}
+
+impl Service {
+    /// The archive, its session key, the ledger's entry and the job, in one transaction.
+    pub(super) async fn record_written(
+        &self,
+        actor: IdentityId,
+        backup: &Arc<Backup>,
+        sealed: &seal::Sealed,
+        place: Option<String>,
+    ) -> Result<Done, Error> {
+        let archive_id = backup.archive_id;
+        let what = SecretRef::SessionKey { archive_id, n: 0 };
+        let wrapped =
+            self.keyring.wrap_secret(what, sealed.session_key.to_bytes().expose_secret())?;
+        let key = SessionKey { archive_id, n: 0, slot: None, wrapped };
+        let kind = EntryKind::Archive {
+            archive_id,
+            custodians: backup.custodians.clone(),
+            digest: sealed.digest.to_string(),
+            from: Revision::ZERO,
+            name: sealed.name.clone(),
+            sha256: archives::hex(&sealed.sha256),
+            size: sealed.size,
+            to: backup.revision,
+        };
+        let now = self.clock.now();
+        let rule = |view: &dyn View| {
+            let mut draft = Draft::default();
+            let at = now.max(view.head().at);
+            archives::append(view, &mut draft, at, kind.clone())?;
+            let state = ArchiveState {
+                archive_id,
+                name: sealed.name.clone(),
+                from: Revision::ZERO,
+                to: backup.revision,
+                sha256: sealed.sha256,
+                size: sealed.size,
+                written: Some(at),
+                stored: None,
+                verified: None,
+                drilled: None,
+                where_: place.clone().unwrap_or_default(),
+            };
+            put(&mut draft, Expect::Absent, &state);
+            put(&mut draft, Expect::Absent, &key);
+            if let Some(job) = get::<Job>(view, backup.job.as_bytes())? {
+                let mut record = job.record;
+                (record.state, record.ended) = (JobState::Done, Some(at));
+                record.note.clone_from(&sealed.name);
+                put(&mut draft, Expect::At(job.rev), &record);
+            }
+            Ok((draft, ()))
+        };
+        self.decide(actor, Action::BackupStart.verb(), rule).await?;
+        Ok(done(backup, sealed, place))
+    }
+
+    /// That the whole object was read back where it lies.
+    pub(super) async fn record_stored(
+        &self,
+        actor: IdentityId,
+        backup: &Arc<Backup>,
+        place: &str,
+        by: String,
+    ) -> Result<ArchiveInfo, Error> {
+        let archive_id = backup.archive_id;
+        let place = place.to_owned();
+        let kind = EntryKind::Stored { archive_id, by, place: place.clone() };
+        let now = self.clock.now();
+        let rule = |view: &dyn View| {
+            let mut draft = Draft::default();
+            let at = now.max(view.head().at);
+            archives::append(view, &mut draft, at, kind.clone())?;
+            let found = get::<ArchiveState>(view, archive_id.as_bytes())?;
+            let found = found.ok_or_else(|| {
+                Error::new(Kind::NotFound, format!("there is no archive {archive_id}"))
+            })?;
+            let mut state = found.record;
+            (state.stored, state.where_) = (Some(at), place.clone());
+            put(&mut draft, Expect::At(found.rev), &state);
+            Ok((draft, ()))
+        };
+        self.decide(actor, Action::BackupStored.verb(), rule).await?;
+        archives::with_id(&self.cluster.view(), archive_id)
+    }
+}

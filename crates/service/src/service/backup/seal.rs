@@ -1,0 +1,159 @@
+//! What is sealed, to whom, signed by whom.
+
+use std::io::Write;
+
+use holdfast_keyring::SecretRef;
+use holdfast_machine::View;
+use holdfast_records::{ClusterSecret, Custodian, RootGeneration, SecretKind, Slot};
+use holdfast_recovery::{
+    ArchiveError, ArchiveName, BaseInput, LedgerHead, SealedArchive, aids, write_base,
+};
+use holdfast_seal::{SigningKey, SigningPart};
+use holdfast_types::{ArchiveId, Kind, Name, Revision, VaultId};
+
+use super::Service;
+use crate::Error;
+use crate::service::archives::ledger_head;
+use crate::service::read::list;
+
+/// An archive that was sealed, and to whom.
+pub(super) type Sealed = SealedArchive;
+
+type Make = Box<dyn FnOnce(&mut dyn Write) -> Result<SealedArchive, ArchiveError> + Send>;
+
+/// What makes one archive, holding the view it is made from.
+pub(super) struct Maker {
+    name: String,
+    to: Revision,
+    custodians: Vec<Custodian>,
+    make: Make,
+}
+
+impl Maker {
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The revision it holds.
+    pub(super) fn to(&self) -> Revision {
+        self.to
+    }
+
+    pub(super) fn custodians(&self) -> &[Custodian] {
+        &self.custodians
+    }
+
+    /// Writes the sealed tar. Blocks.
+    pub(super) fn seal(self, out: &mut dyn Write) -> Result<Sealed, Error> {
+        Ok((self.make)(out)?)
+    }
+}
+
+/// The custodians of `names`, or all. At least one must be able to open both layers.
+pub(super) fn choose(view: &dyn View, names: Option<&[Name]>) -> Result<Vec<Custodian>, Error> {
+    let all = list::<Custodian>(view, &[])?.into_iter().map(|found| found.record);
+    let chosen: Vec<Custodian> = match names {
+        None => all.collect(),
+        Some(names) => {
+            let all: Vec<Custodian> = all.collect();
+            let one = |name: &Name| {
+                let found = all.iter().find(|custodian| custodian.name == *name).cloned();
+                found.ok_or_else(|| Error::missing(format!("there is no custodian {name}")))
+            };
+            names.iter().map(one).collect::<Result<_, _>>()?
+        }
+    };
+    let roots = list::<RootGeneration>(view, &[])?;
+    let current = roots.iter().find(|root| root.record.current).map(|root| root.record.generation);
+    let slots = list::<Slot>(view, &[])?;
+    let opens = |custodian: &Custodian| {
+        slots.iter().any(|slot| {
+            slot.record.custodian == Some(custodian.custodian_id)
+                && Some(slot.record.generation) == current
+        })
+    };
+    if chosen.iter().any(opens) {
+        return Ok(chosen);
+    }
+    Err(Error::new(Kind::Refused, "no custodian could open this archive through both layers")
+        .next("add one first: holdfast custodian add CERTIFICATE_FILE"))
+}
+
+impl Service {
+    /// Takes a view now; everything the archive holds is in it.
+    pub(super) fn maker(
+        &self,
+        archive_id: ArchiveId,
+        names: Option<&[Name]>,
+    ) -> Result<Maker, Error> {
+        let view = self.cluster.view();
+        let custodians = choose(&view, names)?;
+        let signer = self.signer(&view)?;
+        let head = view.head();
+        let to = head.revision;
+        let name = ArchiveName {
+            vault_id: self.vault_id,
+            incarnation: head.epoch.id,
+            from: Revision::ZERO,
+            to,
+        };
+        let created = head.at.max(self.clock.now());
+        let ledger = ledger_head(&view)?;
+        let ledger = LedgerHead { head: ledger.hex(), size: ledger.size };
+        let recipients = custodians.clone();
+        let make: Make = Box::new(move |out| {
+            let (view, signer, custodians) = (&view, &signer, recipients.as_slice());
+            let input = BaseInput { view, signer, custodians, archive_id, created, ledger };
+            write_base(&input, out)
+        });
+        Ok(Maker { name: name.to_string(), to, custodians, make })
+    }
+
+    /// The key that signs archives, from its wrapped parts.
+    fn signer(&self, view: &dyn View) -> Result<SigningKey, Error> {
+        let mut primary = None;
+        let mut subkeys = Vec::new();
+        for secret in list::<ClusterSecret>(view, &[])? {
+            let ClusterSecret { secret_id, n, kind, created, wrapped, .. } = secret.record;
+            if !matches!(kind, SecretKind::SigningPrimary | SecretKind::Signing) {
+                continue;
+            }
+            let what = SecretRef::ClusterSecret { id: secret_id, n, kind };
+            let seed = self.keyring.unwrap_secret(what, &wrapped)?;
+            let seed = holdfast_crypto::Secret::from_slice(seed.expose_secret())
+                .ok_or_else(|| Error::new(Kind::Damaged, "a signing seed is not 32 bytes"))?;
+            let part = SigningPart { seed, created };
+            match kind {
+                SecretKind::SigningPrimary => primary = Some(part),
+                _ => subkeys.push((n, part)),
+            }
+        }
+        let primary = primary
+            .ok_or_else(|| Error::new(Kind::Damaged, "the vault has no key to sign with"))?;
+        subkeys.sort_by_key(|(n, _)| *n);
+        let subkeys: Vec<SigningPart> = subkeys.into_iter().map(|(_, part)| part).collect();
+        SigningKey::from_parts(&user_id(self.vault_id), &primary, &subkeys)
+            .map_err(|error| Error::new(Kind::Internal, error.to_string()))
+    }
+
+    /// The fingerprint that archives are signed under.
+    pub(in crate::service) fn signer_fingerprint(&self, view: &dyn View) -> Result<String, Error> {
+        Ok(self.signer(view)?.fingerprint())
+    }
+
+    /// What lies at the root of every target.
+    pub(super) fn recovery_aids(&self) -> Result<Vec<(&'static str, Vec<u8>)>, Error> {
+        Ok(aids(self.signer(&self.cluster.view())?.certificate_bytes()))
+    }
+}
+
+/// The user id of a vault's signing certificate. Constant: the certificate is made from it.
+fn user_id(vault: VaultId) -> String {
+    format!("holdfast vault {vault}")
+}
+
+impl From<ArchiveError> for Error {
+    fn from(error: ArchiveError) -> Self {
+        Self::new(error.kind(), error.to_string())
+    }
+}

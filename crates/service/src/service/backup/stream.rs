@@ -1,0 +1,141 @@
+//! A sealed tar on its way from the thread that makes it to whoever reads it, in bounded memory.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::mpsc;
+
+use crate::Error;
+
+/// Bytes of one piece.
+const PIECE_BYTES: usize = 64 * 1024;
+/// Pieces on the way at most.
+const PIECES: usize = 4;
+
+type Piece = Result<Vec<u8>, Error>;
+
+/// A sealed tar while it is made. Dropping it before the end fails the backup.
+pub struct BackupStream {
+    pieces: mpsc::Receiver<Piece>,
+}
+
+impl BackupStream {
+    /// The next piece (at most 64 KiB); `None` at the end, when the archive is recorded as written.
+    /// After an error nothing follows.
+    pub async fn next(&mut self) -> Option<Result<Vec<u8>, Error>> {
+        self.pieces.recv().await
+    }
+}
+
+/// The end that writes. For a thread that may block.
+pub(super) struct Sink {
+    pieces: mpsc::Sender<Piece>,
+    piece: Vec<u8>,
+    bytes: Arc<AtomicU64>,
+}
+
+/// The end that says how it went, after the last byte.
+pub(super) struct Ending(mpsc::Sender<Piece>);
+
+/// A stream whose bytes are counted in `bytes`.
+pub(super) fn stream(bytes: Arc<AtomicU64>) -> (Sink, Ending, BackupStream) {
+    let (sender, receiver) = mpsc::channel(PIECES);
+    let ending = Ending(sender.clone());
+    let piece = Vec::with_capacity(PIECE_BYTES);
+    (Sink { pieces: sender, piece, bytes }, ending, BackupStream { pieces: receiver })
+}
+
+impl Ending {
+    /// Ends the stream with an error. Without it the stream ends well when this is dropped.
+    pub(super) async fn fail(self, error: Error) {
+        // A reader that went away does not want to know.
+        let _ = self.0.send(Err(error)).await;
+    }
+}
+
+impl Sink {
+    fn send(&mut self) -> io::Result<()> {
+        if self.piece.is_empty() {
+            return Ok(());
+        }
+        let piece = std::mem::replace(&mut self.piece, Vec::with_capacity(PIECE_BYTES));
+        self.bytes.fetch_add(piece.len() as u64, Ordering::Relaxed);
+        self.pieces
+            .blocking_send(Ok(piece))
+            .map_err(|_| io::Error::new(io::ErrorKind::BrokenPipe, "the reader went away"))
+    }
+}
+
+impl io::Write for Sink {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        let room = PIECE_BYTES - self.piece.len();
+        let taken = &data[..data.len().min(room)];
+        self.piece.extend_from_slice(taken);
+        if self.piece.len() == PIECE_BYTES {
+            self.send()?;
+        }
+        Ok(taken.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.send()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use holdfast_types::Kind;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn bytes_arrive_in_order_and_are_counted() {
+        let counted = Arc::new(AtomicU64::new(0));
+        let (mut sink, ending, mut stream) = stream(counted.clone());
+        let data: Vec<u8> = (0..1_000_003_u32).map(|i| i.to_le_bytes()[0]).collect();
+        let expected = data.clone();
+        let writer = tokio::task::spawn_blocking(move || {
+            for chunk in data.chunks(7_001) {
+                sink.write_all(chunk).unwrap();
+            }
+            sink.flush().unwrap();
+        });
+        drop(ending);
+        let mut got = Vec::new();
+        while let Some(piece) = stream.next().await {
+            let piece = piece.unwrap();
+            assert!(piece.len() <= PIECE_BYTES);
+            got.extend_from_slice(&piece);
+        }
+        writer.await.unwrap();
+        assert!(got == expected);
+        assert_eq!(counted.load(Ordering::Relaxed), expected.len() as u64);
+    }
+
+    #[tokio::test]
+    async fn a_failure_is_the_last_that_is_read() {
+        let (mut sink, ending, mut stream) = stream(Arc::default());
+        let writer = tokio::task::spawn_blocking(move || {
+            sink.write_all(b"some").unwrap();
+            sink.flush().unwrap();
+        });
+        writer.await.unwrap();
+        ending.fail(Error::new(Kind::Damaged, "a row is damaged")).await;
+        assert_eq!(stream.next().await.unwrap().unwrap(), b"some");
+        assert_eq!(stream.next().await.unwrap().unwrap_err().kind, Kind::Damaged);
+        assert!(stream.next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_goes_away_stops_the_writer() {
+        let (mut sink, _ending, stream) = stream(Arc::default());
+        drop(stream);
+        let failed = tokio::task::spawn_blocking(move || {
+            sink.write_all(&vec![0; 10 * PIECE_BYTES]).unwrap_err()
+        });
+        assert_eq!(failed.await.unwrap().kind(), io::ErrorKind::BrokenPipe);
+    }
+}

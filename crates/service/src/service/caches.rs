@@ -1,0 +1,253 @@
+//! The caches of this service, how they are filled, and what of the feed empties them.
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use holdfast_keyring::Keyring;
+use holdfast_keys::policy;
+use holdfast_machine::{Changes, View};
+use holdfast_records::{Enclave, Identity, Key, KeyName, KeyVersion, Policy, Privilege};
+use holdfast_types::limits::NAME_BYTES_MAX;
+use holdfast_types::{EnclaveId, IdentityId, KeyId, Name, Table, Version};
+
+use super::Service;
+use super::enter::Actor;
+use super::read::get;
+use crate::Error;
+use crate::cache::{Cache, Generation};
+
+/// Keys whose records stay at hand; about 500 bytes each.
+const KEYS_MAX: usize = 65_536;
+const ENCLAVES_MAX: usize = 4_096;
+const ACTORS_MAX: usize = 16_384;
+
+/// A key and its newest version.
+pub(crate) struct KeyEntry {
+    /// The name of its enclave.
+    pub enclave: Name,
+    /// Its record.
+    pub key: Key,
+    /// The version that encrypts.
+    pub newest: Arc<KeyVersion>,
+}
+
+/// The caches.
+pub(crate) struct Caches {
+    generation: Generation,
+    pub(super) actors: Cache<IdentityId, Actor>,
+    enclaves: Cache<Name, EnclaveId>,
+    names: Cache<FullName, KeyId>,
+    keys: Cache<KeyId, KeyEntry>,
+    versions: Cache<(KeyId, Version), KeyVersion>,
+}
+
+impl Caches {
+    pub(super) fn new() -> Self {
+        Self {
+            generation: Generation::default(),
+            actors: Cache::new(ACTORS_MAX),
+            enclaves: Cache::new(ENCLAVES_MAX),
+            names: Cache::new(KEYS_MAX),
+            keys: Cache::new(KEYS_MAX),
+            versions: Cache::new(KEYS_MAX),
+        }
+    }
+
+    /// Called by the cluster in revision order, after each commit and before its answer.
+    pub(super) fn changed(&self, changes: &Changes, keyring: &Keyring) {
+        if !changes.rows.iter().any(|row| is_cached(row.table)) {
+            return;
+        }
+        self.generation.raise();
+        for row in &changes.rows {
+            match row.table {
+                Table::KEYS | Table::KEY_VERSIONS => {
+                    // Both keys begin with the key id.
+                    if let Some(id) = row.key.first_chunk::<16>() {
+                        let id = KeyId(*id);
+                        self.keys.remove(&id);
+                        if let Some(version) = row.key[16..].first_chunk::<4>() {
+                            self.versions.remove(&(id, Version(u32::from_be_bytes(*version))));
+                        }
+                        keyring.forget(id);
+                    }
+                }
+                Table::KEY_NAMES => {
+                    if let Some(name) = FullName::of_row(&row.key) {
+                        self.names.remove(&name);
+                    }
+                }
+                Table::IDENTITIES => {
+                    if let Ok(identity) = <[u8; 32]>::try_from(row.key.as_slice()) {
+                        self.actors.remove(&IdentityId(identity));
+                    }
+                }
+                Table::POLICIES => self.actors.clear(),
+                Table::ENCLAVES | Table::ENCLAVE_NAMES => {
+                    self.enclaves.clear();
+                    self.keys.clear();
+                    self.actors.clear();
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+fn is_cached(table: Table) -> bool {
+    matches!(
+        table,
+        Table::KEYS
+            | Table::KEY_VERSIONS
+            | Table::KEY_NAMES
+            | Table::IDENTITIES
+            | Table::POLICIES
+            | Table::ENCLAVES
+            | Table::ENCLAVE_NAMES
+    )
+}
+
+impl Service {
+    /// A key by its names, from the caches or from this node's view.
+    pub(super) fn key_named(&self, enclave: &Name, name: &Name) -> Result<Arc<KeyEntry>, Error> {
+        let missing = || Error::missing(format!("there is no key {enclave}/{name}"));
+        let enclave_id = self.enclave_id(enclave)?;
+        let full = FullName::new(&enclave_id, name);
+        let id = match self.caches.names.get(&full) {
+            Some(id) => *id,
+            None => {
+                let seen = self.caches.generation.now();
+                let found =
+                    get::<KeyName>(&self.cluster.view(), full.as_row())?.ok_or_else(missing)?;
+                let id = found.record.key_id;
+                self.caches.names.insert(full, Arc::new(id), &self.caches.generation, seen);
+                id
+            }
+        };
+        self.key_with_id(&id)?.ok_or_else(missing)
+    }
+
+    fn enclave_id(&self, name: &Name) -> Result<EnclaveId, Error> {
+        if let Some(id) = self.caches.enclaves.get(name.as_str()) {
+            return Ok(*id);
+        }
+        let seen = self.caches.generation.now();
+        let found = super::read::enclave(&self.cluster.view(), name)?;
+        let id = found.record.enclave_id;
+        self.caches.enclaves.insert(name.clone(), Arc::new(id), &self.caches.generation, seen);
+        Ok(id)
+    }
+
+    /// A key by its id, deleted ones too.
+    pub(super) fn key_with_id(&self, id: &KeyId) -> Result<Option<Arc<KeyEntry>>, Error> {
+        if let Some(entry) = self.caches.keys.get(id) {
+            return Ok(Some(entry));
+        }
+        let seen = self.caches.generation.now();
+        let view = self.cluster.view();
+        let Some(key) = get::<Key>(&view, id.as_bytes())? else { return Ok(None) };
+        let key = key.record;
+        let Some(enclave) = get::<Enclave>(&view, key.enclave_id.as_bytes())? else {
+            return Ok(None);
+        };
+        let Some(newest) = version(&view, id, key.primary)? else { return Ok(None) };
+        let enclave = enclave.record.name;
+        let entry = Arc::new(KeyEntry { enclave, key, newest: Arc::new(newest) });
+        self.caches.keys.insert(*id, entry.clone(), &self.caches.generation, seen);
+        Ok(Some(entry))
+    }
+
+    /// One version of a key.
+    pub(super) fn key_version(
+        &self,
+        entry: &KeyEntry,
+        number: Version,
+    ) -> Result<Arc<KeyVersion>, Error> {
+        if entry.newest.version == number {
+            return Ok(entry.newest.clone());
+        }
+        let id = entry.key.key_id;
+        if let Some(found) = self.caches.versions.get(&(id, number)) {
+            return Ok(found);
+        }
+        let seen = self.caches.generation.now();
+        let found = version(&self.cluster.view(), &id, number)?
+            .ok_or_else(|| Error::missing(format!("key {id} has no version {number}")))?;
+        let found = Arc::new(found);
+        self.caches.versions.insert((id, number), found.clone(), &self.caches.generation, seen);
+        Ok(found)
+    }
+
+    pub(super) fn load_actor(&self, id: &IdentityId) -> Result<Option<Arc<Actor>>, Error> {
+        let seen = self.caches.generation.now();
+        let view = self.cluster.view();
+        let Some(found) = get::<Identity>(&view, id.as_bytes())? else { return Ok(None) };
+        let record = found.record;
+        let enclave = match record.enclave {
+            Some(id) => get::<Enclave>(&view, id.as_bytes())?.map(|found| (id, found.record.name)),
+            None => None,
+        };
+        let policy = match (record.enclave, &record.policy) {
+            (Some(enclave), Some(name)) => {
+                let key = FullName::new(&enclave, name);
+                get::<Policy>(&view, key.as_row())?.map(|found| policy::compile(&found.record))
+            }
+            _ => None,
+        };
+        let admin = record.privilege == Privilege::Admin;
+        let actor = Arc::new(Actor { identity: *id, name: record.name, admin, enclave, policy });
+        self.caches.actors.insert(*id, actor.clone(), &self.caches.generation, seen);
+        Ok(Some(actor))
+    }
+}
+
+fn version(view: &impl View, id: &KeyId, number: Version) -> Result<Option<KeyVersion>, Error> {
+    let mut key = [0; 20];
+    key[..16].copy_from_slice(id.as_bytes());
+    key[16..].copy_from_slice(&number.0.to_be_bytes());
+    Ok(get::<KeyVersion>(view, &key)?.map(|found| found.record))
+}
+
+/// (enclave id, name) as one key that lives on the stack: the row key of key names and policies.
+#[derive(Clone, Copy)]
+pub(super) struct FullName {
+    bytes: [u8; 16 + NAME_BYTES_MAX],
+    len: u8,
+}
+
+const _: () = assert!(16 + NAME_BYTES_MAX <= u8::MAX as usize);
+
+impl FullName {
+    pub(super) fn new(enclave: &EnclaveId, name: &Name) -> Self {
+        let mut bytes = [0; 16 + NAME_BYTES_MAX];
+        let text = name.as_str().as_bytes();
+        bytes[..16].copy_from_slice(enclave.as_bytes());
+        bytes[16..16 + text.len()].copy_from_slice(text);
+        // At most 96: a name has at most NAME_BYTES_MAX bytes.
+        Self { bytes, len: u8::try_from(16 + text.len()).unwrap_or(u8::MAX) }
+    }
+
+    fn of_row(key: &[u8]) -> Option<Self> {
+        let mut bytes = [0; 16 + NAME_BYTES_MAX];
+        bytes.get_mut(..key.len())?.copy_from_slice(key);
+        Some(Self { bytes, len: u8::try_from(key.len()).ok()? })
+    }
+
+    pub(super) fn as_row(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+}
+
+impl PartialEq for FullName {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_row() == other.as_row()
+    }
+}
+
+impl Eq for FullName {}
+
+impl Hash for FullName {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_row().hash(state);
+    }
+}

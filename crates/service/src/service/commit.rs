@@ -1,0 +1,125 @@
+//! Changes: read a view, let a rule decide, propose, and decide again where the state moved meanwhile.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use holdfast_cluster::ProposeError;
+use holdfast_crypto::random_array;
+use holdfast_machine::{Outcome, Txn, View};
+use holdfast_types::{Draft, EpochId, IdentityId, Kind, Millis, Revision, TxnId};
+
+use super::Service;
+use crate::Error;
+
+/// How often a rule decides before the caller is told that others were always faster.
+const DECISIONS_MAX: u32 = 5;
+/// How often the same bytes are proposed while the outcome is unknown.
+const PROPOSALS_MAX: u32 = 5;
+/// How long to wait between two of them.
+const PROPOSE_AGAIN: Duration = Duration::from_millis(200);
+
+impl Service {
+    /// Lets `rule` decide over a view, at most five times, until its draft is accepted. Returns the
+    /// revision it got and what the rule answered. An empty draft changes nothing and gets the view's
+    /// revision.
+    ///
+    /// The first decision is made on what this node has; whatever it refuses is decided once more on a
+    /// fresh view before anyone is told.
+    pub(crate) async fn decide<T>(
+        &self,
+        actor: IdentityId,
+        verb: u16,
+        mut rule: impl FnMut(&dyn View) -> Result<(Draft, T), Error>,
+    ) -> Result<(Revision, T), Error> {
+        let mut view = self.cluster.view();
+        let mut fresh = false;
+        let mut decisions = 0;
+        loop {
+            let decided = rule(&view);
+            let (draft, answer) = match decided {
+                Err(_) if !fresh => {
+                    view = self.cluster.fresh().await?;
+                    fresh = true;
+                    continue;
+                }
+                decided => decided?,
+            };
+            if draft.write.is_empty() {
+                return Ok((view.head().revision, answer));
+            }
+            let txn = transaction(view.head().epoch.id, actor, verb, draft);
+            if let Some(revision) = self.propose(txn).await? {
+                return Ok((revision, answer));
+            }
+            decisions += 1;
+            if decisions == DECISIONS_MAX {
+                return Err(Error::new(
+                    Kind::Unavailable,
+                    "others changed the same object all the time",
+                )
+                .next("try again"));
+            }
+            view = self.cluster.fresh().await?;
+            fresh = true;
+        }
+    }
+
+    /// The revision it got; `None` when it met a conflict and the rule must decide again. A conflict with
+    /// itself, after an outcome that was not known, the cluster recognises by the transaction's id.
+    async fn propose(&self, txn: Txn) -> Result<Option<Revision>, Error> {
+        for _ in 0..PROPOSALS_MAX {
+            match self.cluster.propose(txn.clone()).await {
+                Ok(Outcome::Done(revision)) => return Ok(Some(revision)),
+                Ok(Outcome::Conflict { .. }) => return Ok(None),
+                Ok(Outcome::Refused(reason)) => {
+                    return Err(Error::new(
+                        Kind::Internal,
+                        format!("refused by the state: {reason}"),
+                    ));
+                }
+                Err(ProposeError::Unknown) => tokio::time::sleep(PROPOSE_AGAIN).await,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Error::new(Kind::Unavailable, "the outcome of the change is not known")
+            .next("look whether it was done, then repeat the command"))
+    }
+
+    /// Brings this node's own view up to everything acknowledged before this call. One question to the
+    /// majority serves all who wait: who came while it was asked waits for the next one.
+    pub(crate) async fn catch_up(&self) -> Result<(), Error> {
+        let seen = self.asked.load(Ordering::Acquire);
+        let _turn = self.asking.lock().await;
+        // A question that began after we came, and was answered, answers for us.
+        if self.answered.load(Ordering::Acquire) > seen {
+            return Ok(());
+        }
+        let question = self.asked.fetch_add(1, Ordering::AcqRel) + 1;
+        self.cluster.fresh().await?;
+        self.answered.store(question, Ordering::Release);
+        Ok(())
+    }
+}
+
+fn transaction(epoch: EpochId, actor: IdentityId, verb: u16, draft: Draft) -> Txn {
+    let Draft { expect, write } = draft;
+    let id = TxnId(random_array());
+    // The leader stamps the time.
+    Txn { id, epoch, at: Millis(0), actor, verb, expect, write }
+}
+
+impl From<ProposeError> for Error {
+    fn from(error: ProposeError) -> Self {
+        let kind = match error {
+            ProposeError::TooLarge(_) => Kind::TooLarge,
+            _ => Kind::Unavailable,
+        };
+        Self::new(kind, error.to_string())
+    }
+}
+
+impl From<holdfast_cluster::ReadIndexError> for Error {
+    fn from(error: holdfast_cluster::ReadIndexError) -> Self {
+        Self::new(Kind::Unavailable, error.to_string()).next("try again, or on another node")
+    }
+}

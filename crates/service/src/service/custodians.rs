@@ -1,0 +1,223 @@
+//! Custodians and seal slots.
+
+use holdfast_crypto::random_array;
+use holdfast_keyring::KeyringError;
+use holdfast_keys::{NewCustodian, add_custodian, remove_custodian};
+use holdfast_ledger::EntryKind;
+use holdfast_machine::View;
+use holdfast_records::{Custodian, RootGeneration, Slot, Stored};
+use holdfast_seal::{Certificate, seal_bytes};
+use holdfast_types::{CustodianId, Generation, IdentityId, Kind, Name, SlotId};
+
+use super::read::{get, list, vault};
+use super::{Service, archives};
+use crate::audit::Resource;
+use crate::{
+    Action, AddCustodian, Caller, CustodianInfo, CustodianRemoved, CustodianSelector, Error,
+    SlotInfo,
+};
+
+impl Service {
+    /// All custodians, by name.
+    pub async fn list_custodians(&self, caller: &Caller) -> Result<Vec<CustodianInfo>, Error> {
+        let call = self.enter(caller, Action::CustodianList, Resource::Text("custodians")).await?;
+        let result = self.read(all).await;
+        call.end(result)
+    }
+
+    /// A custodian.
+    pub async fn show_custodian(
+        &self,
+        caller: &Caller,
+        which: &CustodianSelector,
+    ) -> Result<CustodianInfo, Error> {
+        let text = selected(which);
+        let call = self.enter(caller, Action::CustodianShow, Resource::Text(&text)).await?;
+        let result = self.read(|view| find(view, which)).await;
+        call.end(result)
+    }
+
+    /// All seal slots, this node's soft slot included.
+    pub async fn list_slots(&self, caller: &Caller) -> Result<Vec<SlotInfo>, Error> {
+        let call = self.enter(caller, Action::SlotList, Resource::Text("slots")).await?;
+        let result = self.read(|view| {
+            let custodians = list::<Custodian>(view, &[])?;
+            let name = |id: CustodianId| {
+                let found = custodians.iter().find(|found| found.record.custodian_id == id);
+                found.map(|found| found.record.name.clone())
+            };
+            let slots = list::<Slot>(view, &[])?.into_iter().map(|slot| SlotInfo {
+                slot_id: slot.record.slot_id,
+                generation: slot.record.generation,
+                kind: slot.record.kind.as_str(),
+                custodian: slot.record.custodian.and_then(name),
+                recipient: slot.record.recipient,
+                archived: true,
+            });
+            Ok(slots.chain(self.soft.clone()).collect())
+        });
+        let result = result.await;
+        call.end(result)
+    }
+}
+
+impl Service {
+    /// Adds a custodian: recipient of archives from now on, and holder of a slot.
+    pub async fn add_custodian(
+        &self,
+        caller: &Caller,
+        request: &AddCustodian,
+    ) -> Result<CustodianInfo, Error> {
+        let action = Action::CustodianAdd;
+        let text = request.name.as_ref().map_or("from certificate", |name| name.as_str());
+        let call = self.enter(caller, action, Resource::Text(text)).await?;
+        let result = self.add(call.actor.identity, request).await;
+        call.end(result)
+    }
+
+    async fn add(&self, actor: IdentityId, request: &AddCustodian) -> Result<CustodianInfo, Error> {
+        let now = self.clock.now();
+        let certificate = Certificate::read(&request.certificate, now)
+            .map_err(|error| Error::new(Kind::BadInput, format!("the certificate: {error}")))?;
+        let generation = self.keyring.current().ok_or(KeyringError::Sealed)?;
+        let payload = self.keyring.slot_payload(generation)?;
+        let recipients = std::slice::from_ref(&certificate);
+        // Its session key is not kept: archives of other days hold the same slot.
+        let (sealed, _) =
+            seal_bytes(payload.expose_secret(), recipients, "slot").map_err(|error| {
+                let message = format!("cannot seal to {}: {error}", certificate.fingerprint());
+                Error::new(Kind::BadInput, message)
+            })?;
+        let (custodian_id, slot_id) = (CustodianId(random_array()), SlotId(random_array()));
+        let rule = |view: &dyn View| {
+            let vault = vault(view)?;
+            let all = list::<Custodian>(view, &[])?;
+            let root = get::<RootGeneration>(view, &generation.0.to_be_bytes())?
+                .ok_or_else(|| Error::new(Kind::Damaged, "the current root has no record"))?;
+            let name = match &request.name {
+                Some(name) => name.clone(),
+                None => name_of(&certificate, &all)?,
+            };
+            let at = now.max(view.head().at);
+            let fingerprint = certificate.fingerprint();
+            let new = NewCustodian {
+                custodian_id,
+                slot_id,
+                name,
+                fingerprint: fingerprint.clone(),
+                certificate: certificate.to_bytes(),
+                expires: certificate.expires(),
+                sealed: sealed.clone(),
+            };
+            let (mut draft, record) = add_custodian(&vault, &root, new, &all, at)?;
+            let name = record.name.clone();
+            let kind = EntryKind::CustodianAdded { custodian_id, fingerprint, name };
+            archives::append(view, &mut draft, at, kind)?;
+            Ok((draft, record))
+        };
+        self.decide(actor, Action::CustodianAdd.verb(), rule).await?;
+        self.read(|view| find(view, &CustodianSelector::Id(custodian_id))).await
+    }
+
+    /// Drops a custodian as recipient, and their slots.
+    pub async fn remove_custodian(
+        &self,
+        caller: &Caller,
+        which: &CustodianSelector,
+    ) -> Result<CustodianRemoved, Error> {
+        let action = Action::CustodianRemove;
+        let text = selected(which);
+        let call = self.enter(caller, action, Resource::Text(&text)).await?;
+        let now = self.clock.now();
+        let rule = |view: &dyn View| {
+            let custodian = find(view, which)?;
+            let custodian_id = custodian.custodian_id;
+            let all = list::<Custodian>(view, &[])?;
+            let found = all.iter().find(|found| found.record.custodian_id == custodian_id);
+            let found =
+                found.ok_or_else(|| Error::missing(format!("there is no custodian {text}")))?;
+            let slots = list::<Slot>(view, &[])?;
+            let (mut draft, _) = remove_custodian(found, &all, &slots)?;
+            let at = now.max(view.head().at);
+            archives::append(view, &mut draft, at, EntryKind::CustodianRemoved { custodian_id })?;
+            Ok((draft, custodian))
+        };
+        let result = self.decide(call.actor.identity, action.verb(), rule).await;
+        call.end(result.map(|(_, custodian)| {
+            let note = format!(
+                "archives made until now still open with the key of {}; after a compromise rotate the keys",
+                custodian.name
+            );
+            CustodianRemoved { custodian, note }
+        }))
+    }
+}
+
+/// A free name from the first user id: `John Doe <john@example.org>` becomes `John-Doe`.
+fn name_of(certificate: &Certificate, taken: &[Stored<Custodian>]) -> Result<Name, Error> {
+    let ids = certificate.user_ids();
+    let id = ids.first().map(String::as_str).unwrap_or_default();
+    let text = id.split(['<', '(']).next().map(str::trim).filter(|text| !text.is_empty());
+    let text = text.unwrap_or(id).trim_matches(['<', '>', ' ']);
+    let allowed = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' };
+    let slug: String = text.chars().map(allowed).take(60).collect();
+    let slug = slug.trim_matches(['-', '.']);
+    let slug = if slug.is_empty() { "custodian" } else { slug };
+    let numbered =
+        (1..=taken.len() + 1).map(|n| if n == 1 { slug.to_owned() } else { format!("{slug}-{n}") });
+    let is_free = |name: &String| taken.iter().all(|other| other.record.name.as_str() != name);
+    let free = numbered.into_iter().find(is_free).unwrap_or_default();
+    free.parse().map_err(|error| Error::new(Kind::BadInput, format!("{error}")))
+}
+
+/// All custodians, by name.
+pub(super) fn all(view: &dyn View) -> Result<Vec<CustodianInfo>, Error> {
+    let current = current_root(view)?;
+    let slots = list::<Slot>(view, &[])?;
+    let slot_of = |id: CustodianId| {
+        let mut slots = slots.iter().map(|slot| &slot.record);
+        let own = slots.find(|slot| slot.custodian == Some(id) && Some(slot.generation) == current);
+        own.map(|slot| slot.slot_id)
+    };
+    let mut found: Vec<CustodianInfo> = list::<Custodian>(view, &[])?
+        .into_iter()
+        .map(|custodian| {
+            let slot = slot_of(custodian.record.custodian_id);
+            let Custodian { custodian_id, name, fingerprint, added, expires, .. } =
+                custodian.record;
+            CustodianInfo { name, custodian_id, fingerprint, added, expires, slot }
+        })
+        .collect();
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(found)
+}
+
+/// The generation of the current root.
+fn current_root(view: &dyn View) -> Result<Option<Generation>, Error> {
+    let roots = list::<RootGeneration>(view, &[])?;
+    Ok(roots
+        .into_iter()
+        .map(|root| root.record)
+        .find(|root| root.current)
+        .map(|root| root.generation))
+}
+
+fn find(view: &dyn View, which: &CustodianSelector) -> Result<CustodianInfo, Error> {
+    let matches = |custodian: &CustodianInfo| match which {
+        CustodianSelector::Name(name) => custodian.name == *name,
+        CustodianSelector::Id(id) => custodian.custodian_id == *id,
+        CustodianSelector::Fingerprint(text) => custodian.fingerprint.eq_ignore_ascii_case(text),
+    };
+    all(view)?
+        .into_iter()
+        .find(matches)
+        .ok_or_else(|| Error::missing(format!("there is no custodian {}", selected(which))))
+}
+
+fn selected(which: &CustodianSelector) -> String {
+    match which {
+        CustodianSelector::Name(name) => name.to_string(),
+        CustodianSelector::Id(id) => id.to_string(),
+        CustodianSelector::Fingerprint(text) => text.clone(),
+    }
+}

@@ -1,0 +1,63 @@
+//! Drills that were done, into the ledger. Whoever reports one must have found what the ledger knows.
+
+use holdfast_ledger::EntryKind;
+use holdfast_machine::View;
+use holdfast_records::{ArchiveState, put};
+use holdfast_types::{Draft, Expect, IdentityId, Kind};
+
+use super::read::get;
+use super::{Service, archives};
+use crate::audit::Resource;
+use crate::{Action, Caller, DrillMode, DrillRecord, DrillReport, Error};
+
+impl Service {
+    /// Records a drill.
+    pub async fn record_drill(
+        &self,
+        caller: &Caller,
+        report: &DrillReport,
+    ) -> Result<DrillRecord, Error> {
+        let text = report.archive_id.to_string();
+        let call = self.enter(caller, Action::DrillRecord, Resource::Text(&text)).await?;
+        let result = self.drilled(call.actor.identity, report).await;
+        call.end(result)
+    }
+
+    async fn drilled(&self, actor: IdentityId, report: &DrillReport) -> Result<DrillRecord, Error> {
+        let archive_id = report.archive_id;
+        let now = self.clock.now();
+        let rule = |view: &dyn View| {
+            let archive = archives::with_id(view, archive_id)?;
+            let digest = archives::digest_of(view, archive_id)?.unwrap_or_default();
+            if archive.sha256 != report.sha256 || digest != report.digest {
+                let message = format!("the drill did not find what archive {} holds", archive.name);
+                return Err(Error::new(Kind::NotAuthentic, message)
+                    .next("verify that copy: holdfast verify ARCHIVE --identity FILE"));
+            }
+            let at = now.max(view.head().at);
+            let mut draft = Draft::default();
+            let kind = EntryKind::Drilled {
+                archive_id,
+                by: actor.to_string(),
+                digest,
+                elapsed_ms: report.elapsed_ms,
+                mode: match report.mode {
+                    DrillMode::Byte => holdfast_ledger::DrillMode::Byte,
+                    DrillMode::Full => holdfast_ledger::DrillMode::Full,
+                },
+                versions: report.versions,
+            };
+            let seq = archives::append(view, &mut draft, at, kind)?;
+            // Cluster-only: gone after a restore, when the ledger alone knows the archive.
+            if let Some(found) = get::<ArchiveState>(view, archive_id.as_bytes())? {
+                let mut state = found.record;
+                (state.verified, state.drilled) = (Some(at), Some(at));
+                put(&mut draft, Expect::At(found.rev), &state);
+            }
+            Ok((draft, (seq, at)))
+        };
+        let (_, (seq, at)) = self.decide(actor, Action::DrillRecord.verb(), rule).await?;
+        let archive = archives::with_id(&self.cluster.view(), archive_id)?;
+        Ok(DrillRecord { seq, at, archive })
+    }
+}

@@ -1,0 +1,242 @@
+//! Authorising and recording: what every use case begins with, and how it ends.
+
+use std::sync::Arc;
+
+use holdfast_keys::policy::Compiled;
+use holdfast_types::{EnclaveId, IdentityId, Kind, Name};
+
+use super::Service;
+use crate::action::Needs;
+use crate::audit::{Outcome, Record, Resource};
+use crate::{Action, Caller, Error};
+
+/// Who calls, as the state knows them.
+pub(crate) struct Actor {
+    /// The identity.
+    pub identity: IdentityId,
+    /// Its name.
+    pub name: Name,
+    /// An administrator may do everything.
+    pub admin: bool,
+    /// A user's enclave, while there is one.
+    pub enclave: Option<(EnclaveId, Name)>,
+    /// A user's policy, while there is one.
+    pub policy: Option<Compiled>,
+}
+
+impl Actor {
+    /// Whether its policy lets it do `action` on `name` in `enclave`.
+    pub(crate) fn may(&self, action: Action, enclave: &str, name: &str) -> bool {
+        if self.admin {
+            return true;
+        }
+        let at_home = self.enclave.as_ref().is_some_and(|(_, own)| own.as_str() == enclave);
+        at_home && self.policy.as_ref().is_some_and(|policy| policy.allows(action.as_str(), name))
+    }
+
+    /// Whether it may do `action` on something in `enclave`: for listings, which show only what each
+    /// name allows.
+    pub(crate) fn may_some(&self, action: Action, enclave: &str) -> bool {
+        if self.admin {
+            return true;
+        }
+        let at_home = self.enclave.as_ref().is_some_and(|(_, own)| own.as_str() == enclave);
+        at_home && self.policy.as_ref().is_some_and(|policy| policy.mentions(action.as_str()))
+    }
+}
+
+/// A call that was let in. Ends with [`Call::end`]; when it is dropped before (the caller went away) the
+/// log says so.
+pub(crate) struct Call<'a> {
+    service: &'a Service,
+    caller: &'a Caller,
+    action: Action,
+    resource: Resource<'a>,
+    ended: bool,
+    /// Who calls.
+    pub actor: Arc<Actor>,
+}
+
+impl<'a> Call<'a> {
+    /// Records how it ended, and gives that back.
+    pub(crate) fn end<T>(self, result: Result<T, Error>) -> Result<T, Error> {
+        let resource = self.resource;
+        self.end_as(resource, result)
+    }
+
+    /// As [`Call::end`], saying better what it was about, now that this is known.
+    pub(crate) fn end_as<T>(
+        mut self,
+        resource: Resource<'_>,
+        result: Result<T, Error>,
+    ) -> Result<T, Error> {
+        self.ended = true;
+        let (outcome, detail) = match &result {
+            Ok(_) => (Outcome::Ok, ""),
+            Err(error) => (Outcome::Failed(error.kind), error.for_log()),
+        };
+        self.service.record(self.caller, self.action, resource, outcome, detail);
+        result
+    }
+}
+
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        if !self.ended {
+            let outcome = Outcome::Failed(Kind::Other);
+            let detail = "the caller went away; what was begun may be done";
+            self.service.record(self.caller, self.action, self.resource, outcome, detail);
+        }
+    }
+}
+
+impl Service {
+    /// Every use case calls this first: authorises `caller` for `action` on `resource` and records a
+    /// refusal. For administration the line that it begins is on disk when this returns.
+    ///
+    /// A resource within an enclave is judged by the policy; `*` as its name asks for a listing.
+    pub(crate) async fn enter<'a>(
+        &'a self,
+        caller: &'a Caller,
+        action: Action,
+        resource: Resource<'a>,
+    ) -> Result<Call<'a>, Error> {
+        let actor = match self.authorise(caller, action, resource).await {
+            Ok(actor) => actor,
+            Err(error) => {
+                let outcome = Outcome::Failed(error.kind);
+                self.record(caller, action, resource, outcome, error.for_log());
+                return Err(error);
+            }
+        };
+        if action.is_administration() {
+            let record = self.line(caller, action, resource, Outcome::Begun, "");
+            self.audit.record_durable(&record).await.map_err(|error| {
+                Error::new(Kind::Unavailable, format!("{error}; nothing was changed"))
+                    .next("make room for the audit log, then repeat the command")
+            })?;
+        }
+        Ok(Call { service: self, caller, action, resource, ended: false, actor })
+    }
+
+    /// As [`Service::enter`] for a resource that is found by its content: only who calls is judged.
+    /// The use case asks [`Actor::may`] as soon as it knows the name.
+    pub(crate) async fn enter_unnamed<'a>(
+        &'a self,
+        caller: &'a Caller,
+        action: Action,
+        resource: Resource<'a>,
+    ) -> Result<Call<'a>, Error> {
+        match self.actor(caller).await {
+            Ok(actor) => Ok(Call { service: self, caller, action, resource, ended: false, actor }),
+            Err(error) => {
+                let outcome = Outcome::Failed(error.kind);
+                self.record(caller, action, resource, outcome, error.for_log());
+                Err(error)
+            }
+        }
+    }
+
+    async fn authorise(
+        &self,
+        caller: &Caller,
+        action: Action,
+        resource: Resource<'_>,
+    ) -> Result<Arc<Actor>, Error> {
+        let actor = self.actor(caller).await?;
+        let allowed = match (action.needs(), resource) {
+            (Needs::Identity, _) => true,
+            (Needs::Admin, _) => actor.admin,
+            (Needs::Policy, Resource::Within(enclave, "*")) => actor.may_some(action, enclave),
+            (Needs::Policy, Resource::Within(enclave, name)) => actor.may(action, enclave, name),
+            (Needs::Policy, Resource::Text(_)) => actor.admin,
+        };
+        if allowed { Ok(actor) } else { Err(refused(&actor, action, resource)) }
+    }
+
+    /// Who calls. Someone unknown here is asked for before the answer.
+    async fn actor(&self, caller: &Caller) -> Result<Arc<Actor>, Error> {
+        let identity = caller.identity.ok_or_else(|| {
+            Error::new(
+                Kind::Refused,
+                "a client certificate is needed: this vault knows callers by it",
+            )
+            .next("give an API key with --context, HOLDFAST_CONTEXT or HOLDFAST_API_KEY")
+        })?;
+        if let Some(actor) = self.caches.actors.get(&identity) {
+            return Ok(actor);
+        }
+        if identity == IdentityId::SYSTEM {
+            return Ok(self.system.clone());
+        }
+        if let Some(actor) = self.load_actor(&identity)? {
+            return Ok(actor);
+        }
+        self.catch_up().await?;
+        self.load_actor(&identity)?.ok_or_else(|| {
+            Error::new(Kind::Refused, format!("identity {identity} is unknown to this vault")).next(
+                format!(
+                    "ask an administrator: holdfast identity create NAME --identity {identity}"
+                ),
+            )
+        })
+    }
+
+    /// Records a call that was refused before it reached a use case (a name that is none, a body too
+    /// large, not JSON), and gives the error back. `resource` is what can be said of it.
+    pub fn reject(&self, caller: &Caller, action: Action, resource: &str, error: Error) -> Error {
+        let outcome = Outcome::Failed(error.kind);
+        self.record(caller, action, Resource::Text(resource), outcome, &error.message);
+        error
+    }
+
+    /// Whether `identity` is one of this vault's. For listeners; records nothing.
+    pub async fn knows(&self, identity: &IdentityId) -> bool {
+        let caller = Caller { identity: Some(*identity), local: false, remote: String::new() };
+        *identity != IdentityId::SYSTEM && self.actor(&caller).await.is_ok()
+    }
+
+    fn record(
+        &self,
+        caller: &Caller,
+        action: Action,
+        resource: Resource<'_>,
+        outcome: Outcome,
+        detail: &str,
+    ) {
+        self.audit.record(&self.line(caller, action, resource, outcome, detail));
+    }
+
+    fn line<'r>(
+        &self,
+        caller: &'r Caller,
+        action: Action,
+        resource: Resource<'r>,
+        outcome: Outcome,
+        detail: &'r str,
+    ) -> Record<'r> {
+        let Caller { identity, remote, .. } = caller;
+        let at = self.clock.now();
+        Record { at, identity: *identity, remote, action, resource, outcome, detail }
+    }
+}
+
+fn refused(actor: &Actor, action: Action, resource: Resource<'_>) -> Error {
+    let (what, action) = (actor.name.as_str(), action.as_str());
+    match resource {
+        Resource::Within(enclave, name) => {
+            let error =
+                Error::new(Kind::Refused, format!("{what} may not {action} {enclave}/{name}"));
+            match (&actor.enclave, actor.admin) {
+                (Some((_, own)), false) if own.as_str() != enclave => {
+                    error.next(format!("{what} belongs to enclave {own} and has no access to others"))
+                }
+                _ => error.next(format!(
+                    "an administrator may allow it: holdfast policy set POLICY -e {enclave} --allow '{action}:{name}'"
+                )),
+            }
+        }
+        Resource::Text(_) => Error::new(Kind::Refused, format!("{what} may not {action}"))
+            .next("ask an administrator of this vault"),
+    }
+}

@@ -1,0 +1,258 @@
+//! Keys: make, list, show, rotate, delete, undelete.
+
+use std::ops::ControlFlow;
+
+use holdfast_crypto::random_array;
+use holdfast_keys::{Wrapped, create_key, delete_key, rotate_key, undelete_key};
+use holdfast_machine::View;
+use holdfast_records::{Enclave, Key, KeyKind, KeyName, KeyState, KeyVersion, Stored};
+use holdfast_types::{Draft, EnclaveId, KeyId, Kind, Millis, Name, Version};
+
+use super::Service;
+use super::caches::FullName;
+use super::enter::Actor;
+use super::read::{each, enclave, get, list};
+use crate::audit::Resource;
+use crate::{
+    Action, Caller, CreateKey, Error, KeyInfo, KeyList, KeyPage, KeySelector, UndeleteKey,
+    VersionInfo,
+};
+
+/// Most keys of one page.
+const PAGE_MAX: u32 = 1000;
+
+impl Service {
+    /// Keys of an enclave that the caller may list, by name.
+    pub async fn list_keys(
+        &self,
+        caller: &Caller,
+        enclave: &Name,
+        page: &KeyPage,
+    ) -> Result<KeyList, Error> {
+        let resource = Resource::Within(enclave.as_str(), "*");
+        let call = self.enter(caller, Action::KeyList, resource).await?;
+        let result = self.read(|view| key_page(view, &call.actor, enclave, page)).await;
+        call.end(result)
+    }
+
+    /// A key with its versions.
+    pub async fn show_key(&self, caller: &Caller, key: &KeySelector) -> Result<KeyInfo, Error> {
+        let resource = Resource::Within(key.enclave.as_str(), key.name.as_str());
+        let call = self.enter(caller, Action::KeyShow, resource).await?;
+        let result = self.read(|view| key_info(view, &named(view, key)?)).await;
+        call.end(result)
+    }
+}
+
+impl Service {
+    /// Makes a key of kind `aes256`, with version 1.
+    pub async fn create_key(&self, caller: &Caller, key: &CreateKey) -> Result<KeyInfo, Error> {
+        let resource = Resource::Within(key.enclave.as_str(), key.name.as_str());
+        let call = self.enter(caller, Action::KeyCreate, resource).await?;
+        let key_id = KeyId(random_array());
+        let now = self.clock.now();
+        let rule = |view: &dyn View| {
+            let enclave = enclave(view, &key.enclave)?;
+            let id = enclave.record.enclave_id;
+            let taken = get::<KeyName>(view, FullName::new(&id, &key.name).as_row())?;
+            let kind = KeyKind::Aes256;
+            // Wrapped for this enclave: a decision over another state draws anew.
+            let secret = self.wrapped(id, key_id, Version::FIRST, kind)?;
+            let at = now.max(view.head().at);
+            Ok(create_key(&enclave, &key.name, taken.as_ref(), key_id, kind, secret, at)?)
+        };
+        let result = self.change_key(&call.actor, Action::KeyCreate, rule).await;
+        call.end(result)
+    }
+
+    /// Makes the next version; older ones then only decrypt.
+    pub async fn rotate_key(&self, caller: &Caller, key: &KeySelector) -> Result<KeyInfo, Error> {
+        let resource = Resource::Within(key.enclave.as_str(), key.name.as_str());
+        let call = self.enter(caller, Action::KeyRotate, resource).await?;
+        let rule = |view: &dyn View| {
+            let id = named(view, key)?;
+            let found = with_id(view, &id)?;
+            let versions = list::<KeyVersion>(view, id.as_bytes())?;
+            let (enclave, kind) = (found.record.enclave_id, found.record.kind);
+            let next = found.record.primary.next().unwrap_or(found.record.primary);
+            Ok(rotate_key(&found, &versions, self.wrapped(enclave, id, next, kind)?)?)
+        };
+        let result = self.change_key(&call.actor, Action::KeyRotate, rule).await;
+        call.end(result)
+    }
+
+    /// Stops every use at once and frees the name.
+    pub async fn delete_key(&self, caller: &Caller, key: &KeySelector) -> Result<KeyInfo, Error> {
+        let resource = Resource::Within(key.enclave.as_str(), key.name.as_str());
+        let call = self.enter(caller, Action::KeyDelete, resource).await?;
+        let now = self.clock.now();
+        let rule = |view: &dyn View| {
+            let found = with_id(view, &named(view, key)?)?;
+            let row = FullName::new(&found.record.enclave_id, &key.name);
+            let name = get::<KeyName>(view, row.as_row())?;
+            Ok(delete_key(&found, name.as_ref(), now.max(view.head().at))?)
+        };
+        let result = self.change_key(&call.actor, Action::KeyDelete, rule).await;
+        call.end(result)
+    }
+
+    /// Brings a deleted key back.
+    pub async fn undelete_key(
+        &self,
+        caller: &Caller,
+        undelete: &UndeleteKey,
+    ) -> Result<KeyInfo, Error> {
+        let UndeleteKey { key, name, key_id } = undelete;
+        let resource = Resource::Within(key.enclave.as_str(), key.name.as_str());
+        let call = self.enter(caller, Action::KeyUndelete, resource).await?;
+        let new_name = name.as_ref().unwrap_or(&key.name);
+        // The new name is a key of its own to whoever comes later: that, too, must be allowed.
+        if !call.actor.may(Action::KeyUndelete, key.enclave.as_str(), new_name.as_str()) {
+            let message = format!("{} may not key.undelete onto {new_name}", call.actor.name);
+            return call.end(Err(Error::new(Kind::Refused, message)));
+        }
+        let rule = |view: &dyn View| {
+            let enclave = enclave(view, &key.enclave)?;
+            let id = enclave.record.enclave_id;
+            let found = deleted(view, &enclave, &key.name, *key_id)?;
+            let taken = get::<KeyName>(view, FullName::new(&id, new_name).as_row())?;
+            Ok(undelete_key(&enclave, &found, new_name, taken.as_ref())?)
+        };
+        let result = self.change_key(&call.actor, Action::KeyUndelete, rule).await;
+        call.end(result)
+    }
+
+    async fn change_key(
+        &self,
+        actor: &Actor,
+        action: Action,
+        rule: impl FnMut(&dyn View) -> Result<(Draft, Key), Error>,
+    ) -> Result<KeyInfo, Error> {
+        let (_, key) = self.decide(actor.identity, action.verb(), rule).await?;
+        self.read(|view| key_info(view, &key.key_id)).await
+    }
+
+    /// A new secret, wrapped for the version it is for.
+    fn wrapped(
+        &self,
+        enclave: EnclaveId,
+        key: KeyId,
+        version: Version,
+        kind: KeyKind,
+    ) -> Result<Wrapped, Error> {
+        let new = self.keyring.new_version(enclave, key, version, kind)?;
+        Ok(Wrapped { kcv: new.kcv, wrapped: new.wrapped })
+    }
+}
+
+fn with_id(view: &dyn View, id: &KeyId) -> Result<Stored<Key>, Error> {
+    let found = get::<Key>(view, id.as_bytes())?;
+    found.ok_or_else(|| Error::missing(format!("there is no key {id}")))
+}
+
+/// The deleted key that last had `name`: the one of `key_id`, or the one deleted last. There is no index
+/// of deleted keys: undeleting walks them all, and happens after a mistake.
+fn deleted(
+    view: &dyn View,
+    enclave: &Stored<Enclave>,
+    name: &Name,
+    key_id: Option<KeyId>,
+) -> Result<Stored<Key>, Error> {
+    let mut best: Option<(Millis, Stored<Key>)> = None;
+    let mut living = false;
+    each::<Key>(view, &[], &[], |key| {
+        let record = &key.record;
+        let ours = record.enclave_id == enclave.record.enclave_id && record.name == *name;
+        if ours && key_id.is_none_or(|id| id == record.key_id) {
+            match record.state {
+                KeyState::Deleted { at } if best.as_ref().is_none_or(|(best, _)| *best <= at) => {
+                    best = Some((at, key));
+                }
+                KeyState::Deleted { .. } => {}
+                KeyState::Active => living = true,
+            }
+        }
+        ControlFlow::Continue(())
+    })?;
+    let enclave = &enclave.record.name;
+    match best {
+        Some((_, key)) => Ok(key),
+        None if living => {
+            Err(Error::new(Kind::Refused, format!("key {enclave}/{name} is not deleted")))
+        }
+        None => Err(Error::missing(format!("there is no deleted key {enclave}/{name}"))),
+    }
+}
+
+fn key_page(
+    view: &dyn View,
+    actor: &Actor,
+    enclave_name: &Name,
+    page: &KeyPage,
+) -> Result<KeyList, Error> {
+    let id = enclave(view, enclave_name)?.record.enclave_id;
+    let limit = page.limit.unwrap_or(PAGE_MAX).clamp(1, PAGE_MAX) as usize;
+    let mut from = id.as_bytes().to_vec();
+    if let Some(after) = &page.after {
+        // The smallest key behind it: no name contains a zero.
+        from.extend_from_slice(after.as_str().as_bytes());
+        from.push(0);
+    }
+    let mut found = Vec::new();
+    each::<KeyName>(view, id.as_bytes(), &from, |entry| {
+        let name = entry.record.name;
+        if actor.may(Action::KeyList, enclave_name.as_str(), name.as_str()) {
+            found.push((name, entry.record.key_id));
+        }
+        if found.len() > limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    let more = found.len() > limit;
+    found.truncate(limit);
+    let next = found.last().filter(|_| more).map(|(name, _)| name.clone());
+    let mut keys = Vec::with_capacity(found.len());
+    for (_, key_id) in found {
+        if let Some(key) = get::<Key>(view, key_id.as_bytes())? {
+            keys.push(info(enclave_name, key.record, Vec::new()));
+        }
+    }
+    Ok(KeyList { keys, next })
+}
+
+/// A key as it stands in `view`, with its versions.
+fn key_info(view: &dyn View, id: &KeyId) -> Result<KeyInfo, Error> {
+    let missing = || Error::missing(format!("there is no key {id}"));
+    let key = get::<Key>(view, id.as_bytes())?.ok_or_else(missing)?.record;
+    let enclave = get::<Enclave>(view, key.enclave_id.as_bytes())?;
+    let enclave = enclave.ok_or_else(missing)?.record.name;
+    let versions = list::<KeyVersion>(view, id.as_bytes())?;
+    Ok(info(&enclave, key, versions))
+}
+
+/// The id of a key by its names.
+fn named(view: &dyn View, key: &KeySelector) -> Result<KeyId, Error> {
+    let enclave = enclave(view, &key.enclave)?.record.enclave_id;
+    let row = FullName::new(&enclave, &key.name);
+    let found = get::<KeyName>(view, row.as_row())?
+        .ok_or_else(|| Error::missing(format!("there is no key {}/{}", key.enclave, key.name)))?;
+    Ok(found.record.key_id)
+}
+
+fn info(enclave: &Name, key: Key, versions: Vec<Stored<KeyVersion>>) -> KeyInfo {
+    KeyInfo {
+        name: key.name,
+        enclave: enclave.clone(),
+        key_id: key.key_id,
+        kind: key.kind.as_str(),
+        state: key.state.as_str(),
+        version: key.primary,
+        created: key.created,
+        versions: versions
+            .into_iter()
+            .map(|version| VersionInfo {
+                version: version.record.version,
+                state: version.record.state.as_str(),
+                created: version.at,
+            })
+            .collect(),
+    }
+}

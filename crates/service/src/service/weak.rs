@@ -1,0 +1,284 @@
+//! What is weak in a vault, and the command that mends it. Pure: facts in, warnings out.
+//!
+//! A warning is never about convenience: each says how keys could be lost, or how nobody would notice.
+
+use holdfast_types::Millis;
+
+use crate::{ArchiveInfo, CustodianInfo, Level, Warning};
+
+const HOUR: u64 = 60 * 60 * 1000;
+const DAY: u64 = 24 * HOUR;
+/// How old the newest stored archive may be.
+const ARCHIVE_AGE_WARNING: u64 = DAY;
+const ARCHIVE_AGE_CRITICAL: u64 = 7 * DAY;
+/// How old the newest full drill may be.
+const DRILL_AGE_WARNING: u64 = 90 * DAY;
+/// How long before its end a custodian's certificate is mentioned.
+const EXPIRY_NOTICE: u64 = 60 * DAY;
+/// How far the clock may be from where it should be.
+const CLOCK_JUMP: u64 = HOUR;
+
+/// What is known about a vault.
+pub(super) struct Facts {
+    /// This node's clock.
+    pub now: Millis,
+    /// How far the clock went beyond (or stayed behind) what this process measured since it started.
+    pub clock_drift_ms: u64,
+    /// State time.
+    pub state_at: Millis,
+    /// The custodians.
+    pub custodians: Vec<CustodianInfo>,
+    /// All archives, newest first.
+    pub archives: Vec<ArchiveInfo>,
+    /// The vault's own archive directory, where it is on the disk of the data.
+    pub own_directory_on_data_disk: Option<String>,
+    /// Live administrators.
+    pub administrators: usize,
+    /// Audit records dropped since the start.
+    pub audit_dropped: u64,
+    /// Why the audit log cannot be written now.
+    pub audit_fault: Option<String>,
+    /// The audit log has fewer lines than the state once recorded: (lines, recorded).
+    pub audit_short: Option<(u64, u64)>,
+    /// What starting this node found.
+    pub node: Vec<Warning>,
+}
+
+/// What is weak, worst first.
+pub(super) fn points(facts: &Facts) -> Vec<Warning> {
+    let mut found = facts.node.clone();
+    custodians(facts, &mut found);
+    archives(facts, &mut found);
+    clock(facts, &mut found);
+    audit(facts, &mut found);
+    if facts.administrators == 1 {
+        let what = "one administrator: whoever holds its API key is alone";
+        let next = "holdfast identity create NAME --privilege admin";
+        found.push(warning(Level::Info, what, next));
+    }
+    // Stable: within a level the order above, which is that of the damage.
+    found.sort_by_key(|warning| std::cmp::Reverse(warning.level));
+    found
+}
+
+fn custodians(facts: &Facts, found: &mut Vec<Warning>) {
+    let add = "holdfast custodian add CERTIFICATE_FILE";
+    match facts.custodians.as_slice() {
+        [] => found.push(warning(
+            Level::Critical,
+            "no custodian: nobody could restore this vault, and no archive can be made",
+            add,
+        )),
+        [one] => found.push(warning(
+            Level::Warning,
+            format!("one custodian, {}: if that key is lost, no archive opens", one.name),
+            add,
+        )),
+        _ => {}
+    }
+    for custodian in &facts.custodians {
+        let name = &custodian.name;
+        if custodian.slot.is_none() {
+            found.push(warning(
+                Level::Critical,
+                format!("custodian {name} holds no slot of the current root: archives open for them only halfway"),
+                format!("holdfast custodian rm {name}; {add}"),
+            ));
+        }
+        let Some(expires) = custodian.expires else { continue };
+        if expires <= facts.now {
+            let what = format!(
+                "the certificate of custodian {name} has expired; archives are still sealed to it"
+            );
+            found.push(warning(Level::Warning, what, add));
+        } else if expires.since(facts.now) < EXPIRY_NOTICE {
+            let days = expires.since(facts.now) / DAY;
+            let what = format!("the certificate of custodian {name} expires in {days} days");
+            found.push(warning(Level::Warning, what, add));
+        }
+    }
+}
+
+fn archives(facts: &Facts, found: &mut Vec<Warning>) {
+    if facts.custodians.is_empty() {
+        return;
+    }
+    let backup = "holdfast backup --output DIR_ON_ANOTHER_DISK";
+    let Some((newest, stored)) =
+        facts.archives.iter().find_map(|archive| Some((archive, archive.stored?)))
+    else {
+        let what = "no archive is stored anywhere: what is lost now is lost for good";
+        found.push(warning(Level::Critical, what, backup));
+        return;
+    };
+    let age = facts.now.since(stored);
+    if age >= ARCHIVE_AGE_WARNING {
+        let critical = age >= ARCHIVE_AGE_CRITICAL;
+        let level = if critical { Level::Critical } else { Level::Warning };
+        let what = format!("the newest stored archive is {} old", span(age));
+        found.push(warning(level, what, backup));
+    }
+    if let Some(own) = &facts.own_directory_on_data_disk {
+        let stored = facts.archives.iter().filter(|archive| archive.stored.is_some());
+        if stored.clone().all(|archive| archive.place.starts_with(own.as_str())) {
+            let what = "archives are on the data's own disk: one failure takes both";
+            found.push(warning(Level::Warning, what, backup));
+        }
+    }
+    let full = facts.archives.iter().filter(|archive| archive.drilled_full);
+    let drill = format!("holdfast drill {} --identity SECRET_KEY_FILE", newest.name);
+    match full.filter_map(|archive| archive.drilled).max() {
+        None => {
+            let what = "no full drill yet: that a custodian can restore was never tried";
+            found.push(warning(Level::Warning, what, drill));
+        }
+        Some(at) if facts.now.since(at) >= DRILL_AGE_WARNING => {
+            let what = format!("the newest full drill is {} old", span(facts.now.since(at)));
+            found.push(warning(Level::Warning, what, drill));
+        }
+        Some(_) => {}
+    }
+}
+
+fn clock(facts: &Facts, found: &mut Vec<Warning>) {
+    let set = "set this host's clock (timedatectl set-ntp true)";
+    let behind = facts.state_at.since(facts.now);
+    if behind >= CLOCK_JUMP {
+        let what = format!(
+            "this host's clock is {} behind the state's time, which never goes back",
+            span(behind)
+        );
+        found.push(warning(Level::Warning, what, set));
+    } else if facts.clock_drift_ms >= CLOCK_JUMP {
+        let what = format!("this host's clock jumped by {}", span(facts.clock_drift_ms));
+        found.push(warning(Level::Warning, what, set));
+    }
+}
+
+fn audit(facts: &Facts, found: &mut Vec<Warning>) {
+    if let Some(why) = &facts.audit_fault {
+        let what = format!("the audit log cannot be written, and administration is refused: {why}");
+        found.push(warning(Level::Critical, what, "make room on the disk of the data directory"));
+    }
+    if let Some((lines, recorded)) = facts.audit_short {
+        let what = format!(
+            "the audit log of this node has {lines} lines, the state recorded {recorded}: some were taken away"
+        );
+        found.push(warning(Level::Critical, what, "compare the audit directory with a copy of it"));
+    }
+    if facts.audit_dropped > 0 {
+        let what = format!("{} audit records were dropped since the start", facts.audit_dropped);
+        found.push(warning(Level::Warning, what, "grep audit.dropped in the audit directory"));
+    }
+}
+
+fn warning(level: Level, what: impl Into<String>, next: impl Into<String>) -> Warning {
+    Warning { level, what: what.into(), next: next.into() }
+}
+
+/// A length of time for people.
+fn span(ms: u64) -> String {
+    match ms {
+        0..2_000 => format!("{ms} ms"),
+        2_000..120_000 => format!("{} seconds", ms / 1000),
+        120_000..7_200_000 => format!("{} minutes", ms / 60_000),
+        7_200_000..172_800_000 => format!("{} hours", ms / HOUR),
+        _ => format!("{} days", ms / DAY),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use holdfast_types::{ArchiveId, CustodianId, Revision, SlotId};
+
+    use super::*;
+
+    const NOW: Millis = Millis(400 * DAY);
+
+    fn custodian(name: &str) -> CustodianInfo {
+        CustodianInfo {
+            name: name.parse().unwrap(),
+            custodian_id: CustodianId([1; 16]),
+            fingerprint: String::new(),
+            added: Millis(0),
+            expires: None,
+            slot: Some(SlotId([2; 16])),
+        }
+    }
+
+    fn archive(place: &str) -> ArchiveInfo {
+        ArchiveInfo {
+            archive_id: ArchiveId([3; 16]),
+            name: "a".to_owned(),
+            from: Revision(0),
+            to: Revision(9),
+            sha256: [0; 32],
+            size: 1,
+            written: Some(NOW),
+            stored: Some(NOW),
+            verified: None,
+            drilled: Some(NOW),
+            drilled_full: true,
+            place: place.to_owned(),
+        }
+    }
+
+    fn good() -> Facts {
+        Facts {
+            now: NOW,
+            clock_drift_ms: 0,
+            state_at: NOW,
+            custodians: vec![custodian("anna"), custodian("ben")],
+            archives: vec![archive("/mnt/usb"), archive("/data/archives")],
+            own_directory_on_data_disk: Some("/data/archives".to_owned()),
+            administrators: 2,
+            audit_dropped: 0,
+            audit_fault: None,
+            audit_short: None,
+            node: Vec::new(),
+        }
+    }
+
+    fn check(change: impl FnOnce(&mut Facts), level: Level, text: &str) {
+        let mut facts = good();
+        change(&mut facts);
+        let found = points(&facts);
+        let hit = found.iter().find(|warning| warning.what.contains(text));
+        let hit = hit.unwrap_or_else(|| panic!("{text:?} is not in {found:?}"));
+        assert_eq!(hit.level, level, "{hit:?}");
+        assert!(!hit.next.is_empty());
+        assert!(found.is_sorted_by(|a, b| a.level >= b.level));
+    }
+
+    #[test]
+    fn a_good_vault_has_no_weak_point() {
+        assert_eq!(points(&good()), Vec::new());
+    }
+
+    #[test]
+    fn each_weak_point_is_named() {
+        use Level::{Critical, Info, Warning};
+        check(|f| f.custodians.clear(), Critical, "no custodian");
+        check(|f| f.custodians.truncate(1), Warning, "one custodian, anna");
+        check(|f| f.custodians[0].slot = None, Critical, "anna holds no slot");
+        check(|f| f.custodians[1].expires = Some(Millis(NOW.0 - 1)), Warning, "has expired");
+        check(|f| f.custodians[1].expires = Some(Millis(NOW.0 + DAY)), Warning, "in 1 days");
+        check(|f| f.archives.clear(), Critical, "no archive is stored");
+        check(|f| f.archives.iter_mut().for_each(|a| a.stored = None), Critical, "no archive");
+        check(|f| f.now = Millis(NOW.0 + 2 * DAY), Warning, "archive is 2 days old");
+        check(|f| f.now = Millis(NOW.0 + 8 * DAY), Critical, "archive is 8 days old");
+        check(|f| _ = f.archives.remove(0), Warning, "own disk");
+        check(
+            |f| f.archives.iter_mut().for_each(|a| a.drilled_full = false),
+            Warning,
+            "no full drill",
+        );
+        check(|f| f.now = Millis(NOW.0 + 100 * DAY), Warning, "full drill is 100 days old");
+        check(|f| f.state_at = Millis(NOW.0 + 365 * DAY), Warning, "365 days behind");
+        check(|f| f.clock_drift_ms = 365 * DAY, Warning, "jumped by 365 days");
+        check(|f| f.audit_dropped = 3, Warning, "3 audit records");
+        check(|f| f.audit_fault = Some("no space".to_owned()), Critical, "no space");
+        check(|f| f.audit_short = Some((2, 9)), Critical, "has 2 lines");
+        check(|f| f.administrators = 1, Info, "one administrator");
+    }
+}

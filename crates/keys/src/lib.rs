@@ -17,6 +17,8 @@ mod key;
 pub mod policy;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 mod usage;
 
 use holdfast_records::{Stored, Vault, put};

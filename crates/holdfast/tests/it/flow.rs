@@ -1,0 +1,85 @@
+//! From nothing through a disaster and back, and what a running server refuses.
+
+use std::path::Path;
+
+use crate::run::{Output, Server, free_address, holdfast};
+
+const CONTEXT: &str = "demo/context.toml";
+
+fn with(home: &Path, context: &str, args: &[&str], input: &[u8]) -> Output {
+    let args: Vec<&str> = ["--context", context].iter().chain(args).copied().collect();
+    holdfast(home, &args, input)
+}
+
+#[test]
+fn keys_survive_the_loss_of_everything() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    let listen = free_address();
+    let mut server =
+        Server::start(home, &["server", "--dev", "--data", "demo", "--listen", &listen]);
+    while !home.join("demo/server.pid").exists() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let run = |args: &[&str], input: &[u8]| with(home, CONTEXT, args, input);
+    run(&["key", "create", "orders"], b"").expect(0);
+    let note = run(&["key", "encrypt", "orders"], b"attack at dawn\n").expect(0).out;
+    assert_eq!(run(&["key", "decrypt"], &note).expect(0).text(), "attack at dawn");
+    run(&["key", "rotate", "orders"], b"").expect(0);
+    let shown = run(&["key", "show", "orders", "--json"], b"").expect(0).text();
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap()["version"], 2);
+    refusals(home, &note, &listen);
+
+    let archive = run(&["backup", "--output", "archives", "--quiet"], b"").expect(0).text();
+    let whole = run(&["verify", &archive], b"").expect(0);
+    assert!(whole.text().contains("signed and whole, not opened"), "{}", whole.text());
+    let identity = ["--identity", "demo/custodian.asc"];
+    let opened = [&["verify", &archive][..], &identity].concat();
+    assert!(run(&opened, b"").expect(0).text().starts_with("verified"));
+    let drill = [&["drill", &archive, "--json"][..], &identity].concat();
+    let report = run(&drill, b"").expect(0).text();
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    assert_eq!((&report["recorded"], &report["versions"]), (&true.into(), &2.into()));
+    let trust = run(&["sheet", "--fingerprint"], b"").expect(0).text();
+
+    server.kill();
+    std::fs::remove_dir_all(home.join("demo/data")).unwrap();
+    for file in ["soft.key", "context.toml"] {
+        std::fs::remove_file(home.join("demo").join(file)).unwrap();
+    }
+    let restore = ["restore", &archive, "--data", "again", "--soft-key", "again.key"];
+    let place = ["--listen", &listen];
+    let restore = [&restore[..], &identity, &place].concat();
+    let unknown = [&restore[..], &["--yes"]].concat();
+    with(home, "again.toml", &unknown, b"").expect(22);
+    let asks = [&restore[..], &["--trust", &trust]].concat();
+    with(home, "again.toml", &asks, b"").expect(11);
+    assert!(!home.join("again").exists());
+    let done = [&restore[..], &["--trust", &trust, "--yes"]].concat();
+    with(home, "again.toml", &done, b"").expect(0);
+
+    let _server = Server::start(home, &["server", "--data", "again"]);
+    let decrypted = with(home, "again.toml", &["key", "decrypt"], &note).expect(0);
+    assert_eq!(decrypted.text(), "attack at dawn");
+}
+
+/// What a running vault refuses, each with its exit code.
+fn refusals(home: &Path, note: &[u8], listen: &str) {
+    let run = |args: &[&str], input: &[u8]| with(home, CONTEXT, args, input).code;
+    assert_eq!(run(&["key", "show", "nobody"], b""), 10);
+    assert_eq!(run(&["key", "create", "orders"], b""), 12);
+    assert_eq!(run(&["key", "create", "a/b"], b""), 13);
+    assert_eq!(run(&["key", "create", ""], b""), 13);
+    let mut flipped = note.to_vec();
+    *flipped.last_mut().unwrap() ^= 1;
+    assert_eq!(run(&["key", "decrypt"], &flipped), 14);
+    assert_eq!(run(&["key", "decrypt", "--aad", "other"], note), 14);
+    assert_eq!(run(&["key", "decrypt"], &note[..60]), 13);
+    assert_eq!(run(&["key", "encrypt", "orders"], &vec![0; (1 << 20) + 1]), 13);
+    let second = ["server", "--data", "demo/data", "--soft-key", "demo/soft.key"];
+    assert_eq!(holdfast(home, &second, b"").code, 31, "a second server on one directory");
+    let init = ["init", "--no-custodian", "--data", "o", "--soft-key", "o.key"];
+    assert_eq!(with(home, "o.toml", &init, b"").code, 0);
+    let other = ["server", "--data", "o", "--listen", listen];
+    assert_eq!(holdfast(home, &other, b"").code, 31, "a port in use");
+}

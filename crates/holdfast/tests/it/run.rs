@@ -1,0 +1,76 @@
+//! Runs the binary in a directory of its own.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+/// What a command gave.
+pub(crate) struct Output {
+    pub(crate) code: i32,
+    pub(crate) out: Vec<u8>,
+    pub(crate) err: String,
+}
+
+impl Output {
+    /// Standard output as text, without the last newline.
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.out).trim_end().to_owned()
+    }
+
+    /// Itself, if the exit code is `code`.
+    #[track_caller]
+    pub(crate) fn expect(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "stdout: {}\nstderr: {}", self.text(), self.err);
+        self
+    }
+}
+
+fn command(home: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast"));
+    command.args(args).current_dir(home).env("HOME", home);
+    for name in ["XDG_CONFIG_HOME", "HOLDFAST_CONTEXT", "HOLDFAST_SERVER", "HOLDFAST_API_KEY"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// Runs a command to its end, with `input` on standard input.
+pub(crate) fn holdfast(home: &Path, args: &[&str], input: &[u8]) -> Output {
+    let mut command = command(home, args);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // A command that reads nothing may close it early.
+    _ = child.stdin.take().unwrap().write_all(input);
+    let done = child.wait_with_output().unwrap();
+    let err = String::from_utf8_lossy(&done.stderr).into_owned();
+    Output { code: done.status.code().unwrap_or(-1), out: done.stdout, err }
+}
+
+/// A server that is killed at the end.
+pub(crate) struct Server(Child);
+
+impl Server {
+    pub(crate) fn start(home: &Path, args: &[&str]) -> Self {
+        let mut command = command(home, args);
+        Self(command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap())
+    }
+
+    /// `kill -9`.
+    pub(crate) fn kill(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        _ = self.0.kill();
+        _ = self.0.wait();
+    }
+}
+
+/// An address nobody listens on at the moment.
+pub(crate) fn free_address() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().to_string()
+}

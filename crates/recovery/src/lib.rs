@@ -5,6 +5,7 @@
 //! - [`open_archive`]: decrypts into a [`RowSink`](holdfast_machine::RowSink), strict in every byte, and
 //!   unwraps every key version against its check value. A drill and a restore are this, into a
 //!   scratch or a new data directory.
+//! - [`Carry`]: what a newer archive took away, for the restore of an older one.
 //! - [`aids`]: what lies at the root of every target, so that recovery needs no Holdfast.
 //!
 //! Invariant: nothing that [`open_archive`] put into a sink may be used before it answered `Ok`: only
@@ -15,6 +16,7 @@
 mod aids;
 mod base;
 mod canonical;
+mod carry;
 mod error;
 mod manifest;
 mod members;
@@ -26,6 +28,7 @@ mod tar;
 
 pub use aids::{RECOVER_PY, aids};
 pub use base::{BaseInput, SealedArchive, write_base};
+pub use carry::{Carried, Carry};
 pub use error::ArchiveError;
 pub use manifest::{Count, Manifest, RootEntry, SlotEntry};
 pub use name::ArchiveName;

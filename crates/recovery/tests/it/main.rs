@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 mod by_hand;
+mod carry;
 mod damage;
 mod hostile;
 mod round_trip;

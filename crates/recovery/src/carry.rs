@@ -1,0 +1,154 @@
+//! What a newer archive took away, carried into the restore of an older one.
+//!
+//! A restore must not bring back what was taken away: whoever was removed stays removed, a deleted key
+//! stays deleted, a version's state never gets better. [`Carry`] is a sink for the rows of a newer
+//! archive of the same vault; it compares them with the restored state and keeps only what differs in
+//! that direction. Added or changed things of the newer archive are not carried: who wants those
+//! restores that archive.
+
+use holdfast_machine::{RowSink, SinkError, View, ViewExt as _};
+use holdfast_records::{
+    Identity, Key, KeyName, KeyState, KeyVersion, Policy, Record, VersionState, put,
+};
+use holdfast_types::{Draft, Expect, KeyId, Row, Value};
+
+use crate::ArchiveError;
+
+/// Writes of one draft: well below what a transaction may hold.
+const WRITES: usize = 1000;
+
+/// Takes the rows of a newer archive. As with every sink, nothing of it may be used before
+/// [`open_archive`](crate::open_archive) answered `Ok`.
+pub struct Carry<'a, V: View> {
+    restored: &'a V,
+    revive: &'a [KeyId],
+    carried: Carried,
+}
+
+/// What is to be taken away again.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Carried {
+    /// The changes, each of a size that one transaction holds; independent of one another.
+    pub drafts: Vec<Draft>,
+    /// Identities that were removed.
+    pub identities: u64,
+    /// Policies that were removed.
+    pub policies: u64,
+    /// Keys that were deleted.
+    pub keys: u64,
+    /// Versions that were removed, or whose state was worse.
+    pub versions: u64,
+}
+
+impl<'a, V: View> Carry<'a, V> {
+    /// Compares with `restored`; the keys in `revive` are left as they were restored.
+    #[must_use]
+    pub fn new(restored: &'a V, revive: &'a [KeyId]) -> Self {
+        Self { restored, revive, carried: Carried::default() }
+    }
+
+    /// What was found.
+    #[must_use]
+    pub fn finish(self) -> Carried {
+        self.carried
+    }
+
+    fn take(&mut self, row: &Row) -> Result<(), ArchiveError> {
+        let gone = row.value.is_tombstone();
+        let Some(old) = self.restored.live(row.table, &row.key)? else { return Ok(()) };
+        if row.table == Key::TABLE {
+            self.key(row, &old)
+        } else if row.table == KeyVersion::TABLE {
+            self.version(row, &old)
+        } else if row.table == Identity::TABLE && gone {
+            self.draft().delete(row.table, row.key.clone(), old.rev);
+            self.carried.identities += 1;
+            Ok(())
+        } else if row.table == Policy::TABLE && gone {
+            self.draft().delete(row.table, row.key.clone(), old.rev);
+            self.carried.policies += 1;
+            Ok(())
+        } else {
+            Ok(())
+        }
+    }
+
+    /// A key that is deleted, or gone, there and active here. Its name becomes free, as in a deletion.
+    fn key(&mut self, row: &Row, old: &Value) -> Result<(), ArchiveError> {
+        let mut key = Key::decode(old.schema, &row.key, &old.body)?;
+        let at = match read::<Key>(row)? {
+            None => row.value.at,
+            Some(Key { state: KeyState::Deleted { at }, .. }) => at,
+            Some(_) => return Ok(()),
+        };
+        if key.state != KeyState::Active || self.revive.contains(&key.key_id) {
+            return Ok(());
+        }
+        let name =
+            KeyName { enclave_id: key.enclave_id, name: key.name.clone(), key_id: key.key_id };
+        let named = self.restored.live(KeyName::TABLE, &name.key())?;
+        key.state = KeyState::Deleted { at };
+        let draft = self.draft();
+        put(draft, Expect::At(old.rev), &key);
+        if let Some(named) = named.filter(|named| named.body == name.encode().bytes) {
+            draft.delete(KeyName::TABLE, name.key(), named.rev);
+        }
+        self.carried.keys += 1;
+        Ok(())
+    }
+
+    /// A version whose state is worse there, or that is gone.
+    fn version(&mut self, row: &Row, old: &Value) -> Result<(), ArchiveError> {
+        let here = KeyVersion::decode(old.schema, &row.key, &old.body)?;
+        if self.revive.contains(&here.key_id) {
+            return Ok(());
+        }
+        match read::<KeyVersion>(row)? {
+            None => self.draft().delete(row.table, row.key.clone(), old.rev),
+            Some(there) if badness(there.state) > badness(here.state) => {
+                // Of a destroyed one the secret goes, too; else it stays as it is wrapped here.
+                let destroyed = there.state == VersionState::Destroyed;
+                let wrapped = if destroyed { there.wrapped } else { here.wrapped.clone() };
+                let worse = KeyVersion { state: there.state, wrapped, ..here };
+                put(self.draft(), Expect::At(old.rev), &worse);
+            }
+            Some(_) => return Ok(()),
+        }
+        self.carried.versions += 1;
+        Ok(())
+    }
+
+    /// The draft that has room.
+    fn draft(&mut self) -> &mut Draft {
+        let drafts = &mut self.carried.drafts;
+        if drafts.last().is_none_or(|draft| draft.write.len() >= WRITES) {
+            drafts.push(Draft::default());
+        }
+        drafts.last_mut().expect("one was just pushed")
+    }
+}
+
+impl<V: View> RowSink for Carry<'_, V> {
+    fn put(&mut self, row: &Row) -> Result<(), SinkError> {
+        self.take(row).map_err(|error| SinkError::Failed(error.to_string()))
+    }
+}
+
+/// The record of a row; none of a tombstone.
+fn read<R: Record>(row: &Row) -> Result<Option<R>, ArchiveError> {
+    if row.value.is_tombstone() {
+        return Ok(None);
+    }
+    Ok(Some(R::decode(row.value.schema, &row.key, &row.value.body)?))
+}
+
+/// A state may only be carried upwards here.
+const fn badness(state: VersionState) -> u8 {
+    match state {
+        VersionState::PreActivation | VersionState::Active => 0,
+        VersionState::Suspended => 1,
+        VersionState::Deactivated => 2,
+        VersionState::Compromised => 3,
+        VersionState::Destroyed => 4,
+    }
+}

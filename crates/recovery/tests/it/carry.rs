@@ -1,0 +1,171 @@
+//! A restore does not bring back what a newer archive took away.
+
+use holdfast_machine::{Command, Model, Outcome, RowSink as _, Txn, View as _, ViewExt as _};
+use holdfast_records::{
+    Identity, Key, KeyName, KeyState, KeyVersion, Privilege, Record, VersionState,
+};
+use holdfast_recovery::{Carried, Carry};
+use holdfast_types::{IdentityId, KeyId, Millis, Row, Table, TxnId, Value};
+
+use crate::scene::{NOW, Scene, open, row};
+
+const DELETED: KeyState = KeyState::Deleted { at: NOW };
+
+/// The scene with `rows` put over its own, at the same head.
+fn changed(scene: &Scene, rows: &[Row]) -> Model {
+    let mut all: Vec<Row> = scene.model.rows().collect();
+    all.retain(|old| !rows.iter().any(|new| (new.table, &new.key) == (old.table, &old.key)));
+    all.extend_from_slice(rows);
+    all.sort_by(|a, b| (a.table, &a.key).cmp(&(b.table, &b.key)));
+    let mut model = scene.sink();
+    all.iter().for_each(|row| model.put(row).unwrap());
+    model.set_head(scene.model.head().clone());
+    model
+}
+
+fn tombstone(row: &Row) -> Row {
+    let value = Value { schema: 0, body: Vec::new(), ..row.value.clone() };
+    Row { value, ..row.clone() }
+}
+
+fn find<R: Record>(model: &Model, key: &[u8]) -> Option<R> {
+    let value = model.live(R::TABLE, key).unwrap()?;
+    Some(R::decode(value.schema, key, &value.body).unwrap())
+}
+
+fn identity(n: u8) -> Identity {
+    Identity {
+        identity: IdentityId([n; 32]),
+        name: format!("user-{n}").parse().unwrap(),
+        privilege: Privilege::User,
+        enclave: None,
+        policy: None,
+        created: NOW,
+    }
+}
+
+fn key(scene: &Scene, id: KeyId) -> Key {
+    find(&scene.model, &id.0).unwrap()
+}
+
+fn name_of(key: &Key) -> KeyName {
+    KeyName { enclave_id: key.enclave_id, name: key.name.clone(), key_id: key.key_id }
+}
+
+/// An older state, and a newer archive of it where a key is deleted, another gone, a version worse, another
+/// better, an identity removed, and one added.
+struct Story {
+    older: Scene,
+    newer: Scene,
+    ids: [KeyId; 2],
+}
+
+fn story() -> Story {
+    let mut older = Scene::new();
+    let ids = [older.versions[0].key_id, older.versions[7].key_id];
+    assert_ne!(ids[0], ids[1]);
+    let worse = KeyVersion { state: VersionState::Compromised, ..older.versions[2].clone() };
+    let suspended = KeyVersion { state: VersionState::Suspended, ..older.versions[3].clone() };
+    let deleted = Key { state: DELETED, ..key(&older, ids[0]) };
+    let name = name_of(&key(&older, ids[0]));
+    let before = [row(&identity(1)), row(&identity(2)), row(&suspended), row(&name)];
+    let model = changed(&older, &before);
+    older.model = model;
+    let mut newer = Scene { model: older.model.clone(), ..copy(&older) };
+    let better = KeyVersion { state: VersionState::Active, ..suspended };
+    let after = [
+        tombstone(&row(&identity(1))),
+        row(&identity(3)),
+        row(&worse),
+        row(&better),
+        row(&deleted),
+        tombstone(&row(&name)),
+        tombstone(&row(&key(&older, ids[1]))),
+    ];
+    newer.model = changed(&newer, &after);
+    Story { older, newer, ids }
+}
+
+/// The same vault, signer and custodians: everything but the keyring's roots is plain data.
+fn copy(scene: &Scene) -> Scene {
+    let fresh = Scene::new();
+    Scene {
+        custodians: scene.custodians.clone(),
+        secrets: scene.secrets.clone(),
+        versions: scene.versions.clone(),
+        ..fresh
+    }
+}
+
+/// Through a sealed archive, as a restore does it.
+fn carry(story: &Story, revive: &[KeyId]) -> Carried {
+    let (tar, sealed) = story.newer.write();
+    let mut carry = Carry::new(&story.older.model, revive);
+    open(&tar, Some(&sealed.public), &story.older.unseal(0), &mut carry).unwrap();
+    carry.finish()
+}
+
+fn applied(story: &Story, carried: &Carried) -> Model {
+    let mut model = story.older.model.clone();
+    for (n, draft) in carried.drafts.iter().enumerate() {
+        let txn = Txn {
+            id: TxnId([u8::try_from(n).unwrap(); 16]),
+            epoch: model.head().epoch.id,
+            at: Millis(NOW.0 + 1),
+            actor: IdentityId::SYSTEM,
+            verb: 1,
+            expect: draft.expect.clone(),
+            write: draft.write.clone(),
+        };
+        let (outcome, _) = model.apply(&Command::Txn(txn));
+        assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
+    }
+    model
+}
+
+#[test]
+fn deletions_removals_and_worse_states_are_carried_and_nothing_else() {
+    let story = story();
+    let carried = carry(&story, &[]);
+    let counts = (carried.identities, carried.policies, carried.keys, carried.versions);
+    assert_eq!(counts, (1, 0, 2, 1));
+    let model = applied(&story, &carried);
+    for id in story.ids {
+        let key: Key = find(&model, &id.0).unwrap();
+        assert!(matches!(key.state, KeyState::Deleted { .. }));
+        assert_eq!(find::<KeyName>(&model, &name_of(&key).key()), None);
+    }
+    let state = |at: usize| {
+        let version = &story.older.versions[at];
+        find::<KeyVersion>(&model, &version.key()).unwrap().state
+    };
+    assert_eq!(state(2), VersionState::Compromised);
+    assert_eq!(state(3), VersionState::Suspended, "better is not carried");
+    assert_eq!(find::<Identity>(&model, &[1; 32]), None);
+    assert!(find::<Identity>(&model, &[2; 32]).is_some());
+    assert_eq!(find::<Identity>(&model, &[3; 32]), None, "added is not carried");
+    // Every other row is as it was restored.
+    let changed = model.rows().zip(story.older.model.rows()).filter(|(new, old)| new != old);
+    let tables: Vec<Table> = changed.map(|(new, _)| new.table).collect();
+    let expected =
+        [Table::KEYS, Table::KEYS, Table::KEY_NAMES, Table::KEY_VERSIONS, Table::IDENTITIES];
+    assert_eq!(tables, expected);
+}
+
+#[test]
+fn a_revived_key_stays_as_restored() {
+    let story = story();
+    let carried = carry(&story, &story.ids[..1]);
+    let model = applied(&story, &carried);
+    assert_eq!(carried.keys, 1);
+    let key: Key = find(&model, &story.ids[0].0).unwrap();
+    assert_eq!(key.state, KeyState::Active);
+    assert_eq!(find::<KeyName>(&model, &name_of(&key).key()), Some(name_of(&key)));
+}
+
+#[test]
+fn an_equal_archive_carries_nothing() {
+    let mut story = story();
+    story.newer.model = story.older.model.clone();
+    assert_eq!(carry(&story, &[]), Carried::default());
+}

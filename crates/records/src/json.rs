@@ -44,6 +44,9 @@ pub fn line(row: &Row) -> Result<String, JsonError> {
     if !row.value.is_tombstone() {
         return (info.line)(row);
     }
+    if !row.value.body.is_empty() {
+        return Err(RecordError::Body(row.table).into());
+    }
     let mut map = (info.tombstone)(&row.key)?;
     map.insert("del".to_owned(), true.into());
     finish(map, &row.value)
@@ -71,6 +74,10 @@ pub fn parse(table: Table, text: &str) -> Result<Row, JsonError> {
 
 pub(crate) fn line_of<R: Record + Serialize>(row: &Row) -> Result<String, JsonError> {
     let record = R::decode(row.value.schema, &row.key, &row.value.body)?;
+    // postcard reads some numbers in more than one spelling; only ours comes back from the line.
+    if record.encode().bytes != row.value.body {
+        return Err(RecordError::Body(R::TABLE).into());
+    }
     let serde_json::Value::Object(mut map) = serde_json::to_value(&record)? else {
         return Err(JsonError::NotCanonical);
     };
@@ -88,13 +95,22 @@ pub(crate) fn row_of<R: Record + DeserializeOwned>(
 fn finish(mut map: Map<String, serde_json::Value>, value: &Value) -> Result<String, JsonError> {
     map.insert("rev".to_owned(), value.rev.0.into());
     map.insert("at".to_owned(), value.at.0.into());
-    let too_large = |value: &serde_json::Value| value.as_u64().is_some_and(|n| n > INTEGER_MAX);
-    if map.values().any(too_large) {
+    if map.values().any(has_large_integer) {
         return Err(JsonError::Integer);
     }
     // Sorted, whatever order the map keeps in this build.
     let sorted: std::collections::BTreeMap<_, _> = map.iter().collect();
     Ok(serde_json::to_string(&sorted)?)
+}
+
+/// Whether there is an integer, at any depth, that not every JSON reader keeps exact.
+fn has_large_integer(value: &serde_json::Value) -> bool {
+    match value {
+        serde_json::Value::Number(number) => number.as_u64().is_none_or(|n| n > INTEGER_MAX),
+        serde_json::Value::Array(items) => items.iter().any(has_large_integer),
+        serde_json::Value::Object(map) => map.values().any(has_large_integer),
+        _ => false,
+    }
 }
 
 fn integer(map: &mut Map<String, serde_json::Value>, name: &'static str) -> Result<u64, JsonError> {

@@ -43,6 +43,8 @@ pub(crate) fn open(
     archives: Option<PathBuf>,
 ) -> Result<Opened, NodeError> {
     let fs: Arc<dyn Fs> = Arc::new(Disk);
+    // Places go into the ledger: a relative path would mean nothing to who reads it there.
+    let data = &std::path::absolute(data).unwrap_or_else(|_| data.to_owned());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let dir =
         DataDir::open(Arc::clone(&fs), data).map_err(|error| NodeError::of_data(data, error))?;

@@ -60,7 +60,10 @@ fn online(global: &Global, command: impl AsyncFnOnce(&mut Client) -> Done) -> Do
 }
 
 async fn until_interrupted(command: impl Future<Output = Done>) -> Done {
+    // The command first: it may read standard input before it awaits anything, and until then an
+    // interruption should simply end the process.
     tokio::select! {
+        biased;
         done = command => done,
         _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
     }

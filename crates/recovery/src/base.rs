@@ -11,7 +11,7 @@ use holdfast_crypto::Sha256;
 use holdfast_machine::{Digest, Digester, View};
 use holdfast_records::{Custodian, RootGeneration, Slot, Vault, json};
 use holdfast_seal::{Certificate, SessionKey, SigningKey, seal_reader};
-use holdfast_types::limits::{MEMBER_BYTES_MAX, SLOTS_MAX};
+use holdfast_types::limits::{MEMBER_BYTES_MAX, RECIPIENTS_MAX, SLOTS_MAX};
 use holdfast_types::{ArchiveId, Millis, Revision, Row, TableClass};
 
 use crate::canonical::hex;
@@ -96,6 +96,10 @@ pub fn write_base<V: View>(
 fn recipients<V: View>(input: &BaseInput<'_, V>) -> Result<Vec<Certificate>, ArchiveError> {
     if input.custodians.is_empty() {
         return Err(ArchiveError::NoCustodian);
+    }
+    let (found, max) = (input.custodians.len(), RECIPIENTS_MAX);
+    if found > max {
+        return Err(ArchiveError::TooManyCustodians { found, max });
     }
     let read = |custodian: &Custodian| {
         Certificate::read_stored(&custodian.certificate, input.created)

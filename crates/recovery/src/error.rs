@@ -56,6 +56,14 @@ pub enum ArchiveError {
     /// No custodian can open both layers.
     #[error("no custodian could open this archive: add one with `holdfast custodian add FILE`")]
     NoCustodian,
+    /// More custodians than an archive can be sealed to.
+    #[error("an archive is sealed to at most {max} custodians, not to {found}: name fewer of them")]
+    TooManyCustodians {
+        /// How many were asked for.
+        found: usize,
+        /// The limit.
+        max: usize,
+    },
     /// A custodian's stored certificate cannot be sealed to.
     #[error("the certificate of custodian {0} cannot be sealed to: {1}")]
     Certificate(String, CertificateError),
@@ -89,7 +97,9 @@ impl ArchiveError {
             Self::AnotherVault { .. } => Kind::AnotherVault,
             Self::Newer(..) => Kind::Newer,
             Self::WrongIdentity(_) => Kind::WrongIdentity,
-            Self::NoCustodian | Self::Certificate(..) => Kind::Refused,
+            Self::NoCustodian | Self::TooManyCustodians { .. } | Self::Certificate(..) => {
+                Kind::Refused
+            }
             Self::Seal(SealError::Destination(error)) if is_full(error) => Kind::NoSpace,
             Self::Seal(_) | Self::Sign(_) => Kind::Other,
             Self::Fs(FsError::NoSpace { .. }) | Self::Sink(SinkError::NoSpace(_)) => Kind::NoSpace,

@@ -124,7 +124,12 @@ impl Manifest {
 
     pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self, ArchiveError> {
         crate::public::newer_than_this(bytes)?;
-        canonical::from_bytes("manifest.json", bytes)
+        let manifest: Self = canonical::from_bytes("manifest.json", bytes)?;
+        if manifest.public(String::new(), 0).fits_itself() {
+            Ok(manifest)
+        } else {
+            Err(ArchiveError::damaged("the fields of manifest.json do not fit one another"))
+        }
     }
 
     /// The name that its fields make.

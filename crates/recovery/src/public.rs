@@ -1,5 +1,6 @@
 //! `NAME.json`: all that is public about an archive. No names, counts, check values or slots.
 
+use holdfast_types::limits::RECIPIENTS_MAX;
 use holdfast_types::{ArchiveId, EpochId, Millis, Revision, VaultId};
 use serde::{Deserialize, Serialize};
 
@@ -107,20 +108,27 @@ impl Public {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ArchiveError> {
         newer_than_this(bytes)?;
         let public: Self = canonical::from_bytes("the archive's JSON", bytes)?;
-        let name = public.name().to_string();
-        let fits = public.format == FORMAT
-            && public.kind == "base"
-            && public.from == Revision::ZERO
-            && public.seal == "openpgp"
-            && public.file == format!("{name}.tar.gpg")
-            && public.epoch == public.to.epoch()
-            && canonical::hex::decode(&public.sha256).is_some_and(|hash| hash.len() == 32);
-        if fits {
+        if public.fits_itself() && is_sha256(&public.sha256) {
             Ok(public)
         } else {
             Err(ArchiveError::damaged("the fields of the archive's JSON do not fit one another"))
         }
     }
+
+    /// Whether the fields that both JSONs have are those of an archive of today, and agree.
+    pub(crate) fn fits_itself(&self) -> bool {
+        self.format == FORMAT
+            && self.kind == "base"
+            && self.from == Revision::ZERO
+            && self.seal == "openpgp"
+            && self.file == format!("{}.tar.gpg", self.name())
+            && self.epoch == self.to.epoch()
+            && (1..=RECIPIENTS_MAX).contains(&self.recipients.len())
+    }
+}
+
+fn is_sha256(text: &str) -> bool {
+    canonical::hex::decode(text).is_some_and(|hash| hash.len() == 32)
 }
 
 /// Refuses what only a newer program can read, before anything else is said of it.

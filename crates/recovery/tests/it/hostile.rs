@@ -268,6 +268,8 @@ fn manifests_of_another_kind_are_refused() {
     for (old, new, what) in [
         ("{", "{\"a\":1,", "unknown field"),
         ("{", "{ ", "canonical"),
+        ("\"epoch\":1", "\"epoch\":2", "do not fit one another"),
+        ("\"kind\":\"base\"", "\"kind\":\"delta\"", "do not fit one another"),
         ("\"current\":true", "\"current\":false", "no root is current"),
         ("\"canary\":\"", "\"canary\":\"00", "roots are not those"),
     ] {

@@ -79,6 +79,9 @@ fn a_stranger_and_a_recipient_without_a_slot_are_told_so() {
     // An archive that nobody could open wholly is not written.
     assert!(matches!(scene.try_write(&[without_slot]), Err(ArchiveError::NoCustodian)));
     assert!(matches!(scene.try_write(&[]), Err(ArchiveError::NoCustodian)));
+    let many = vec![scene.custodians[0].clone(); 17];
+    let error = scene.try_write(&many).err().unwrap();
+    assert!(matches!(error, ArchiveError::TooManyCustodians { found: 17, max: 16 }));
 }
 
 #[test]

@@ -27,7 +27,8 @@ impl Head {
     /// The head after `entry`, which is the last one.
     #[must_use]
     pub fn after(entry: &Entry) -> Self {
-        Self { size: entry.seq + 1, hash: entry.hash() }
+        // A damaged number must not stop the program; the chain refuses it.
+        Self { size: entry.seq.saturating_add(1), hash: entry.hash() }
     }
 
     /// The hash in lower-case hex.
@@ -63,63 +64,4 @@ pub fn verify<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Result<Head, 
         head = Head::after(entry);
     }
     Ok(head)
-}
-
-#[cfg(test)]
-mod tests {
-    use holdfast_types::{ArchiveId, IdentityId};
-
-    use super::*;
-
-    fn chain() -> Vec<Entry> {
-        let kinds = [
-            EntryKind::Administrator { identity: IdentityId([1; 32]) },
-            EntryKind::Verified { archive_id: ArchiveId([2; 16]), by: "vault".to_owned() },
-            EntryKind::Stored {
-                archive_id: ArchiveId([2; 16]),
-                by: "vault".to_owned(),
-                place: "/a".to_owned(),
-            },
-        ];
-        let mut head = Head::default();
-        let mut out = Vec::new();
-        for (n, kind) in kinds.into_iter().enumerate() {
-            let entry = append(&head, Millis(n as u64), kind);
-            head = Head::after(&entry);
-            out.push(entry);
-        }
-        out
-    }
-
-    #[test]
-    fn a_chain_verifies_and_its_encoding_is_fixed() {
-        let entries = chain();
-        let head = verify(&entries).unwrap();
-        assert_eq!(head, Head::after(&entries[2]));
-        let text = String::from_utf8(entries[1].encode()).unwrap();
-        let prev = Head::after(&entries[0]).hex();
-        assert_eq!(
-            text,
-            format!(
-                "{{\"at\":1,\"kind\":{{\"verified\":{{\"archive_id\":\"{}\",\"by\":\"vault\"}}}},\
-                 \"prev\":\"{prev}\",\"seq\":1}}",
-                "02".repeat(16)
-            )
-        );
-        assert_eq!(Entry::decode(text.as_bytes()).unwrap(), entries[1]);
-        assert!(Entry::decode(text.replace(':', ": ").as_bytes()).is_err());
-        assert!(Entry::decode(b"{}").is_err());
-    }
-
-    #[test]
-    fn a_changed_a_missing_and_a_moved_entry_are_found() {
-        let good = chain();
-        let mut changed = good.clone();
-        changed[0].at = Millis(9);
-        assert_eq!(verify(&changed).unwrap_err().seq, 1);
-        assert_eq!(verify(&good[1..]).unwrap_err().seq, 0);
-        let mut moved = good;
-        moved.swap(1, 2);
-        assert_eq!(verify(&moved).unwrap_err().seq, 1);
-    }
 }

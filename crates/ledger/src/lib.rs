@@ -8,6 +8,8 @@
 
 mod chain;
 mod entry;
+#[cfg(test)]
+mod tests;
 
 pub use chain::{Broken, Head, append, verify};
 pub use entry::{DrillMode, Entry, EntryError, EntryKind};

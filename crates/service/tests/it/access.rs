@@ -1,0 +1,151 @@
+//! Who may do what, and that every call is recorded.
+
+use holdfast_service::{
+    Action, Caller, CreateIdentity, Error, IdentitySelector, KeyPage, KeySelector, Privilege,
+    SetPolicy,
+};
+use holdfast_types::{IdentityId, Kind};
+
+use crate::vault::{ADMIN, Vault, admin, caller, n, selector};
+
+fn kind<T>(result: Result<T, Error>) -> Kind {
+    result.map(|_| ()).expect_err("refused").kind
+}
+
+#[tokio::test]
+async fn the_default_is_no_and_deny_wins() {
+    let vault = Vault::new();
+    for key in ["orders-1", "orders-secret", "other"] {
+        vault.key(key).await;
+    }
+    let user =
+        vault.user(2, "anna", &["key.encrypt:orders-*", "key.list:*"], &["*:orders-secret"]).await;
+    assert!(vault.encrypt(&user, "orders-1", "x").await.is_ok());
+    for key in ["orders-secret", "other", "no-such-key"] {
+        assert_eq!(kind(vault.encrypt(&user, key, "x").await), Kind::Refused, "{key}");
+    }
+    let service = &vault.service;
+    assert_eq!(kind(service.create_key(&user, &selector("orders-2")).await), Kind::Refused);
+    assert_eq!(kind(service.list_identities(&user).await), Kind::Refused);
+    let listed = service.list_keys(&user, &n("default"), &KeyPage::default()).await.unwrap();
+    let names: Vec<&str> = listed.keys.iter().map(|key| key.name.as_str()).collect();
+    assert_eq!(names, ["orders-1", "other"], "a listing shows what each name allows");
+}
+
+#[tokio::test]
+async fn an_unknown_caller_may_nothing() {
+    let vault = Vault::new();
+    vault.key("k").await;
+    let nobody = Caller { identity: None, ..admin() };
+    assert_eq!(kind(vault.encrypt(&nobody, "k", "x").await), Kind::Refused);
+    let stranger = caller(IdentityId([9; 32]));
+    assert_eq!(kind(vault.encrypt(&stranger, "k", "x").await), Kind::Refused);
+    assert_eq!(kind(vault.service.status(&stranger).await), Kind::Refused);
+    assert!(!vault.service.knows(&IdentityId([9; 32])).await);
+    assert!(vault.service.knows(&ADMIN).await);
+}
+
+#[tokio::test]
+async fn a_user_never_reaches_another_enclave() {
+    let vault = Vault::new();
+    let user = vault.user(2, "anna", &["*:*"], &[]).await;
+    vault.service.create_enclave(&admin(), &n("second")).await.unwrap();
+    let key = KeySelector { enclave: n("second"), name: n("k") };
+    vault.service.create_key(&admin(), &key).await.unwrap();
+    assert_eq!(kind(vault.service.show_key(&user, &key).await), Kind::Refused);
+    let request = holdfast_service::Encrypt {
+        enclave: &key.enclave,
+        key: &key.name,
+        context: b"",
+        plaintext: b"x",
+    };
+    assert_eq!(kind(vault.service.encrypt(&user, request).await), Kind::Refused);
+    let sealed = vault.service.encrypt(&admin(), request).await.unwrap();
+    let error = vault.decrypt(&user, &sealed.ciphertext).await.unwrap_err();
+    assert_eq!(error.kind, Kind::Refused);
+    assert!(error.message.contains(&sealed.key_id.to_string()), "{error}");
+    assert!(!error.message.contains("second"), "{error}");
+}
+
+#[tokio::test]
+async fn a_changed_policy_and_a_removed_identity_count_at_once() {
+    let vault = Vault::new();
+    vault.key("k").await;
+    let user = vault.user(2, "anna", &["key.*:k"], &[]).await;
+    assert!(vault.encrypt(&user, "k", "x").await.is_ok());
+    let none = SetPolicy::default();
+    vault.service.set_policy(&admin(), &n("default"), &n("anna"), &none).await.unwrap();
+    assert_eq!(kind(vault.encrypt(&user, "k", "x").await), Kind::Refused);
+    let which = IdentitySelector::Name(n("anna"));
+    vault.service.remove_identity(&admin(), &which).await.unwrap();
+    assert!(!vault.service.knows(&IdentityId([2; 32])).await);
+    let last = IdentitySelector::Id(ADMIN);
+    assert_eq!(kind(vault.service.remove_identity(&admin(), &last).await), Kind::Refused);
+    let second = CreateIdentity {
+        name: n("ben"),
+        identity: IdentityId([3; 32]),
+        privilege: Privilege::Admin,
+        enclave: None,
+        policy: None,
+    };
+    vault.service.create_identity(&admin(), &second).await.unwrap();
+    assert_eq!(kind(vault.service.create_identity(&admin(), &second).await), Kind::Exists);
+    vault.service.remove_identity(&admin(), &last).await.unwrap();
+    assert_eq!(kind(vault.service.list_enclaves(&admin()).await), Kind::Refused);
+}
+
+#[tokio::test]
+async fn only_an_empty_enclave_goes() {
+    let vault = Vault::new();
+    vault.key("k").await;
+    assert_eq!(kind(vault.service.remove_enclave(&admin(), &n("default")).await), Kind::Refused);
+    vault.key("still-open").await;
+    vault.service.create_enclave(&admin(), &n("second")).await.unwrap();
+    assert_eq!(kind(vault.service.create_enclave(&admin(), &n("second")).await), Kind::Exists);
+    vault.service.remove_enclave(&admin(), &n("second")).await.unwrap();
+    let names = vault.service.list_enclaves(&admin()).await.unwrap();
+    assert_eq!(names.len(), 1);
+}
+
+#[tokio::test]
+async fn every_call_is_a_line_and_administration_has_two() {
+    let vault = Vault::new();
+    vault.key("k").await;
+    let stranger = caller(IdentityId([9; 32]));
+    let _ = vault.encrypt(&stranger, "k", "x").await;
+    vault.encrypt(&admin(), "k", "a secret text").await.unwrap();
+    let bad = Error::new(Kind::BadInput, "a name is empty");
+    vault.service.reject(&admin(), Action::KeyShow, "default/", bad);
+    vault.user(2, "anna", &[], &[]).await;
+    let lines = vault.audit_lines();
+    let got: Vec<String> = lines
+        .iter()
+        .filter(|line| line.get("identity").is_some())
+        .map(|line| {
+            let text = |field: &str| line[field].as_str().unwrap().to_owned();
+            format!("{} {} {}", text("action"), text("resource"), text("result"))
+        })
+        .collect();
+    assert_eq!(
+        got,
+        [
+            "key.create default/k ok",
+            "key.encrypt default/k refused",
+            "key.encrypt default/k ok",
+            "key.show default/ bad_input",
+            "policy.set default/anna begun",
+            "policy.set default/anna ok",
+            "identity.create anna begun",
+            "identity.create anna ok",
+        ]
+    );
+    assert!(lines.iter().all(|line| !line.to_string().contains("a secret text")));
+}
+
+#[tokio::test]
+async fn the_audit_head_reaches_the_state_when_it_moved() {
+    let vault = Vault::new();
+    vault.user(2, "anna", &[], &[]).await;
+    assert!(vault.service.record_audit_head().await.unwrap());
+    assert!(!vault.service.record_audit_head().await.unwrap(), "nothing happened since");
+}

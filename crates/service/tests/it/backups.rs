@@ -1,0 +1,178 @@
+//! Custodians, backups, drills, and what status says about them.
+
+use std::io::BufReader;
+
+use holdfast_crypto::Sha256;
+use holdfast_machine::{RowSink, SinkError};
+use holdfast_recovery::{ArchiveFiles, Trust, Unseal, check_sidecars, open_archive};
+use holdfast_seal::{Identity, Opener};
+use holdfast_service::{
+    BackupProgress, BackupTo, CustodianSelector, DrillMode, DrillReport, Error, Level, StartBackup,
+    StoredReport,
+};
+use holdfast_types::{Kind, Millis, Row};
+
+use crate::vault::{Vault, admin, n};
+
+struct Count(u64);
+
+impl RowSink for Count {
+    fn put(&mut self, _: &Row) -> Result<(), SinkError> {
+        self.0 += 1;
+        Ok(())
+    }
+}
+
+fn kind<T>(result: Result<T, Error>) -> Kind {
+    result.map(|_| ()).expect_err("refused").kind
+}
+
+fn has(status: &holdfast_service::Status, level: Level, text: &str) -> bool {
+    status.warnings.iter().any(|found| found.level == level && found.what.contains(text))
+}
+
+#[tokio::test]
+async fn without_a_custodian_nothing_is_sealed_and_status_says_so() {
+    let vault = Vault::new();
+    assert_eq!(kind(vault.service.backup_to_vault(&admin(), None).await), Kind::Refused);
+    let status = vault.service.status(&admin()).await.unwrap();
+    assert!(has(&status, Level::Critical, "no custodian"), "{:?}", status.warnings);
+    let secret_key = holdfast_seal::generate_custodian("x", Millis(1)).unwrap().0;
+    let request =
+        holdfast_service::AddCustodian { name: None, certificate: secret_key.as_bytes().to_vec() };
+    assert_eq!(kind(vault.service.add_custodian(&admin(), &request).await), Kind::BadInput);
+}
+
+#[tokio::test]
+async fn a_backup_to_the_vault_is_stored_opens_and_can_be_drilled() {
+    let vault = Vault::new();
+    vault.key("orders").await;
+    let secret = vault.custodian("Anna Example <anna@example.org>").await;
+    let info = vault.service.backup_to_vault(&admin(), None).await.unwrap();
+    let archive = vault.service.show_archive(&admin(), &info.file).await.unwrap();
+    assert!(archive.stored.is_some() && archive.verified.is_none());
+    assert_eq!(archive.sha256, info.sha256);
+    for name in ["RECOVER.txt", "recover.py", "cluster.pgp"] {
+        assert!(vault.archives().join(name).is_file(), "{name}");
+    }
+
+    let sheet = vault.service.sheet(&admin()).await.unwrap();
+    let files = ArchiveFiles::of(&vault.archives().join(&info.file));
+    let trust = Trust::Fingerprint(sheet.fingerprint.clone());
+    let now = vault.service.status(&admin()).await.unwrap().at;
+    let signed = check_sidecars(&holdfast_fs::Disk, &files, &trust, now).unwrap();
+    let identity = Identity::read(secret.as_bytes(), None).unwrap();
+    let unseal = Unseal::Custodian(Opener::Identity(identity));
+    let sealed = BufReader::new(std::fs::File::open(&files.tar).unwrap());
+    let mut rows = Count(0);
+    let opened =
+        open_archive(sealed, Some(&signed.public), &unseal, &mut rows, &mut |_| {}).unwrap();
+    assert_eq!(opened.versions, 1);
+    assert!(rows.0 > 5);
+
+    let mut report = DrillReport {
+        archive_id: info.archive_id,
+        mode: DrillMode::Full,
+        elapsed_ms: 5,
+        versions: opened.versions,
+        digest: "00".repeat(32),
+        sha256: info.sha256,
+        custodian: None,
+    };
+    assert_eq!(kind(vault.service.record_drill(&admin(), &report).await), Kind::NotAuthentic);
+    report.digest = opened.digest.to_string();
+    let record = vault.service.record_drill(&admin(), &report).await.unwrap();
+    assert!(record.archive.drilled_full);
+
+    let status = vault.service.status(&admin()).await.unwrap();
+    assert!(has(&status, Level::Warning, "one custodian"), "{:?}", status.warnings);
+    assert!(has(&status, Level::Warning, "own disk"), "{:?}", status.warnings);
+    assert!(!status.warnings.iter().any(|found| found.level == Level::Critical));
+    assert!(!has(&status, Level::Warning, "drill"), "{:?}", status.warnings);
+}
+
+#[tokio::test]
+async fn a_backup_to_a_client_streams_and_is_stored_as_reported() {
+    let vault = Vault::new();
+    vault.key("orders").await;
+    vault.custodian("Anna").await;
+    let request = StartBackup { to: BackupTo::Client, custodians: Some(vec![n("Anna")]) };
+    let started = vault.service.start_backup(&admin(), &request).await.unwrap();
+    let waiting = vault.service.backup_progress(&admin(), started.job).await.unwrap();
+    assert_eq!(waiting, BackupProgress::Waiting);
+    assert_eq!(kind(vault.service.backup_sidecars(&admin(), started.job).await), Kind::Refused);
+    let mut stream = vault.service.backup_stream(&admin(), started.job).await.unwrap();
+    assert_eq!(kind(vault.service.backup_stream(&admin(), started.job).await), Kind::Refused);
+    let (mut hash, mut size) = (Sha256::new(), 0);
+    while let Some(piece) = stream.next().await {
+        let piece = piece.unwrap();
+        hash.update(&piece);
+        size += piece.len() as u64;
+    }
+    let sidecars = vault.service.backup_sidecars(&admin(), started.job).await.unwrap();
+    assert_eq!(sidecars.name, started.name);
+    let sha256 = hash.finish();
+    assert_eq!((sidecars.sha256, sidecars.size), (sha256, size));
+
+    let place = "client:/mnt/usb".to_owned();
+    let wrong = StoredReport { sha256: [0; 32], size, place: place.clone() };
+    assert_eq!(
+        kind(vault.service.backup_stored(&admin(), started.job, &wrong).await),
+        Kind::NotAuthentic
+    );
+    let report = StoredReport { sha256, size, place: place.clone() };
+    let archive = vault.service.backup_stored(&admin(), started.job, &report).await.unwrap();
+    assert!(archive.stored.is_some());
+    assert_eq!(archive.place, place);
+    let progress = vault.service.backup_progress(&admin(), started.job).await.unwrap();
+    assert!(matches!(progress, BackupProgress::Stored(_)));
+}
+
+#[tokio::test]
+async fn a_reader_that_goes_away_fails_the_backup() {
+    let vault = Vault::new();
+    vault.custodian("Anna").await;
+    let request = StartBackup { to: BackupTo::Client, custodians: None };
+    let started = vault.service.start_backup(&admin(), &request).await.unwrap();
+    drop(vault.service.backup_stream(&admin(), started.job).await.unwrap());
+    loop {
+        match vault.service.backup_progress(&admin(), started.job).await.unwrap() {
+            BackupProgress::Failed { .. } => break,
+            BackupProgress::Running { .. } => tokio::task::yield_now().await,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(vault.service.list_archives(&admin()).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_custodian_comes_once_and_the_last_one_says_what_goes() {
+    let vault = Vault::new();
+    vault.custodian("Anna Example <anna@example.org>").await;
+    vault.custodian("Ben").await;
+    let all = vault.service.list_custodians(&admin()).await.unwrap();
+    let names: Vec<&str> = all.iter().map(|found| found.name.as_str()).collect();
+    assert_eq!(names, ["Anna-Example", "Ben"]);
+    assert!(all.iter().all(|found| found.slot.is_some()));
+    let which = CustodianSelector::Fingerprint(all[0].fingerprint.to_lowercase());
+    let removed = vault.service.remove_custodian(&admin(), &which).await.unwrap();
+    assert!(removed.note.contains("still open"));
+    assert_eq!(vault.service.list_slots(&admin()).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_clock_a_year_off_is_a_warning_and_time_never_goes_back() {
+    let vault = Vault::new();
+    let year = 365 * 24 * 60 * 60 * 1000;
+    vault.set_clock(year);
+    vault.key("a").await;
+    let ahead = vault.service.status(&admin()).await.unwrap();
+    assert!(has(&ahead, Level::Warning, "clock jumped by 365 days"), "{:?}", ahead.warnings);
+    vault.set_clock(0);
+    vault.key("b").await;
+    let behind = vault.service.status(&admin()).await.unwrap();
+    assert!(has(&behind, Level::Warning, "behind the state's time"), "{:?}", behind.warnings);
+    assert!(behind.at >= ahead.at);
+    let key = vault.service.show_key(&admin(), &crate::vault::selector("b")).await.unwrap();
+    assert!(key.created >= ahead.at);
+}

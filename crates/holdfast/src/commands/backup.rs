@@ -13,6 +13,7 @@ use clap::Args;
 use data_encoding::HEXLOWER;
 use holdfast_api::wire;
 use holdfast_client::Client;
+use holdfast_recovery::{Public, aids};
 use holdfast_types::Kind;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -126,6 +127,7 @@ impl Backup {
         let mut signature = Temporary::new(dir, &format!("{}.json.sig", begun.name))?;
         signature.write(&beside.signature.0)?;
         signature.sync_and_read_back()?;
+        write_aids(dir, &beside.json.0)?;
         // The signature last: without it the set is unfinished.
         tar.rename()?;
         json.rename()?;
@@ -141,6 +143,21 @@ impl Backup {
         let path = Some(target.display().to_string());
         Ok(Made { name, archive_id, path, sha256: Some(sha256), bytes: size })
     }
+}
+
+/// What lies at the root of every target, made once, so that recovery needs no Holdfast.
+fn write_aids(dir: &Path, json: &[u8]) -> Done {
+    let public = Public::from_bytes(json).map_err(holdfast_node::NodeError::from)?;
+    for (name, bytes) in aids(public.signer.certificate) {
+        if dir.join(name).exists() {
+            continue;
+        }
+        let mut aid = Temporary::new(dir, name)?;
+        aid.write(&bytes)?;
+        aid.sync_and_read_back()?;
+        aid.rename()?;
+    }
+    Ok(())
 }
 
 fn progress(global: &Global) -> ProgressBar {

@@ -9,5 +9,10 @@ pub(crate) fn serialize<S: Serializer>(node: &NodeId, serializer: S) -> Result<S
 
 pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<NodeId, D::Error> {
     let text = String::deserialize(deserializer)?;
-    u64::from_str_radix(&text, 16).map(NodeId).map_err(de::Error::custom)
+    let id = u64::from_str_radix(&text, 16).map(NodeId).map_err(de::Error::custom)?;
+    if id.to_string() == text {
+        Ok(id)
+    } else {
+        Err(de::Error::custom("not 16 lower-case hex digits"))
+    }
 }

@@ -15,6 +15,11 @@ use crate::{
 
 /// A JSON object.
 type Object = serde_json::Map<String, serde_json::Value>;
+/// A row's key and body.
+type KeyAndBody = (Vec<u8>, Body);
+
+/// Reads a row's key and body from the fields of its line.
+type ReadRow = fn(Object) -> Result<(Vec<u8>, Body), JsonError>;
 
 /// A table of archives and what is done with its rows.
 pub struct TableInfo {
@@ -23,7 +28,7 @@ pub struct TableInfo {
     /// Its name in archives; cluster-only tables have one, too, for messages.
     pub name: &'static str,
     pub(crate) line: fn(&Row) -> Result<String, JsonError>,
-    pub(crate) row: fn(Object) -> Result<(Vec<u8>, Body), JsonError>,
+    pub(crate) row: fn(Object) -> Result<KeyAndBody, JsonError>,
     pub(crate) tombstone: fn(&[u8]) -> Result<Object, JsonError>,
     pub(crate) key_of: fn(&Object) -> Result<Vec<u8>, JsonError>,
 }

@@ -28,9 +28,10 @@ pub const ALLOWED: &[(&str, &[&str])] = &[
     ("client", &["api"]),
     (
         "node",
+        // `client`: init and restore write the client's context; `ledger`: their first entries.
         &[
-            "api", "service", "cluster", "store", "recovery", "keyring", "fs", "seal", "machine",
-            "records", "crypto",
+            "api", "client", "service", "cluster", "store", "recovery", "keyring", "fs", "seal",
+            "machine", "records", "crypto", "ledger",
         ],
     ),
     (

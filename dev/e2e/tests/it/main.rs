@@ -16,23 +16,29 @@ fn the_readme_works_as_pasted() {
         binary().parent().unwrap().display(),
         std::env::var("PATH").unwrap_or_default()
     );
-    let block = five_minutes().replace(
-        "server --data again &",
-        &format!("server --data again --listen {listen} & SERVER=$!"),
-    );
-    let script = format!("set -eu\n{block}kill $SERVER\n");
-    let done = Command::new("bash")
+    let block = five_minutes()
+        .replace(
+            "--context again.toml --yes",
+            &format!("--context again.toml --yes --listen {listen}"),
+        )
+        .replace("server --data again &", "server --data again & SERVER=$!");
+    // Files, not pipes: a server left behind would hold a pipe open for ever.
+    let script = format!("exec > out 2> err\nset -eu\ntrap 'kill $SERVER' EXIT\n{block}");
+    let status = Command::new("bash")
         .args(["-c", &script])
         .current_dir(dir.path())
         .env("PATH", path)
         .env("HOLDFAST_CONTEXT", dir.path().join("demo/context.toml"))
         .env("HOME", "/nonexistent")
         .stdin(Stdio::null())
-        .output()
+        .status()
         .unwrap();
-    let out = String::from_utf8_lossy(&done.stdout);
-    let err = String::from_utf8_lossy(&done.stderr);
-    assert!(done.status.success(), "{}\n{out}\n{err}", done.status);
+    let read = |name: &str| {
+        let bytes = std::fs::read(dir.path().join(name)).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    };
+    let (out, err) = (read("out"), read("err"));
+    assert!(status.success(), "{status}\n{out}\n{err}");
     assert_eq!(out.matches("attack at dawn").count(), 2, "before and after the disaster\n{out}");
     assert!(out.contains("signed and whole, not opened"), "{out}");
 }

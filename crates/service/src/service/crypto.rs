@@ -129,15 +129,11 @@ impl Service {
             let error = Error::new(Kind::Refused, message);
             return Err(error.next("ask an administrator, naming that key id"));
         }
-        if let Some((asked_enclave, asked_name)) = request.key {
-            if (asked_enclave.as_str(), asked_name.as_str()) != (enclave, name) {
-                return Err(another_key(
-                    actor,
-                    &entry,
-                    asked_enclave.as_str(),
-                    asked_name.as_str(),
-                ));
-            }
+        if let Some((asked_enclave, asked_name)) = request.key
+            && (asked_enclave.as_str(), asked_name.as_str()) != (enclave, name)
+        {
+            let asked = (asked_enclave.as_str(), asked_name.as_str());
+            return Err(another_key(actor, &entry, asked.0, asked.1));
         }
         Ok((entry, header))
     }

@@ -9,6 +9,7 @@ mod hex;
 pub mod json;
 mod keypart;
 mod kinds;
+mod local;
 mod node;
 mod rule;
 mod tables;
@@ -19,11 +20,12 @@ pub use kinds::{
     EnclaveState, JobKind, JobState, KeyKind, KeyState, Privilege, SecretKind, SlotKind,
     UnknownText, VersionState,
 };
+pub use local::{Listen, NodeIdentity, SoftSlot};
 pub use rule::{Pattern, Rule, RuleParseError};
 pub use tables::{
     ArchiveState, AuditHead, ClusterSecret, Custodian, Enclave, EnclaveName, Identity, Job, Key,
-    KeyName, KeyVersion, LedgerRow, Listen, NodeIdentity, Policy, RootGeneration, SessionKey, Slot,
-    SoftSlot, TableInfo, Vault, archive_name, table_named, tables,
+    KeyName, KeyVersion, LedgerRow, Policy, RootGeneration, SessionKey, Slot, TableInfo, Vault,
+    archive_name, table_named, tables,
 };
 
 /// A record of one table.

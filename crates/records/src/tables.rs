@@ -18,9 +18,6 @@ type Object = serde_json::Map<String, serde_json::Value>;
 /// A row's key and body.
 type KeyAndBody = (Vec<u8>, Body);
 
-/// Reads a row's key and body from the fields of its line.
-type ReadRow = fn(Object) -> Result<(Vec<u8>, Body), JsonError>;
-
 /// A table of archives and what is done with its rows.
 pub struct TableInfo {
     /// The table.
@@ -416,61 +413,6 @@ records! {
         /// How, for people.
         note: String,
     }
-}
-
-/// A node's own slot; a local record, never replicated or archived.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct SoftSlot {
-    /// Its id; names the key file.
-    pub slot_id: SlotId,
-    /// The generation it opens.
-    pub generation: Generation,
-    /// Where its key file lies.
-    pub key_path: String,
-    /// The sealed root.
-    pub sealed: Vec<u8>,
-}
-
-/// Where a node listens; a local record.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Listen {
-    /// `address:port`.
-    pub addr: String,
-}
-
-/// Which node this is; a local record.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct NodeIdentity {
-    /// Its id.
-    pub node_id: NodeId,
-    /// How often it was started.
-    pub boot: u64,
-}
-
-macro_rules! local {
-    ($($record:ident, $key:literal;)*) => {$(
-        impl $record {
-            /// Its key among the node's own rows.
-            pub const KEY: &'static [u8] = $key;
-
-            /// Its bytes: a version, then postcard.
-            #[must_use]
-            pub fn to_bytes(&self) -> Vec<u8> {
-                body::encode(1, self).bytes
-            }
-
-            /// Reads it back.
-            pub fn from_bytes(bytes: &[u8]) -> Result<Self, RecordError> {
-                body::decode(Table::LOCAL_NODE, bytes)
-            }
-        }
-    )*};
-}
-
-local! {
-    SoftSlot, b"soft-slot";
-    Listen, b"listen";
-    NodeIdentity, b"node";
 }
 
 /// All replicated tables, in the order of their ids.

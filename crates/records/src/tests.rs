@@ -214,3 +214,25 @@ fn cut_or_longer_rows_are_refused() {
         assert!(decode(&[&row.key[..], &[0]].concat(), &row.value.body).is_err());
     }
 }
+
+#[test]
+fn a_nodes_own_records_come_back_and_nothing_else_does() {
+    let slot = SoftSlot {
+        slot_id: SlotId([1; 16]),
+        generation: Generation(1),
+        key_path: "/k".into(),
+        sealed: vec![1, 2],
+    };
+    let bytes = slot.to_bytes();
+    assert_eq!(SoftSlot::from_bytes(&bytes).unwrap(), slot);
+    let damaged = Err(RecordError::Body(Table::LOCAL_NODE));
+    assert_eq!(SoftSlot::from_bytes(&[]), damaged);
+    assert_eq!(SoftSlot::from_bytes(&bytes[..bytes.len() - 1]), damaged);
+    assert_eq!(SoftSlot::from_bytes(&[&bytes[..], &[0]].concat()), damaged);
+    let newer = [&[2], &bytes[1..]].concat();
+    assert!(matches!(SoftSlot::from_bytes(&newer), Err(RecordError::Schema { schema: 2, .. })));
+    let listen = Listen { addr: "127.0.0.1:1".into() };
+    assert_eq!(Listen::from_bytes(&listen.to_bytes()).unwrap(), listen);
+    let node = NodeIdentity { node_id: NodeId(u64::MAX), boot: 3 };
+    assert_eq!(NodeIdentity::from_bytes(&node.to_bytes()).unwrap(), node);
+}

@@ -6,6 +6,7 @@
 //!   own CA, so that a restored vault is trusted by the same clients.
 //! - A client certificate only proves a key: who that is, is decided per request.
 
+mod carry;
 mod dev;
 mod drill;
 mod error;
@@ -19,6 +20,7 @@ mod serve;
 mod softkey;
 mod tls;
 
+pub use carry::Carrying;
 pub use dev::{DevOptions, dev};
 pub use drill::{Tried, drill, verify};
 pub use error::NodeError;

@@ -22,9 +22,11 @@ use holdfast_recovery::{ArchiveFiles, Public, Signed, Unseal, open_archive};
 use holdfast_store::log::Log;
 use holdfast_store::{Applied, DataDir, DiskStore, Loader, Marker, StateStore as _};
 use holdfast_types::{
-    Draft, Epoch, EpochId, Expect, IdentityId, Kind, Millis, NodeId, Revision, Row, SlotId, TxnId,
+    Draft, Epoch, EpochId, Expect, IdentityId, KeyId, Kind, Millis, NodeId, Revision, Row, SlotId,
+    TxnId,
 };
 
+use crate::carry::{Carrying, carry};
 use crate::drill::sealed;
 use crate::{LISTEN_DEFAULT, NodeError, softkey, tls};
 
@@ -42,6 +44,10 @@ pub struct RestoreOptions {
     pub context: Option<PathBuf>,
     /// Where the server listens.
     pub listen: Option<String>,
+    /// The newest archive of the vault, if it is newer: what it took away stays away.
+    pub newer: Option<(ArchiveFiles, Signed)>,
+    /// Keys that come back as they were, whatever the newer archive says.
+    pub revive: Vec<KeyId>,
 }
 
 /// What `restore` made.
@@ -57,6 +63,8 @@ pub struct Restored {
     pub digest: String,
     /// The new epoch.
     pub epoch: u32,
+    /// What a newer archive took away.
+    pub carried: Carrying,
 }
 
 /// Takes rows into the new state and remembers the newest time among them.
@@ -110,7 +118,9 @@ pub fn restore(
 
     let api_key = ApiKey::generate().map_err(crate::init::key_failed)?;
     let identity = api_key.identity().map_err(crate::init::key_failed)?;
-    make_administrator(&mut store, applied, public, epoch, identity, now)?;
+    let mut first = Transactions { store: &mut store, applied, epoch, at: now };
+    make_administrator(&mut first, public, identity)?;
+    let carried = carry(&mut first, unseal, options)?;
     let soft_key = SoftKey::generate();
     local_rows(&mut store, &opened.keyring, node_id, slot, (&soft_key, &soft_path), &listen)?;
     let ca = ca_certificate(&store.view())?;
@@ -137,7 +147,7 @@ pub fn restore(
         first_failed: None,
     };
     let (versions, rows) = (opened.versions, opened.rows);
-    Ok(Restored { made, versions, rows, digest: digest.to_string(), epoch: epoch.n })
+    Ok(Restored { made, versions, rows, digest: digest.to_string(), epoch: epoch.n, carried })
 }
 
 fn next_epoch(old: u32, parent: EpochId) -> Result<Epoch, NodeError> {
@@ -147,15 +157,48 @@ fn next_epoch(old: u32, parent: EpochId) -> Result<Epoch, NodeError> {
     Ok(Epoch { n, id: EpochId(random_array()), parent, base })
 }
 
-/// The new epoch's first transaction, as the state machine would apply it.
-fn make_administrator(
-    store: &mut DiskStore,
+/// The transactions of a restore, as the state machine would apply them.
+pub(crate) struct Transactions<'a> {
+    pub(crate) store: &'a mut DiskStore,
     applied: Applied,
-    public: &Public,
     epoch: Epoch,
-    identity: IdentityId,
     at: Millis,
+}
+
+impl Transactions<'_> {
+    pub(crate) fn apply(&mut self, draft: Draft) -> Result<(), NodeError> {
+        let bad = |why: String| {
+            NodeError::new(Kind::Internal, format!("the restore's transaction: {why}"))
+        };
+        let txn = Txn {
+            id: TxnId(random_array()),
+            epoch: self.epoch.id,
+            at: self.at,
+            actor: IdentityId::SYSTEM,
+            verb: VERB,
+            expect: draft.expect,
+            write: draft.write,
+        };
+        let view = self.store.view();
+        let mut head = view.head().clone();
+        let (outcome, changes) =
+            apply(&view, &mut head, &Command::Txn(txn)).map_err(|error| bad(error.to_string()))?;
+        match (outcome, changes) {
+            (Outcome::Done(_), Some(changes)) => {
+                Ok(self.store.commit(self.applied.clone(), &[Arc::new(changes)], &head)?)
+            }
+            (other, _) => Err(bad(format!("{other:?}"))),
+        }
+    }
+}
+
+/// The new epoch's first transaction.
+fn make_administrator(
+    first: &mut Transactions<'_>,
+    public: &Public,
+    identity: IdentityId,
 ) -> Result<(), NodeError> {
+    let (epoch, at) = (first.epoch, first.at);
     let bad =
         |why: String| NodeError::new(Kind::Internal, format!("the restore's transaction: {why}"));
     let name = format!("admin-{}", epoch.n).parse();
@@ -167,7 +210,7 @@ fn make_administrator(
         policy: None,
         created: at,
     };
-    let view = store.view();
+    let view = first.store.view();
     let mut draft = Draft::default();
     put(&mut draft, Expect::Absent, &record);
     let mut ledger = ledger_head(&view)?;
@@ -180,24 +223,7 @@ fn make_administrator(
         let row = LedgerRow { seq: entry.seq, entry: entry.encode() };
         put(&mut draft, Expect::Absent, &row);
     }
-    let txn = Txn {
-        id: TxnId(random_array()),
-        epoch: epoch.id,
-        at,
-        actor: IdentityId::SYSTEM,
-        verb: VERB,
-        expect: draft.expect,
-        write: draft.write,
-    };
-    let mut head = view.head().clone();
-    let (outcome, changes) =
-        apply(&view, &mut head, &Command::Txn(txn)).map_err(|error| bad(error.to_string()))?;
-    match (outcome, changes) {
-        (Outcome::Done(_), Some(changes)) => {
-            Ok(store.commit(applied, &[Arc::new(changes)], &head)?)
-        }
-        (other, _) => Err(bad(format!("{other:?}"))),
-    }
+    first.apply(draft)
 }
 
 /// Where the archive's ledger ends; its whole chain is checked on the way.

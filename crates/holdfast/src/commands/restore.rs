@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use holdfast_fs::{Disk, read_to_vec};
 use holdfast_node::{RestoreOptions, Restored};
-use holdfast_recovery::{Public, Signed};
-use holdfast_types::Kind;
+use holdfast_recovery::{ArchiveFiles, Public, Signed, Trust, check_sidecars};
 use holdfast_types::limits::MANIFEST_BYTES_MAX;
+use holdfast_types::{KeyId, Kind};
 
-use super::offline::{Secret, Signature, progress};
+use super::offline::{Secret, Signature, now, progress};
 use crate::Done;
 use crate::cli::Global;
 use crate::output::{self, Failure, revision, when};
@@ -33,6 +33,12 @@ pub(crate) struct Restore {
     /// Where to listen
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
+    /// Look here, too, for newer archives of the vault: what they took away stays away
+    #[arg(long, value_name = "DIR")]
+    also: Vec<PathBuf>,
+    /// Bring this key back as it was, though a newer archive says it was deleted
+    #[arg(long, value_name = "KEY_ID")]
+    revive: Vec<KeyId>,
     /// Do not ask
     #[arg(long)]
     yes: bool,
@@ -47,13 +53,24 @@ struct Report {
     digest: String,
     soft_key: String,
     context: String,
+    carried: Carried,
+}
+
+/// What a newer archive took away.
+#[derive(serde::Serialize)]
+struct Carried {
+    keys: u64,
+    versions: u64,
+    identities: u64,
+    policies: u64,
 }
 
 impl Restore {
     pub(crate) fn run(&self, global: &Global) -> Done {
         // The context in the environment is where the new one goes, not whom to trust, unless it exists.
         let (files, signed) = self.signature.check(global)?;
-        self.confirm(&signed)?;
+        let newer = self.newer(&signed);
+        self.confirm(&signed, newer.as_ref().map(|(_, newer)| &newer.public))?;
         let unseal = self.secret.required()?;
         let bar = progress(global);
         let options = RestoreOptions {
@@ -61,6 +78,8 @@ impl Restore {
             soft_key: self.soft_key.clone(),
             context: global.context.clone(),
             listen: self.listen.clone(),
+            newer,
+            revive: self.revive.clone(),
         };
         let restored = holdfast_node::restore(&files, &signed, &unseal, &options, &mut |rows| {
             bar.set_position(rows);
@@ -70,7 +89,7 @@ impl Restore {
     }
 
     /// Shows the plan; answering it, or `--yes`, is the confirmation.
-    fn confirm(&self, signed: &Signed) -> Done {
+    fn confirm(&self, signed: &Signed, newer: Option<&Public>) -> Done {
         let public = &signed.public;
         output::note(format!(
             "restore vault {} to revision {} of {} into {}, as epoch {}",
@@ -80,8 +99,15 @@ impl Restore {
             self.data.display(),
             public.epoch + 1
         ));
-        if let Some(newer) = newer_beside(&self.signature.archive, public) {
-            output::note(format!("a NEWER archive of this vault lies beside it: {newer}"));
+        match newer {
+            None => output::note("no newer archive of this vault was found"),
+            Some(newer) => output::note(format!(
+                "the newest archive of this vault is NEWER: {}, revision {} of {}. What it deleted stays \
+                 deleted; what was added since is not restored",
+                newer.file,
+                revision(newer.to.0),
+                when(newer.created.0)
+            )),
         }
         if self.yes {
             return Ok(());
@@ -101,7 +127,10 @@ impl Restore {
     }
 
     fn show(&self, global: &Global, restored: &Restored) -> Done {
-        let made = &restored.made;
+        let (made, carried) = (&restored.made, &restored.carried);
+        if let Some(why) = &carried.unopened {
+            output::note(format!("nothing was carried from the newer archive: {why}"));
+        }
         if global.json {
             return output::json(&Report {
                 vault_id: made.vault_id.to_string(),
@@ -111,6 +140,12 @@ impl Restore {
                 digest: restored.digest.clone(),
                 soft_key: made.soft_key.display().to_string(),
                 context: made.context.display().to_string(),
+                carried: Carried {
+                    keys: carried.keys,
+                    versions: carried.versions,
+                    identities: carried.identities,
+                    policies: carried.policies,
+                },
             });
         }
         if global.quiet {
@@ -118,12 +153,17 @@ impl Restore {
         }
         output::line(format!(
             "restored  vault {} as epoch {}\nrows      {}\nversions  {}, every one unwrapped against \
-             its check value\ndigest    {}\nsoft key  {}\ncontext   {}",
+             its check value\ndigest    {}\ncarried   {} keys deleted, {} versions worse, {} identities and \
+             {} policies removed\nsoft key  {}\ncontext   {}",
             made.vault_id,
             restored.epoch,
             restored.rows,
             restored.versions,
             restored.digest,
+            carried.keys,
+            carried.versions,
+            carried.identities,
+            carried.policies,
             made.soft_key.display(),
             made.context.display()
         ))?;
@@ -132,21 +172,48 @@ impl Restore {
     }
 }
 
-/// The newest archive of the same vault in the same directory, if it is newer. Its signature is not
-/// checked: it is only a hint.
-fn newer_beside(archive: &Path, public: &Public) -> Option<String> {
-    let dir = archive.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let entries = std::fs::read_dir(dir).ok()?;
-    let json = entries
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "json"));
+impl Restore {
+    /// The newest archive of the same vault and signer beside this one or in `--also`, if it is newer.
+    fn newer(&self, signed: &Signed) -> Option<(ArchiveFiles, Signed)> {
+        let archive = self.signature.archive.parent();
+        let beside = archive.filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let dirs = self.also.iter().map(PathBuf::as_path).chain([beside]);
+        let mut found: Vec<_> = dirs.flat_map(|dir| newer_in(dir, &signed.public)).collect();
+        found.sort_by_key(|(public, _)| std::cmp::Reverse((public.epoch, public.to)));
+        let trust = Trust::Fingerprint(signed.signer.clone());
+        found.into_iter().find_map(|(_, path)| {
+            let files = ArchiveFiles::of(&path);
+            match check_sidecars(&Disk, &files, &trust, now()) {
+                Ok(newer) => Some((files, newer)),
+                Err(error) => {
+                    output::note(format!("{} is passed over: {error}", path.display()));
+                    None
+                }
+            }
+        })
+    }
+}
+
+/// The newer archives of the same vault in a directory, by what their JSON claims.
+fn newer_in(dir: &Path, public: &Public) -> Vec<(Public, PathBuf)> {
+    let entries = match std::fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) => {
+            output::note(format!("{} cannot be read: {error}", dir.display()));
+            return Vec::new();
+        }
+    };
     let read = |path: PathBuf| {
         let bytes = read_to_vec(&Disk, &path, MANIFEST_BYTES_MAX).ok()?;
-        Public::from_bytes(&bytes).ok()
+        Some((Public::from_bytes(&bytes).ok()?, path))
     };
-    let newer = json.filter_map(read).filter(|other| {
-        other.vault_id == public.vault_id && (other.epoch, other.to) > (public.epoch, public.to)
-    });
-    newer.max_by_key(|other| (other.epoch, other.to)).map(|other| other.file)
+    entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
+        .filter_map(read)
+        .filter(|(other, _)| {
+            other.vault_id == public.vault_id && (other.epoch, other.to) > (public.epoch, public.to)
+        })
+        .collect()
 }

@@ -63,6 +63,47 @@ fn keys_survive_the_loss_of_everything() {
     assert_eq!(decrypted.text(), "attack at dawn");
 }
 
+#[test]
+fn what_was_deleted_stays_deleted_unless_it_is_revived() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    let listen = free_address();
+    let mut server =
+        Server::start(home, &["server", "--dev", "--data", "demo", "--listen", &listen]);
+    while !home.join("demo/server.pid").exists() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let run = |args: &[&str], input: &[u8]| with(home, CONTEXT, args, input).expect(0);
+    run(&["key", "create", "orders"], b"");
+    run(&["key", "create", "kept"], b"");
+    let note = run(&["key", "encrypt", "orders"], b"deleted later").out;
+    let kept = run(&["key", "encrypt", "kept"], b"never deleted").out;
+    let shown = run(&["key", "show", "orders", "--json"], b"").text();
+    let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    let key_id = shown["key_id"].as_str().unwrap();
+    let older = run(&["backup", "--output", "archives", "--quiet"], b"").text();
+    run(&["key", "delete", "orders"], b"");
+    run(&["backup", "--output", "elsewhere", "--quiet"], b"");
+    let trust = run(&["sheet", "--fingerprint"], b"").text();
+    server.kill();
+
+    let restored = |name: &str, more: &[&str]| {
+        let (soft, context) = (format!("{name}.key"), format!("{name}.toml"));
+        let restore = ["restore", &older, "--data", name, "--soft-key", &soft, "--yes", "--json"];
+        let who = ["--identity", "demo/custodian.asc", "--trust", &trust, "--listen", &listen];
+        let args = [&restore[..], &who, more].concat();
+        let report = with(home, &context, &args, b"").expect(0).text();
+        let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+        let _server = Server::start(home, &["server", "--data", name]);
+        assert_eq!(with(home, &context, &["key", "decrypt"], &kept).code, 0);
+        let code = with(home, &context, &["key", "decrypt"], &note).code;
+        (report["carried"]["keys"].as_u64().unwrap(), code)
+    };
+    assert_eq!(restored("alone", &[]), (0, 0), "it knows of no newer archive");
+    assert_eq!(restored("again", &["--also", "elsewhere"]), (1, 11));
+    assert_eq!(restored("revived", &["--also", "elsewhere", "--revive", key_id]), (0, 0));
+}
+
 /// What a running vault refuses, each with its exit code.
 fn refusals(home: &Path, note: &[u8], listen: &str) {
     let run = |args: &[&str], input: &[u8]| with(home, CONTEXT, args, input).code;

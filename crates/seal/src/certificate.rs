@@ -114,6 +114,21 @@ impl Certificate {
         users.iter().map(|user| String::from_utf8_lossy(user.id.id()).into_owned()).collect()
     }
 
+    /// A name for its holder, from the first user ID: `John Doe <john@example.org>` becomes `John-Doe`.
+    /// At most 60 characters of `[A-Za-z0-9._-]`; `custodian` where nothing is left.
+    #[must_use]
+    pub fn suggested_name(&self) -> String {
+        let ids = self.user_ids();
+        let id = ids.first().map(String::as_str).unwrap_or_default();
+        let text = id.split(['<', '(']).next().map(str::trim).filter(|text| !text.is_empty());
+        let text = text.unwrap_or(id).trim_matches(['<', '>', ' ']);
+        let allowed =
+            |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' };
+        let slug: String = text.chars().map(allowed).take(60).collect();
+        let slug = slug.trim_matches(['-', '.']);
+        if slug.is_empty() { "custodian".to_owned() } else { slug.to_owned() }
+    }
+
     /// When nothing can be sealed to it any more; `None` is never.
     #[must_use]
     pub fn expires(&self) -> Option<Millis> {

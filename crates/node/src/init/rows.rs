@@ -167,15 +167,8 @@ impl Rows {
 
 /// From the first user id: `John Doe <john@example.org>` becomes `John-Doe`.
 fn custodian_name(certificate: &Certificate, taken: &[Name]) -> Result<Name, NodeError> {
-    let ids = certificate.user_ids();
-    let id = ids.first().map(String::as_str).unwrap_or_default();
-    let text = id.split(['<', '(']).next().map(str::trim).filter(|text| !text.is_empty());
-    let text = text.unwrap_or(id).trim_matches(['<', '>', ' ']);
-    let allowed = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' };
-    let slug: String = text.chars().map(allowed).take(60).collect();
-    let slug = slug.trim_matches(['-', '.']);
-    let slug = if slug.is_empty() { "custodian" } else { slug };
-    let numbered = (1..).map(|n| if n == 1 { slug.to_owned() } else { format!("{slug}-{n}") });
+    let slug = certificate.suggested_name();
+    let numbered = (1..).map(|n| if n == 1 { slug.clone() } else { format!("{slug}-{n}") });
     let free = numbered.into_iter().find(|name| taken.iter().all(|other| other.as_str() != name));
     free.unwrap_or_default().parse().map_err(ours)
 }

@@ -155,16 +155,9 @@ impl Service {
 
 /// A free name from the first user id: `John Doe <john@example.org>` becomes `John-Doe`.
 fn name_of(certificate: &Certificate, taken: &[Stored<Custodian>]) -> Result<Name, Error> {
-    let ids = certificate.user_ids();
-    let id = ids.first().map(String::as_str).unwrap_or_default();
-    let text = id.split(['<', '(']).next().map(str::trim).filter(|text| !text.is_empty());
-    let text = text.unwrap_or(id).trim_matches(['<', '>', ' ']);
-    let allowed = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' };
-    let slug: String = text.chars().map(allowed).take(60).collect();
-    let slug = slug.trim_matches(['-', '.']);
-    let slug = if slug.is_empty() { "custodian" } else { slug };
+    let slug = certificate.suggested_name();
     let numbered =
-        (1..=taken.len() + 1).map(|n| if n == 1 { slug.to_owned() } else { format!("{slug}-{n}") });
+        (1..=taken.len() + 1).map(|n| if n == 1 { slug.clone() } else { format!("{slug}-{n}") });
     let is_free = |name: &String| taken.iter().all(|other| other.record.name.as_str() != name);
     let free = numbered.into_iter().find(is_free).unwrap_or_default();
     free.parse().map_err(|error| Error::new(Kind::BadInput, format!("{error}")))

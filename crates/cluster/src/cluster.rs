@@ -17,7 +17,7 @@ use openraft::{Instant as RaftInstant, Raft, ReadPolicy, ServerState, SnapshotPo
 use parking_lot::Mutex;
 
 use crate::apply::{State, StateMachine, Subscriber};
-use crate::codec::decode_membership;
+use crate::codec::{decode_membership, decode_vote};
 use crate::logstore::LogStore;
 use crate::network::NoPeers;
 use crate::runtime::Runtime;
@@ -272,8 +272,11 @@ impl<S: StateStore + 'static> Cluster<S> {
             if writer.join().is_err() {
                 tracing::error!("the log's writer panicked");
             }
+            let result = state.checkpoint();
+            // Before the answer: who hears it may open the same files next.
+            drop(state);
             // The caller may have stopped waiting.
-            let _ = send.send(state.checkpoint());
+            let _ = send.send(result);
         });
         stop.map_err(ClusterError::Threads)?;
         let result = done.await.map_err(|_| ClusterError::Raft("stopping panicked".to_owned()))?;
@@ -310,12 +313,38 @@ fn check_place<S: StateStore>(config: &Config, store: &S, log: &Log) -> Result<b
     if membership.membership().get_node(&config.node.0).is_none() {
         return Err(ClusterError::NotMember(config.node));
     }
-    let at = applied.log.map_or(0, |id| id.index);
-    match log.purged() {
-        Some(purged) if purged.index > at => {
-            Err(ClusterError::LogBeginsLater { applied: at, purged: purged.index })
-        }
-        _ => Ok(membership.membership().voter_ids().eq([config.node.0])),
+    check_log(applied.log, log)?;
+    Ok(membership.membership().voter_ids().eq([config.node.0]))
+}
+
+/// Whether state, log and vote can be of one node at one moment. An entry is durable before it is
+/// applied, and a vote before the first entry of its term: so a log that lost its end, cut just where a
+/// record ends, shows here where the state or the vote remembers more than it.
+fn check_log(applied: Option<LogId>, log: &Log) -> Result<(), ClusterError> {
+    let at = applied.map_or(0, |id| id.index);
+    let purged = log.purged().map_or(0, |id| id.index);
+    if purged > at {
+        return Err(ClusterError::LogBeginsLater { applied: at, purged });
+    }
+    let last = log.last();
+    let end = last.map_or(0, |id| id.index);
+    if end < at {
+        return Err(ClusterError::LogEndsEarlier { applied: at, last: end });
+    }
+    let found = match log.purged() {
+        Some(base) if base.index == at => Some(base),
+        _ => log.read(at..at.saturating_add(1))?.first().map(|(id, _)| *id),
+    };
+    if let (Some(applied), Some(found)) = (applied, found)
+        && applied != found
+    {
+        return Err(ClusterError::OtherLog { index: at, applied: applied.term, found: found.term });
+    }
+    let vote = log.vote()?.map(|bytes| decode_vote(&bytes)).transpose()?;
+    let voted = vote.map_or(0, |vote| vote.leader_id.term);
+    match last {
+        Some(last) if voted < last.term => Err(ClusterError::VoteOlder { voted, last: last.term }),
+        _ => Ok(()),
     }
 }
 

@@ -21,6 +21,37 @@ pub enum ClusterError {
         /// The last entry the log no longer has.
         purged: u64,
     },
+    /// The log lost entries that the state holds: its end was cut off, or it is an older copy.
+    #[error("state stands at log entry {applied}, but the log ends at {last}: its end is missing")]
+    LogEndsEarlier {
+        /// Where the state stands.
+        applied: u64,
+        /// The last entry of the log.
+        last: u64,
+    },
+    /// State and log have another entry at the same place: they are not of one node, or one is older.
+    #[error(
+        "state and log do not belong together: entry {index} is of term {applied} in the state and of \
+         term {found} in the log"
+    )]
+    OtherLog {
+        /// Which entry.
+        index: u64,
+        /// Its term as the state has it.
+        applied: u64,
+        /// Its term in the log.
+        found: u64,
+    },
+    /// The vote is older than the log: this node could vote twice in one term.
+    #[error(
+        "the vote is of term {voted}, but the log has entries of term {last}: it is an older copy"
+    )]
+    VoteOlder {
+        /// The vote's term; 0 where there is none.
+        voted: u64,
+        /// The term of the log's last entry.
+        last: u64,
+    },
     /// The state or the log could not be read or written.
     #[error("cluster storage: {0}")]
     Store(#[from] StoreError),

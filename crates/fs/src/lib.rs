@@ -27,7 +27,10 @@ pub use crash::{CrashImage, CrashImages, Damage, Recorder};
 pub use disk::Disk;
 pub use error::FsError;
 pub use mem::{Fault, Mem};
-pub use tools::{Reader, Writer, parent, read_to_vec, temporary, write_atomic};
+pub use tools::{
+    Reader, Writer, make_dirs, parent, read_to_vec, remove_if_there, temporary, write_atomic,
+    write_new,
+};
 
 /// How to open a file. None of these truncates.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

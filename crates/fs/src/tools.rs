@@ -57,6 +57,51 @@ pub fn write_atomic(fs: &dyn Fs, path: &Path, bytes: &[u8]) -> Result<(), FsErro
     fs.sync_dir(parent(path))
 }
 
+/// Makes `path`, which must not exist: after a crash it is whole or absent; once this returns it is
+/// durable, and so are the directories above it that had to be made.
+///
+/// Mode 0600 from the first byte on. A leftover of an interrupted attempt under the temporary name is
+/// replaced, never followed.
+///
+/// Errors: [`FsError::Exists`]; nothing is left of an attempt that failed, as far as that is possible.
+pub fn write_new(fs: &dyn Fs, path: &Path, bytes: &[u8]) -> Result<(), FsError> {
+    if fs.exists(path)? {
+        return Err(FsError::Exists { path: path.to_path_buf() });
+    }
+    make_dirs(fs, parent(path))?;
+    let tmp = temporary(path);
+    remove_if_there(fs, &tmp)?;
+    let made = fs.open(&tmp, Open::CreateNew).map(drop);
+    let written = made.and_then(|()| write_synced(fs, &tmp, bytes));
+    if let Err(error) = written.and_then(|()| fs.rename_new(&tmp, path)) {
+        // The first error is the one to report; a leftover is replaced by the next attempt.
+        let _ = fs.remove_file(&tmp);
+        return Err(error);
+    }
+    fs.sync_dir(parent(path))
+}
+
+/// Removes a file; that there is none is no error.
+pub fn remove_if_there(fs: &dyn Fs, path: &Path) -> Result<(), FsError> {
+    match fs.remove_file(path) {
+        Err(FsError::NotFound { .. }) => Ok(()),
+        done => done,
+    }
+}
+
+/// Makes a directory and its missing parents, all of them durable.
+pub fn make_dirs(fs: &dyn Fs, path: &Path) -> Result<(), FsError> {
+    let missing: Vec<&Path> = path
+        .ancestors()
+        .take_while(|dir| !dir.as_os_str().is_empty() && !fs.exists(dir).unwrap_or(false))
+        .collect();
+    for dir in missing.into_iter().rev() {
+        fs.create_dir_all(dir)?;
+        fs.sync_dir(parent(dir))?;
+    }
+    Ok(())
+}
+
 fn write_synced(fs: &dyn Fs, path: &Path, bytes: &[u8]) -> Result<(), FsError> {
     let file = fs.open(path, Open::Create)?;
     file.set_len(0)?;

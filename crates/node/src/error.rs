@@ -116,7 +116,19 @@ impl From<ArchiveError> for NodeError {
 
 impl From<ClusterError> for NodeError {
     fn from(error: ClusterError) -> Self {
-        Self::new(Kind::Other, error.to_string())
+        let message = error.to_string();
+        match error {
+            ClusterError::LogBeginsLater { .. }
+            | ClusterError::LogEndsEarlier { .. }
+            | ClusterError::OtherLog { .. }
+            | ClusterError::VoteOlder { .. }
+            | ClusterError::NotSeeded(_)
+            | ClusterError::NotMember(_)
+            | ClusterError::Damaged { .. } => Self::new(Kind::Damaged, message)
+                .next("restore the newest archive: holdfast restore ARCHIVE --data OTHER_DIR"),
+            ClusterError::Store(error) => error.into(),
+            ClusterError::Threads(_) | ClusterError::Raft(_) => Self::new(Kind::Other, message),
+        }
     }
 }
 

@@ -141,6 +141,93 @@ fn a_node_without_a_place_does_not_start() {
     ));
 }
 
+/// A segment cut exactly where a record ends, its mark included, is a whole log that is shorter: only what
+/// the state remembers tells.
+#[test]
+fn a_log_cut_at_a_records_end_is_noticed() {
+    let dir = seeded();
+    block_on(async {
+        let cluster = start(dir.path());
+        create_rows(&cluster, 0, 20).await;
+        cluster.shutdown().await.unwrap();
+    });
+    let applied = open_state(dir.path()).applied().log.unwrap().index;
+    let segment = fs::read_dir(dir.path().join("log")).unwrap().find_map(|entry| {
+        let path = entry.unwrap().path();
+        path.extension().is_some_and(|extension| extension == "log").then_some(path)
+    });
+    let segment = segment.unwrap();
+    let whole = fs::read(&segment).unwrap();
+    let ends = record_ends(&whole);
+    assert!(ends.len() > 20, "twenty rows are twenty records");
+    for end in &ends[..ends.len() - 1] {
+        fs::write(&segment, &whole[..*end]).unwrap();
+        let (state, log) = (open_state(dir.path()), open_log(dir.path()));
+        let last = log.last().unwrap().index;
+        assert!(last < applied, "a log cut at {end} opens, and is shorter");
+        let refused = Cluster::start(Config::new(NODE), state, log, Arc::new(SystemClock));
+        match refused.map(|_| ()) {
+            Err(ClusterError::LogEndsEarlier { applied: a, last: l }) => {
+                assert_eq!((a, l), (applied, last));
+            }
+            other => panic!("cut at {end}: {other:?}"),
+        }
+    }
+    fs::write(&segment, &whole).unwrap();
+    block_on(async { start(dir.path()).shutdown().await.unwrap() });
+}
+
+/// Where each record of a segment ends: header of 56 bytes, its body's length at 4 (`formats/store.md`).
+fn record_ends(segment: &[u8]) -> Vec<usize> {
+    let mut ends = vec![64];
+    while let Some(header) = segment.get(ends[ends.len() - 1]..).filter(|rest| rest.len() >= 56) {
+        if !header.starts_with(b"REC1") {
+            break;
+        }
+        let len = u32::from_le_bytes(header[4..8].try_into().unwrap());
+        ends.push(ends[ends.len() - 1] + 56 + len as usize);
+    }
+    ends
+}
+
+#[test]
+fn a_log_or_a_vote_of_another_time_is_noticed() {
+    let attempt = |dir: &Path| {
+        let (state, log) = (open_state(dir), open_log(dir));
+        Cluster::start(Config::new(NODE), state, log, Arc::new(SystemClock)).map(|_| ())
+    };
+    let dir = seeded();
+    let first = TempDir::new().unwrap();
+    block_on(async {
+        let cluster = start(dir.path());
+        create_rows(&cluster, 0, 3).await;
+        cluster.shutdown().await.unwrap();
+        drop(cluster);
+        copy_dir(dir.path(), first.path());
+        let cluster = start(dir.path());
+        cluster.shutdown().await.unwrap();
+    });
+    // The vote of the run before beside the log of this one.
+    let newest = fs::read(dir.path().join("log/vote")).unwrap();
+    fs::copy(first.path().join("log/vote"), dir.path().join("log/vote")).unwrap();
+    let older = attempt(dir.path());
+    assert!(matches!(older, Err(ClusterError::VoteOlder { voted: 2, last: 3 })), "{older:?}");
+    fs::write(dir.path().join("log/vote"), newest).unwrap();
+    assert!(attempt(dir.path()).is_ok());
+
+    // The state of another run: its entry of the same index has another term.
+    let other = seeded();
+    block_on(async {
+        for _ in 0..3 {
+            start(other.path()).shutdown().await.unwrap();
+        }
+    });
+    fs::remove_dir_all(first.path().join("state")).unwrap();
+    copy_dir(&other.path().join("state"), &first.path().join("state"));
+    let mixed = attempt(first.path());
+    assert!(matches!(mixed, Err(ClusterError::OtherLog { .. })), "{mixed:?}");
+}
+
 fn copy_dir(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {

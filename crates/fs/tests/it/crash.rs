@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use holdfast_fs::{Damage, Fs, Mem, Open, read_to_vec};
+use holdfast_fs::{Damage, Fs, FsError, Mem, Open, read_to_vec, write_new};
 
 /// Contents of `path` in all images at the end of the record, "-" where there is no such file.
 fn ends(mem: &Mem, work: impl FnOnce(&Mem), path: &str) -> BTreeSet<(String, Vec<u8>)> {
@@ -168,4 +168,30 @@ fn an_image_is_a_file_system_of_its_own() {
     }
     assert_eq!(read_to_vec(&mem, Path::new("/f"), 10).expect("read"), b"one");
     assert!(!mem.exists(Path::new("/g")).expect("known"));
+}
+
+#[test]
+fn a_new_file_is_whole_or_absent_and_durable_with_its_directories() {
+    let path = Path::new("/a/b/key");
+    let mem = Mem::new();
+    let recorder = mem.recorder();
+    write_new(&mem, path, &[7; 3000]).expect("written");
+    let done = recorder.len();
+    let mut seen = BTreeSet::new();
+    for image in recorder.images(60, 4) {
+        let there = match read_to_vec(&image.fs, path, 1 << 20) {
+            Ok(bytes) => {
+                assert_eq!(bytes, [7; 3000], "operation {}, {:?}", image.at, image.damage);
+                true
+            }
+            Err(FsError::NotFound { .. }) => false,
+            Err(error) => panic!("{error}"),
+        };
+        assert!(there || image.at < done, "it was durable");
+        seen.insert(there);
+        if !there {
+            write_new(&image.fs, path, b"again").expect("whatever was left");
+        }
+    }
+    assert_eq!(seen.len(), 2);
 }

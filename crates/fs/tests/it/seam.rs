@@ -4,7 +4,8 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use holdfast_fs::{
-    Disk, Fault, Fs, FsError, Mem, Open, Reader, Writer, read_to_vec, temporary, write_atomic,
+    Disk, Fault, Fs, FsError, Mem, Open, Reader, Writer, make_dirs, read_to_vec, remove_if_there,
+    temporary, write_atomic, write_new,
 };
 
 #[test]
@@ -22,6 +23,7 @@ fn suite(fs: &dyn Fs, root: &Path) {
     names(fs, &root.join("names"));
     bytes(fs, &root.join("bytes"));
     whole_files(fs, &root.join("whole"));
+    new_files(fs, &root.join("new"));
     locks(fs, &root.join("locks"));
 }
 
@@ -105,6 +107,23 @@ fn whole_files(fs: &dyn Fs, dir: &Path) {
     assert!(matches!(missing, Err(FsError::NotFound { .. })));
 }
 
+fn new_files(fs: &dyn Fs, dir: &Path) {
+    let path = dir.join("a/b/file");
+    write_new(fs, &path, b"first").expect("its directories are made, too");
+    assert!(
+        matches!(write_new(fs, &path, b"second"), Err(FsError::Exists { path: p }) if p == path)
+    );
+    assert_eq!(read_to_vec(fs, &path, 5).expect("read"), b"first");
+    remove_if_there(fs, &path).expect("removed");
+    remove_if_there(fs, &path).expect("that it is gone is no error");
+    let leftover = fs.open(&temporary(&path), Open::Create).expect("new");
+    leftover.write_at(&[7; 5000], 0).expect("written");
+    write_new(fs, &path, b"third").expect("a leftover does not matter");
+    assert_eq!(read_to_vec(fs, &path, 5).expect("read"), b"third");
+    assert!(!fs.exists(&temporary(&path)).expect("known"));
+    make_dirs(fs, &dir.join("a/b")).expect("existing ones are no error");
+}
+
 fn locks(fs: &dyn Fs, dir: &Path) {
     fs.create_dir_all(dir).expect("made");
     let path = dir.join("LOCK");
@@ -124,6 +143,17 @@ fn files_are_for_their_owner_only() {
     let mode = |path: &Path| std::fs::metadata(path).expect("there").permissions().mode() & 0o777;
     assert_eq!((mode(&sub), mode(&file)), (0o700, 0o600));
     assert!(Disk.free_bytes(&sub).is_some_and(|bytes| bytes > 0));
+}
+
+#[test]
+fn a_new_file_is_not_written_through_a_link_at_its_temporary_name() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (path, other) = (dir.path().join("key"), dir.path().join("other"));
+    std::fs::write(&other, b"theirs").expect("written");
+    std::os::unix::fs::symlink(&other, temporary(&path)).expect("linked");
+    write_new(&Disk, &path, b"secret").expect("written");
+    assert_eq!(std::fs::read(&other).expect("read"), b"theirs");
+    assert_eq!(std::fs::read(&path).expect("read"), b"secret");
 }
 
 #[test]

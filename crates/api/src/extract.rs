@@ -1,19 +1,32 @@
 //! What handlers take: the caller, and a body that is bounded before anything looks into it.
+//!
+//! Whatever does not fit is a failure in JSON like any other, and recorded like any other.
 
 use std::convert::Infallible;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
+use axum::body::HttpBody as _;
 use axum::extract::{FromRequest, FromRequestParts, Request};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use holdfast_service::{Action, Caller, Error, Service};
 use holdfast_types::limits::REQUEST_BODY_BYTES_MAX;
 use holdfast_types::{Kind, Name};
 use http::request::Parts;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http::{HeaderMap, header};
+use http_body_util::BodyExt as _;
 use serde::de::DeserializeOwned;
 
 use crate::error::Failed;
+
+/// How long a request's body may take.
+const BODY: Duration = Duration::from_secs(60);
+/// How much of a body that is too large is read and thrown away, so that the refusal arrives: a
+/// connection that is closed on unread bytes may lose it.
+const DISCARDED_BYTES_MAX: usize = 16 << 20;
+/// Largest body that is read before it is known who calls.
+const STRANGERS_BODY_BYTES_MAX: u64 = 16 << 10;
 
 /// One call: who, and to which service.
 pub(crate) struct Call {
@@ -28,12 +41,22 @@ impl FromRequestParts<Arc<Service>> for Call {
         parts: &mut Parts,
         service: &Arc<Service>,
     ) -> Result<Self, Infallible> {
-        let caller = parts.extensions.get::<Arc<Caller>>().cloned().unwrap_or_else(|| {
-            // Nobody vouches for this request: a stranger from far away.
-            Arc::new(Caller { identity: None, local: false, remote: "unknown".to_owned() })
-        });
-        Ok(Self { service: Arc::clone(service), caller })
+        Ok(Self { service: Arc::clone(service), caller: caller(&parts.extensions) })
     }
+}
+
+fn caller(extensions: &http::Extensions) -> Arc<Caller> {
+    extensions.get::<Arc<Caller>>().cloned().unwrap_or_else(|| {
+        // Nobody vouches for this request: a stranger from far away.
+        Arc::new(Caller { identity: None, local: false, remote: "unknown".to_owned() })
+    })
+}
+
+/// Records a request that fits no use case, by its method and path, and makes it a response.
+pub(crate) fn unfit(service: &Arc<Service>, parts: &Parts, error: Error) -> Failed {
+    let what = parts.uri.path_and_query().map_or("", http::uri::PathAndQuery::as_str);
+    let line = format!("{} {what}", parts.method);
+    Failed(service.reject(&caller(&parts.extensions), Action::Request, &line, error))
 }
 
 impl Call {
@@ -49,9 +72,7 @@ impl Call {
         T::Err: std::fmt::Display,
     {
         text.parse().map_err(|error: T::Err| {
-            // Only the first bytes: what is no name may be long.
-            let shown: String = text.chars().take(80).collect();
-            self.reject(action, &shown, Error::new(Kind::BadInput, error.to_string()))
+            self.reject(action, text, Error::new(Kind::BadInput, error.to_string()))
         })
     }
 
@@ -74,114 +95,217 @@ impl Call {
     }
 }
 
-/// The message names what serde found and where, never the content.
+/// The message names what serde found and where, never a value. A field's name is the caller's own and
+/// may be long, or no text for a terminal.
 fn bad_json(error: &serde_json::Error) -> Error {
-    let message = match error.classify() {
-        serde_json::error::Category::Data => format!("the request does not fit: {error}"),
-        _ => format!("the request is not JSON: {error}"),
+    let text: String = error.to_string().chars().take(200).flat_map(char::escape_debug).collect();
+    let (message, next) = match error.classify() {
+        serde_json::error::Category::Data => (
+            format!("the request does not fit: {text}"),
+            "correct that field; bytes are base64 with padding (RFC 4648, section 4)",
+        ),
+        _ => (format!("the request is not JSON: {text}"), "send one JSON object in UTF-8"),
     };
-    Error::new(Kind::BadInput, message)
+    Error::new(Kind::BadInput, message).next(next)
 }
 
 /// The parameters of the path. What axum would refuse in plain text is a failure like any other.
 pub(crate) struct Path<T>(pub(crate) T);
 
-impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T> {
+impl<T: DeserializeOwned + Send> FromRequestParts<Arc<Service>> for Path<T> {
     type Rejection = Failed;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failed> {
-        let read = axum::extract::Path::from_request_parts(parts, state).await;
-        let bad = |_| Failed(Error::new(Kind::BadInput, "the path cannot be read"));
-        read.map(|path| Self(path.0)).map_err(bad)
+    async fn from_request_parts(parts: &mut Parts, service: &Arc<Service>) -> Result<Self, Failed> {
+        let read = axum::extract::Path::from_request_parts(parts, service).await;
+        let bad = || Error::new(Kind::BadInput, "the path cannot be read: it is no UTF-8");
+        read.map(|path| Self(path.0)).map_err(|_| unfit(service, parts, bad()))
     }
 }
 
 /// The parameters of the query.
 pub(crate) struct Query<T>(pub(crate) T);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
+impl<T: DeserializeOwned> FromRequestParts<Arc<Service>> for Query<T> {
     type Rejection = Failed;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failed> {
-        let read = axum::extract::Query::from_request_parts(parts, state).await;
-        let bad = |_| Failed(Error::new(Kind::BadInput, "the query cannot be read"));
-        read.map(|query| Self(query.0)).map_err(bad)
+    async fn from_request_parts(parts: &mut Parts, service: &Arc<Service>) -> Result<Self, Failed> {
+        let read = axum::extract::Query::from_request_parts(parts, service).await;
+        let bad = || {
+            Error::new(Kind::BadInput, "the query cannot be read")
+                .next("a listing takes ?after=NAME&limit=NUMBER")
+        };
+        read.map(|query| Self(query.0)).map_err(|_| unfit(service, parts, bad()))
     }
 }
 
 /// A request body of at most [`REQUEST_BODY_BYTES_MAX`], or why it is none.
 pub(crate) struct Body(pub(crate) Result<Bytes, Error>);
 
-impl<S: Sync> FromRequest<S> for Body {
+impl FromRequest<Arc<Service>> for Body {
     type Rejection = Infallible;
 
-    async fn from_request(request: Request, _: &S) -> Result<Self, Infallible> {
-        let body = Limited::new(request.into_body(), REQUEST_BODY_BYTES_MAX);
-        let collected = body.collect().await.map(http_body_util::Collected::to_bytes);
-        Ok(Self(collected.map_err(|error| {
-            match error.downcast_ref::<LengthLimitError>() {
-                Some(_) => Error::new(
-                    Kind::TooLarge,
-                    format!("the request body is larger than {REQUEST_BODY_BYTES_MAX} bytes"),
-                )
-                .next("for large data, encrypt it yourself with a data key: holdfast key generate"),
-                None => Error::new(Kind::BadInput, "the request body broke off"),
-            }
-        })))
+    async fn from_request(request: Request, service: &Arc<Service>) -> Result<Self, Infallible> {
+        let (parts, body) = request.into_parts();
+        // Memory is lent to those whom the vault knows.
+        if body.size_hint().upper().is_none_or(|size| size > STRANGERS_BODY_BYTES_MAX)
+            && let Err(error) = service.admit(&caller(&parts.extensions)).await
+        {
+            return Ok(Self(Err(error)));
+        }
+        Ok(Self(collect(&parts.headers, body).await))
     }
+}
+
+async fn collect(headers: &HeaderMap, body: axum::body::Body) -> Result<Bytes, Error> {
+    let late = |_| {
+        let seconds = BODY.as_secs();
+        Error::new(Kind::BadInput, format!("the request body took longer than {seconds} s"))
+    };
+    let bytes = tokio::time::timeout(BODY, gather(body)).await.map_err(late)??;
+    if !bytes.is_empty() && !is_json(headers) {
+        return Err(Error::new(Kind::BadInput, "the request's content type is not JSON")
+            .next("send it with Content-Type: application/json"));
+    }
+    Ok(bytes)
+}
+
+/// Reads a body of a bounded size.
+async fn gather(mut body: axum::body::Body) -> Result<Bytes, Error> {
+    let too_large = || {
+        let message = format!("the request body is larger than {REQUEST_BODY_BYTES_MAX} bytes");
+        Error::new(Kind::TooLarge, message)
+            .next("for large data, encrypt it yourself with a data key: holdfast key generate")
+    };
+    if usize::try_from(body.size_hint().lower()).map_or(true, |size| size > DISCARDED_BYTES_MAX) {
+        return Err(too_large());
+    }
+    let (mut whole, mut size) = (Whole::Nothing, 0_usize);
+    while let Some(frame) = body.frame().await {
+        let broken = |_| Error::new(Kind::BadInput, "the request body broke off");
+        // What is no data are trailers, which mean nothing here.
+        let Ok(data) = frame.map_err(broken)?.into_data() else { continue };
+        size = size.saturating_add(data.len());
+        match size {
+            0..=REQUEST_BODY_BYTES_MAX => whole.push(data),
+            ..=DISCARDED_BYTES_MAX => whole = Whole::Nothing,
+            _ => break,
+        }
+    }
+    if size > REQUEST_BODY_BYTES_MAX { Err(too_large()) } else { Ok(whole.take()) }
+}
+
+/// The pieces of a body; a small one comes in one and is not copied.
+enum Whole {
+    Nothing,
+    One(Bytes),
+    Many(BytesMut),
+}
+
+impl Whole {
+    fn push(&mut self, piece: Bytes) {
+        *self = match std::mem::replace(self, Self::Nothing) {
+            Self::Nothing => Self::One(piece),
+            Self::One(first) => {
+                let mut all = BytesMut::with_capacity(first.len() + piece.len());
+                all.extend_from_slice(&first);
+                all.extend_from_slice(&piece);
+                Self::Many(all)
+            }
+            Self::Many(mut all) => {
+                all.extend_from_slice(&piece);
+                Self::Many(all)
+            }
+        };
+    }
+
+    fn take(self) -> Bytes {
+        match self {
+            Self::Nothing => Bytes::new(),
+            Self::One(piece) => piece,
+            Self::Many(all) => all.freeze(),
+        }
+    }
+}
+
+/// `application/json`, with or without parameters; or nothing, as from a shell.
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(value) = headers.get(header::CONTENT_TYPE) else { return true };
+    let essence = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
+    essence.trim_ascii().eq_ignore_ascii_case(b"application/json")
 }
 
 #[cfg(test)]
 mod tests {
-    use axum::Router;
-    use axum::routing::{get, post};
-    use http::StatusCode;
-    use tower_service::Service as _;
+    use futures_util::stream;
+    use http::HeaderValue;
 
     use super::*;
-    use crate::routes::wrong_method;
-    use crate::wire::Failure;
 
-    #[derive(serde::Deserialize)]
-    struct Page {
-        limit: u32,
-    }
-
-    fn router() -> Router {
-        Router::new()
-            .route("/path/{name}", get(|Path(name): Path<String>| async { name }))
-            .route("/query", get(|Query(page): Query<Page>| async move { page.limit.to_string() }))
-            .route("/body", post(|Body(body): Body| async { body.map_err(Failed) }))
-            .method_not_allowed_fallback(wrong_method)
-    }
-
-    async fn ask(method: &str, uri: &str, body: Vec<u8>) -> (StatusCode, Bytes) {
-        let body = axum::body::Body::from(body);
-        let request = Request::builder().method(method).uri(uri).body(body).unwrap();
-        let response = router().call(request).await.unwrap();
-        (response.status(), response.into_body().collect().await.unwrap().to_bytes())
+    async fn read(headers: &HeaderMap, pieces: Vec<Vec<u8>>) -> Result<Bytes, Kind> {
+        let pieces = pieces.into_iter().map(|piece| Ok::<_, std::io::Error>(Bytes::from(piece)));
+        let body = axum::body::Body::from_stream(stream::iter(pieces));
+        collect(headers, body).await.map_err(|error| error.kind)
     }
 
     #[tokio::test]
-    async fn every_refusal_is_a_failure_in_json() {
-        let check = async |method, uri, body, kind: Kind| {
-            let (status, text) = ask(method, uri, body).await;
-            let failure: Failure = serde_json::from_slice(&text).unwrap();
-            assert_eq!(failure.error.code, kind.code(), "{method} {uri}");
-            assert_eq!(status.as_u16(), kind.http_status());
+    async fn a_body_of_the_largest_size_passes_and_not_one_byte_more() {
+        let none = HeaderMap::new();
+        let pieces = |size: usize| vec![vec![1; size / 2], vec![2; size - size / 2]];
+        let largest = read(&none, pieces(REQUEST_BODY_BYTES_MAX)).await.unwrap();
+        assert_eq!(largest.len(), REQUEST_BODY_BYTES_MAX);
+        assert_eq!(read(&none, pieces(REQUEST_BODY_BYTES_MAX + 1)).await, Err(Kind::TooLarge));
+        // An endless one is not read to its end.
+        let endless =
+            stream::repeat_with(|| Ok::<_, std::io::Error>(Bytes::from(vec![0; 1 << 20])));
+        let endless = collect(&none, axum::body::Body::from_stream(endless)).await;
+        assert_eq!(endless.unwrap_err().kind, Kind::TooLarge);
+    }
+
+    #[tokio::test]
+    async fn pieces_come_together() {
+        let none = HeaderMap::new();
+        let pieces = vec![b"{\"a\"".to_vec(), b":".to_vec(), b"1}".to_vec()];
+        assert_eq!(read(&none, pieces).await.unwrap(), "{\"a\":1}");
+        assert_eq!(read(&none, Vec::new()).await.unwrap(), "");
+        let torn = stream::iter([Ok(Bytes::from("{")), Err(std::io::Error::other("gone"))]);
+        let torn = collect(&none, axum::body::Body::from_stream(torn)).await;
+        assert_eq!(torn.unwrap_err().kind, Kind::BadInput);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_never_comes_is_given_up() {
+        let never = stream::pending::<Result<Bytes, std::io::Error>>();
+        let never = collect(&HeaderMap::new(), axum::body::Body::from_stream(never)).await;
+        assert!(never.unwrap_err().message.contains("longer than 60 s"));
+    }
+
+    #[tokio::test]
+    async fn only_json_is_taken() {
+        let check = async |value: &'static str, fits: bool| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(value));
+            let got = read(&headers, vec![b"{}".to_vec()]).await;
+            assert_eq!(got.is_ok(), fits, "{value}");
+            assert!(read(&headers, Vec::new()).await.is_ok(), "nothing has no type: {value}");
         };
-        check("GET", "/path/%ff", vec![], Kind::BadInput).await;
-        check("GET", "/query?limit=x", vec![], Kind::BadInput).await;
-        check("GET", "/query", vec![], Kind::BadInput).await;
-        check("PUT", "/query", vec![], Kind::BadInput).await;
-        check("POST", "/body", vec![0; REQUEST_BODY_BYTES_MAX + 1], Kind::TooLarge).await;
+        check("application/json", true).await;
+        check("Application/JSON; charset=utf-8", true).await;
+        check("text/plain", false).await;
+        check("application/jsonp", false).await;
+        check("application/x-www-form-urlencoded", false).await;
+        check("", false).await;
     }
 
-    #[tokio::test]
-    async fn what_fits_passes() {
-        assert_eq!(ask("GET", "/path/a%2Fb", vec![]).await.1, "a/b");
-        assert_eq!(ask("GET", "/query?limit=7", vec![]).await.1, "7");
-        let (status, body) = ask("POST", "/body", vec![1; REQUEST_BODY_BYTES_MAX]).await;
-        assert_eq!((status, body.len()), (StatusCode::OK, REQUEST_BODY_BYTES_MAX));
+    #[test]
+    fn a_message_about_json_is_bounded_and_fit_for_a_terminal() {
+        #[derive(serde::Deserialize, Debug)]
+        #[serde(deny_unknown_fields)]
+        struct Nothing {}
+        let text = format!("{{\"\\u001b[2J\u{9b}{}\":1}}", "n".repeat(1 << 20));
+        let error = serde_json::from_str::<Nothing>(&text).unwrap_err();
+        let message = bad_json(&error).message;
+        assert!(message.contains("unknown field `\\u{1b}[2J\\u{9b}"), "{message}");
+        assert!(message.len() < 1000);
+        assert!(!message.chars().any(char::is_control));
     }
 }

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::{Request, State};
 use axum::routing::{delete, get, post};
 use holdfast_service::{Error, Service};
 use holdfast_types::Kind;
 
 use crate::error::Failed;
+use crate::extract::unfit;
 use crate::native::{access, archives, crypto, custodians, health, keys, status};
 
 /// The routes over a service. Each request must carry an `Arc<Caller>` in its extensions.
@@ -54,11 +56,21 @@ pub fn router(service: Arc<Service>) -> Router {
         .with_state(service)
 }
 
-async fn nothing_here(uri: http::Uri) -> Failed {
-    Failed(Error::new(Kind::NotFound, format!("no such resource: {}", uri.path())))
+async fn nothing_here(State(service): State<Arc<Service>>, request: Request) -> Failed {
+    let (parts, _) = request.into_parts();
+    let message = format!("no such resource: {}", shown(&parts));
+    let error = Error::new(Kind::NotFound, message);
+    unfit(&service, &parts, error.next("the native API is under /api/v1"))
 }
 
 /// For a path that exists and a method it does not take.
-pub(crate) async fn wrong_method(method: http::Method, uri: http::Uri) -> Failed {
-    Failed(Error::new(Kind::BadInput, format!("{} does not take {method}", uri.path())))
+async fn wrong_method(State(service): State<Arc<Service>>, request: Request) -> Failed {
+    let (parts, _) = request.into_parts();
+    let error = format!("{} does not take {}", shown(&parts), parts.method);
+    unfit(&service, &parts, Error::new(Kind::BadInput, error))
+}
+
+/// The path as a failure shows it.
+fn shown(parts: &http::request::Parts) -> String {
+    parts.uri.path().chars().take(200).flat_map(char::escape_debug).collect()
 }

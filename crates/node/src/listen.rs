@@ -1,4 +1,8 @@
 //! The accept loop: TLS, who calls, HTTP/1.1 and 2; at a stop, requests under way are finished.
+//!
+//! Anybody may connect, so everything that a connection costs is bounded: their number, the time for
+//! the handshake, for a request's head and (in `api`) its body, the sizes of heads, the streams of
+//! HTTP/2. Whoever the vault does not know is let go after a minute, which a probe never notices.
 
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -11,14 +15,30 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
+use rustix::process::{Resource, getrlimit};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio_rustls::TlsAcceptor;
 use tower_service::Service as _;
 
 /// How long a client may take for the TLS handshake, and between a connection and its request's head.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 const HEADER: Duration = Duration::from_secs(60);
+/// How long a connection of somebody unknown is kept.
+const STRANGER: Duration = Duration::from_secs(60);
+/// Most connections at once, where the system lends that many files: more wait to be accepted.
+const CONNECTIONS_MAX: usize = 4096;
+/// Largest head of a request, in bytes: for HTTP/1.1 with its buffer, for HTTP/2 after decompression
+/// (RFC 9113 §6.5.2; whatever number of CONTINUATION frames it comes in).
+const HEAD_BYTES_MAX: usize = 64 << 10;
+const HEADER_LIST_BYTES_MAX: u32 = 16 << 10;
+/// Most requests at once on one connection (RFC 9113 §5.1.2).
+const STREAMS_MAX: u32 = 128;
+/// Most streams that a client has opened and reset before they were served.
+const RESETS_MAX: usize = 32;
+/// An HTTP/2 connection whose peer does not answer a ping is gone.
+const PING_EVERY: Duration = Duration::from_secs(30);
+const PING_ANSWER: Duration = Duration::from_secs(20);
 /// How long requests under way may take after a stop was asked for.
 const DRAIN: Duration = Duration::from_secs(10);
 /// After an accept that failed for want of file descriptors, so that the loop does not spin.
@@ -32,19 +52,17 @@ pub(crate) async fn serve(
     mut stop: watch::Receiver<bool>,
 ) {
     let acceptor = TlsAcceptor::from(Arc::new(tls));
-    let router = holdfast_api::router(service);
-    let mut http = Builder::new(TokioExecutor::new());
-    http.http1().timer(TokioTimer::new()).header_read_timeout(HEADER);
-    http.http2().timer(TokioTimer::new());
-    let http = Arc::new(http);
+    let router = holdfast_api::router(Arc::clone(&service));
+    let http = Arc::new(http());
+    let places = Arc::new(Semaphore::new(connections_max()));
     // Every connection holds a sender; the channel ends when the last one is done.
     let (open, mut all_closed) = mpsc::channel::<()>(1);
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = accept(&listener, &places) => accepted,
             () = asked(&mut stop) => break,
         };
-        let (tcp, peer) = match accepted {
+        let (tcp, peer, place) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
@@ -53,13 +71,17 @@ pub(crate) async fn serve(
             }
         };
         let (acceptor, router, http) = (acceptor.clone(), router.clone(), Arc::clone(&http));
-        let (stop, open) = (stop.clone(), open.clone());
+        let (stop, open, service) = (stop.clone(), open.clone(), Arc::clone(&service));
         tokio::spawn(async move {
             _ = tcp.set_nodelay(true);
             if let Some((tls, caller)) = shake_hands(&acceptor, tcp, peer).await {
-                connection(tls, caller, router, &http, stop).await;
+                let known = match &caller.identity {
+                    Some(identity) => service.knows(identity).await,
+                    None => false,
+                };
+                connection(tls, caller, known, router, &http, stop).await;
             }
-            drop(open);
+            drop((open, place));
         });
     }
     drop(listener);
@@ -67,6 +89,38 @@ pub(crate) async fn serve(
     if tokio::time::timeout(DRAIN, all_closed.recv()).await.is_err() {
         tracing::warn!("requests still run after 10 s and are broken off");
     }
+}
+
+fn http() -> Builder<TokioExecutor> {
+    let mut http = Builder::new(TokioExecutor::new());
+    http.http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER)
+        .max_buf_size(HEAD_BYTES_MAX);
+    http.http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(HEADER_LIST_BYTES_MAX)
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_pending_accept_reset_streams(RESETS_MAX)
+        .keep_alive_interval(PING_EVERY)
+        .keep_alive_timeout(PING_ANSWER);
+    http
+}
+
+/// Connections leave half of the files that the system lends to the store, the log and archives.
+fn connections_max() -> usize {
+    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(files / 2).unwrap_or(CONNECTIONS_MAX).clamp(8, CONNECTIONS_MAX)
+}
+
+/// The next connection, once there is a place for it.
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> std::io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    let place = Arc::clone(places).acquire_owned().await.map_err(std::io::Error::other)?;
+    let (tcp, peer) = listener.accept().await?;
+    Ok((tcp, peer, place))
 }
 
 /// Returns once a stop was asked for, or nobody can ask any more.
@@ -101,6 +155,7 @@ async fn shake_hands(
 async fn connection(
     tls: Tls,
     caller: Arc<Caller>,
+    known: bool,
     router: holdfast_api::Router,
     http: &Builder<TokioExecutor>,
     mut stop: watch::Receiver<bool>,
@@ -115,6 +170,13 @@ async fn connection(
         () = asked(&mut stop) => {
             connection.as_mut().graceful_shutdown();
             connection.await
+        }
+        () = tokio::time::sleep(STRANGER), if !known => {
+            connection.as_mut().graceful_shutdown();
+            match tokio::time::timeout(DRAIN, connection).await {
+                Ok(done) => done,
+                Err(_) => return,
+            }
         }
     };
     if let Err(error) = done {

@@ -113,6 +113,9 @@ actions! {
     StatusRead, "status.read", Identity, false;
     /// Read metrics.
     MetricsRead, "metrics.read", Identity, false;
+    /// A request that is none of the others: an unknown path, a method or a query that does not fit.
+    /// Only ever refused.
+    Request, "request", Admin, false;
 }
 
 impl Action {

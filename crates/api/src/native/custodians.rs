@@ -43,7 +43,7 @@ pub(crate) async fn slots(call: Call) -> Answer<wire::Slots> {
 fn select(call: &Call, action: Action, text: &str) -> Result<CustodianSelector, Failed> {
     CustodianSelector::parse(text).ok_or_else(|| {
         let error = Error::new(Kind::BadInput, "not a custodian's name, fingerprint or id");
-        call.reject(action, &text.chars().take(80).collect::<String>(), error)
+        call.reject(action, text, error)
     })
 }
 

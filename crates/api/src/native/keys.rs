@@ -34,6 +34,7 @@ pub(crate) async fn create(
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct PageQuery {
     after: Option<String>,
     limit: Option<u32>,

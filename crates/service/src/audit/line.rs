@@ -94,10 +94,23 @@ fn close(out: &mut Vec<u8>, start: usize, head: &mut ChainHead) {
     *head = ChainHead { count: head.count + 1, hash: sha256(&out[start..]) };
 }
 
-/// A JSON string (RFC 8259).
+/// A JSON string (RFC 8259). Callers choose some of the texts, and people read the log on terminals:
+/// everything that is no printable ASCII is escaped.
 fn string(out: &mut Vec<u8>, text: &str) {
-    // Neither a Vec nor a str makes this fail.
-    _ = serde_json::to_writer(out, text);
+    out.push(b'"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend_from_slice(&[b'\\', c as u8]),
+            ' '..='~' => out.push(c as u8),
+            _ => {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    // Writing to a Vec does not fail.
+                    _ = write!(out, "\\u{unit:04x}");
+                }
+            }
+        }
+    }
+    out.push(b'"');
 }
 
 /// `2026-11-25T08:22:43` of a second since 1970, in UTC (RFC 3339 without fraction and zone).
@@ -142,6 +155,15 @@ mod tests {
     use holdfast_types::{IdentityId, Kind};
 
     #[test]
+    fn a_string_is_json_in_printable_ascii() {
+        let text = "a \"b\" \\ \u{1b}[2J\u{9b}\u{202e}\u{1f511}\u{7f}é";
+        let mut out = Vec::new();
+        string(&mut out, text);
+        assert!(out.iter().all(|byte| (b' '..=b'~').contains(byte)));
+        assert_eq!(serde_json::from_slice::<String>(&out).unwrap(), text);
+    }
+
+    #[test]
     fn a_line_is_the_documented_one() {
         let mut head = ChainHead::default();
         let mut out = Vec::new();
@@ -162,7 +184,7 @@ mod tests {
             "\",\"time\":\"2025-11-25T08:29:23.007Z\",\"identity\":\"h1:",
             "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\",\"remote\":\"192.0.2.1:9\",",
             "\"action\":\"key.encrypt\",\"resource\":\"default/orders\",\"result\":\"not_found\",",
-            "\"detail\":\"a \\\"quote\\\"\\n\"}\n"
+            "\"detail\":\"a \\\"quote\\\"\\u000a\"}\n"
         );
         assert_eq!(std::str::from_utf8(&out).unwrap(), expected);
         let mut again = ChainHead::default();

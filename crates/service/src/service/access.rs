@@ -90,7 +90,8 @@ impl Service {
         let action = Action::PolicySet;
         let resource = Resource::Within(enclave_name.as_str(), name.as_str());
         let call = self.enter(caller, action, resource).await?;
-        let actions: Vec<&str> = Action::ALL.iter().map(|action| action.as_str()).collect();
+        let grantable = Action::ALL.iter().filter(|action| **action != Action::Request);
+        let actions: Vec<&str> = grantable.map(|action| action.as_str()).collect();
         let rule = |view: &dyn View| {
             let found = enclave(view, enclave_name)?;
             let row = FullName::new(&found.record.enclave_id, name);

@@ -190,6 +190,12 @@ impl Service {
         error
     }
 
+    /// Why this vault does not know `caller`, if it does not. For what must be decided before a call can
+    /// be recorded; records nothing.
+    pub async fn admit(&self, caller: &Caller) -> Result<(), Error> {
+        self.actor(caller).await.map(drop)
+    }
+
     /// Whether `identity` is one of this vault's. For listeners; records nothing.
     pub async fn knows(&self, identity: &IdentityId) -> bool {
         let caller = Caller { identity: Some(*identity), local: false, remote: String::new() };

@@ -7,7 +7,7 @@
 //! Every row that a decision rests on stands in the draft's expectations, so a decision on an old view is a
 //! conflict and never a wrong change. Where a rule speaks of a *range* ("the last administrator", "no such
 //! name") the draft rests on, or writes, one row that every change of that range touches: another
-//! administrator, the enclave, or the vault's own row (see [`touch`]).
+//! administrator, the enclave, or the vault's own row, written again unchanged.
 
 mod custodian;
 mod enclave;

@@ -56,12 +56,3 @@ pub const IMPURE: &[&str] = &[
     "getrandom",
     "tokio::",
 ];
-
-/// Packages that must not be in `Cargo.lock`, with the reason.
-pub const BANNED: &[(&str, &str)] = &[
-    ("openssl-sys", "TLS is rustls on aws-lc"),
-    ("native-tls", "TLS is rustls on aws-lc"),
-    ("fjall", "opened damaged journals without an error"),
-    ("raft-log", "lost flushed entries after a flipped bit"),
-    ("sharks", "has an advisory"),
-];

@@ -1,6 +1,8 @@
-//! The project's own chores: `cargo xtask test`, `cargo xtask tidy`, `cargo xtask lint`.
+//! The project's own chores: `cargo xtask test`, `tidy`, `lint`, `bench`.
 
 mod arrows;
+mod bench;
+mod deps;
 mod tests;
 mod tidy;
 mod tools;
@@ -13,14 +15,17 @@ cargo xtask COMMAND
   test    install what the tests need and is absent, then run tidy and all tests
   tidy    hold the promises of ARCHITECTURE.md that Cargo cannot hold
   lint    rustfmt --check, clippy -D warnings and the documentation
+  bench   measure the release binary on this machine; see docs/performance.md
 ";
 
 fn main() -> ExitCode {
-    let command = std::env::args().nth(1).unwrap_or_default();
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let command = arguments.first().cloned().unwrap_or_default();
     let done = match command.as_str() {
         "test" => tests::test(),
         "tidy" => tidy::tidy(),
         "lint" => tests::lint(),
+        "bench" => bench::bench(&arguments[1..]),
         "help" | "-h" | "--help" => {
             print!("{HELP}");
             Ok(())

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::tidy;
-use crate::tools::{cargo, install_missing, run};
+use crate::tools::{cargo, install_missing, need_components, run};
 
 /// Installs what is absent, checks the house, and runs every test in one build profile.
 pub fn test() -> Result<()> {
@@ -15,7 +15,10 @@ pub fn test() -> Result<()> {
 }
 
 /// Formatting, lints and documentation, all with warnings as errors.
+///
+/// In the profile of the tests, so that the dependencies' build scripts run once for both.
 pub fn lint() -> Result<()> {
+    need_components()?;
     let profile = ["--locked", "--profile", "ci"];
     run(cargo().args(["fmt", "--all", "--check"]))?;
     run(cargo()

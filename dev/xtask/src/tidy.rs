@@ -5,9 +5,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use crate::arrows::{ALLOWED, BANNED, IMPURE, PURE};
+use crate::arrows::{ALLOWED, IMPURE, PURE};
+use crate::deps;
 use crate::tools::root;
 
+/// Where the members of the workspace are.
+const TOPS: [&str; 2] = ["crates", "dev"];
 /// A longer file is a crowded room: split it.
 const FILE_LINES_MAX: usize = 600;
 
@@ -17,9 +20,10 @@ pub fn tidy() -> Result<()> {
     let mut findings = Vec::new();
     arrows(&root, &mut findings)?;
     pure_crates(&root, &mut findings)?;
-    banned(&root, &mut findings)?;
+    deps::used(&root, &members(&root)?, &mut findings)?;
+    deps::banned(&root, &mut findings)?;
     let mut sources = Vec::new();
-    for top in ["crates", "dev"] {
+    for top in TOPS {
         rust_files(&root.join(top), &mut sources)?;
     }
     for path in &sources {
@@ -31,8 +35,26 @@ pub fn tidy() -> Result<()> {
     if !findings.is_empty() {
         bail!("{} findings", findings.len());
     }
-    println!("tidy: {} source files, {} crates, clean", sources.len(), ALLOWED.len());
+    let (files, crates, twice) = (sources.len(), ALLOWED.len(), deps::duplicates()?.len());
+    println!(
+        "tidy: {files} source files, {crates} crates, clean; {twice} packages in two versions"
+    );
     Ok(())
+}
+
+/// The directories of all members of the workspace.
+fn members(root: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for top in TOPS {
+        for entry in fs::read_dir(root.join(top))? {
+            let path = entry?.path();
+            if path.join("Cargo.toml").is_file() {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
 }
 
 /// Every crate's `[dependencies]` on our own crates stand in its row.
@@ -55,17 +77,8 @@ fn arrows(root: &Path, findings: &mut Vec<String>) -> Result<()> {
 
 /// Our own crates in the `[dependencies]` table of a manifest, without the prefix.
 fn own_dependencies(manifest: &str) -> Vec<String> {
-    let mut inside = false;
-    let mut found = Vec::new();
-    for line in manifest.lines().map(str::trim) {
-        if line.starts_with('[') {
-            inside = line == "[dependencies]";
-        } else if inside && let Some(rest) = line.strip_prefix("holdfast-") {
-            let end = rest.find(['.', ' ', '=']).unwrap_or(rest.len());
-            found.push(rest[..end].to_owned());
-        }
-    }
-    found
+    let keys = deps::keys_of(manifest, "[dependencies]");
+    keys.iter().filter_map(|key| key.strip_prefix("holdfast-")).map(str::to_owned).collect()
 }
 
 fn pure_crates(root: &Path, findings: &mut Vec<String>) -> Result<()> {
@@ -82,16 +95,6 @@ fn pure_crates(root: &Path, findings: &mut Vec<String>) -> Result<()> {
                     findings.push(format!("{place}:{number}: {krate} is pure, yet names {word}"));
                 }
             }
-        }
-    }
-    Ok(())
-}
-
-fn banned(root: &Path, findings: &mut Vec<String>) -> Result<()> {
-    let lock = read(&root.join("Cargo.lock"))?;
-    for (package, why) in BANNED {
-        if lock.lines().any(|line| line == format!("name = \"{package}\"")) {
-            findings.push(format!("Cargo.lock holds {package}: {why}"));
         }
     }
     Ok(())
@@ -116,7 +119,7 @@ fn source(root: &Path, path: &Path, findings: &mut Vec<String>) -> Result<()> {
     Ok(())
 }
 
-fn rust_files(dir: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
+pub fn rust_files(dir: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
     for entry in fs::read_dir(dir).with_context(|| format!("failed to list {}", dir.display()))? {
         let path = entry?.path();
         if path.is_dir() {
@@ -129,11 +132,11 @@ fn rust_files(dir: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
-fn read(path: &Path) -> Result<String> {
+pub fn read(path: &Path) -> Result<String> {
     fs::read_to_string(path).with_context(|| format!("failed to read {}", path.display()))
 }
 
-fn show(root: &Path, path: &Path) -> String {
+pub fn show(root: &Path, path: &Path) -> String {
     path.strip_prefix(root).unwrap_or(path).display().to_string()
 }
 

@@ -43,6 +43,18 @@ pub fn install_missing() -> Result<()> {
         .env("DEBIAN_FRONTEND", "noninteractive"))
 }
 
+/// An error that says what to do where the toolchain came without what `lint` needs.
+pub fn need_components() -> Result<()> {
+    for (component, subcommand) in [("rustfmt", "fmt"), ("clippy", "clippy")] {
+        if !succeeds(&["cargo", subcommand, "--version"]) {
+            bail!(
+                "the lints need {component}: `rustup component add {component}`, then run this again"
+            );
+        }
+    }
+    Ok(())
+}
+
 /// The root of the checkout.
 pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")

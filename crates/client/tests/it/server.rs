@@ -71,7 +71,9 @@ impl Server {
             .with_client_cert_verifier(Arc::new(any))
             .with_single_cert(vec![certificate], key)
             .unwrap();
-        Self { ca: ca.pem(), seen: Arc::default(), tls: Arc::new(tls), script }
+        let base64 = data_encoding::BASE64.encode(ca.der());
+        let ca = format!("-----BEGIN CERTIFICATE-----\n{base64}\n-----END CERTIFICATE-----\n");
+        Self { ca, seen: Arc::default(), tls: Arc::new(tls), script }
     }
 
     /// Listens from now on.

@@ -3,7 +3,7 @@
 //! and so must every later version.
 
 use holdfast_crypto::kcv::{root_kcv, version_kcv};
-use holdfast_records::{KeyKind, SecretKind};
+use holdfast_records::{KeyKind, SecretKind, SessionKey};
 use holdfast_types::{ArchiveId, EnclaveId, Generation, KeyId, SecretId, SlotId, VaultId, Version};
 
 use crate::ciphertext::{self, Header};
@@ -29,6 +29,7 @@ fn lines() -> Vec<String> {
     let wrap = |binding, secret: &[u8]| hex(&wrap::wrap(VAULT, G, &ROOT, &binding, &NONCE, secret));
     let secret = |what| wrap(Binding::secret(what), &[0x33; 32]);
     let cluster = |kind| secret(SecretRef::ClusterSecret { id: SECRET, n: 1, kind });
+    let session = |n, id| secret(SecretRef::SessionKey { n, id });
     let version = [0x22; 32];
     let soft_key = SoftKey::read(&[0x44; 32]).expect("32 bytes");
     let soft = slot::seal_soft(VAULT, G, SLOT, &soft_key, &NONCE, &ROOT);
@@ -52,7 +53,9 @@ fn lines() -> Vec<String> {
         format!("signing-primary {}", cluster(SecretKind::SigningPrimary)),
         format!("signing {}", cluster(SecretKind::Signing)),
         format!("token {}", cluster(SecretKind::Token)),
-        format!("session {}", secret(SecretRef::SessionKey { archive_id: ARCHIVE, n: 2 })),
+        format!("session {}", session(2, ARCHIVE.0)),
+        format!("session-archive {}", session(SessionKey::ARCHIVE, ARCHIVE.0)),
+        format!("session-slot {}", session(SessionKey::SLOT, SLOT.0)),
         format!("soft-slot {}", hex(&soft)),
         format!("message {}", message(b"", PLAINTEXT)),
         format!("message-context {}", message(&[0x55; 300], PLAINTEXT)),

@@ -13,8 +13,8 @@ use std::fmt;
 
 use holdfast_crypto::xaes256gcm::{KEY_BYTES, TAG_BYTES};
 use holdfast_crypto::{NONCE_BYTES, Nonce, NotAuthentic, SecretBytes, hkdf_sha256, xaes256gcm};
-use holdfast_records::{KeyKind, SecretKind};
-use holdfast_types::{ArchiveId, EnclaveId, Generation, KeyId, SecretId, VaultId, Version};
+use holdfast_records::{KeyKind, SecretKind, SessionKey};
+use holdfast_types::{EnclaveId, Generation, KeyId, SecretId, VaultId, Version};
 use zeroize::Zeroizing;
 
 use crate::KeyringError;
@@ -42,12 +42,12 @@ pub enum SecretRef {
         /// The generation.
         generation: Generation,
     },
-    /// A session key of an archive: of the archive itself, or of a slot in it.
+    /// The session key of an archive or of a slot: the row key of `holdfast_records::SessionKey`.
     SessionKey {
-        /// The archive.
-        archive_id: ArchiveId,
-        /// 0 for the archive, 1.. for its slots.
+        /// What it opens: an archive or a slot.
         n: u32,
+        /// The id of that.
+        id: [u8; 16],
     },
 }
 
@@ -56,8 +56,9 @@ impl fmt::Display for SecretRef {
         match self {
             Self::ClusterSecret { id, n, kind } => write!(f, "{} secret {n} {id}", kind.as_str()),
             Self::Canary { generation } => write!(f, "the canary of generation {generation}"),
-            Self::SessionKey { archive_id, n } => {
-                write!(f, "session key {n} of archive {archive_id}")
+            Self::SessionKey { n, id } => {
+                let of = if *n == SessionKey::ARCHIVE { "archive" } else { "slot" };
+                write!(f, "the session key of {of} {}", data_encoding::HEXLOWER.encode(id))
             }
         }
     }
@@ -104,7 +105,7 @@ impl Binding {
         let (purpose, object, version, kind) = match what {
             SecretRef::ClusterSecret { id, n, kind } => ("cluster-secret", id.0, n, kind.as_str()),
             SecretRef::Canary { .. } => ("canary", ZEROS, 0, "canary"),
-            SecretRef::SessionKey { archive_id, n } => ("session-key", archive_id.0, n, "session"),
+            SecretRef::SessionKey { n, id } => ("session-key", id, n, "session"),
         };
         Self { purpose, scope: ZEROS, object, version, kind, name: Name::Secret(what) }
     }

@@ -58,6 +58,24 @@ number_parts! {
     Generation, |b| Generation(u32::from_be_bytes(b)), |g: Generation| g.0;
 }
 
+/// Any id, where the kind of thing stands beside it.
+impl KeyPart for [u8; 16] {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self);
+    }
+    fn read(from: &mut &[u8]) -> Option<Self> {
+        let (head, rest) = from.split_first_chunk()?;
+        *from = rest;
+        Some(*head)
+    }
+    fn to_json(&self) -> Result<serde_json::Value, serde_json::Error> {
+        crate::hex::serialize(self, serde_json::value::Serializer)
+    }
+    fn from_json(value: &serde_json::Value) -> Result<Self, serde_json::Error> {
+        crate::hex::deserialize(value)
+    }
+}
+
 impl KeyPart for NodeId {
     fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.0.to_be_bytes());

@@ -374,17 +374,17 @@ records! {
         where_: String,
     }
 
-    /// A session key of an archive or of a slot in it, wrapped.
+    /// The session key of an archive or of a slot, wrapped. A slot is sealed once and lies in many
+    /// archives: its row is named by the slot, not by an archive.
     SessionKey, SESSION_KEYS, "session_keys",
     key {
-        /// The archive.
-        archive_id: ArchiveId,
-        /// 0 is the archive's own, slots follow.
+        /// What it opens: [`SessionKey::ARCHIVE`] or [`SessionKey::SLOT`].
         n: u32,
+        /// The id of that archive or slot.
+        #[serde(with = "crate::hex")]
+        id: [u8; 16],
     }
     body {
-        /// The slot.
-        slot: Option<SlotId>,
         /// The wrapped session key.
         #[serde(with = "crate::hex")]
         wrapped: Vec<u8>,
@@ -413,6 +413,13 @@ records! {
         /// How, for people.
         note: String,
     }
+}
+
+impl SessionKey {
+    /// It opens the outer seal of an archive.
+    pub const ARCHIVE: u32 = 0;
+    /// It opens a slot.
+    pub const SLOT: u32 = 1;
 }
 
 /// All replicated tables, in the order of their ids.

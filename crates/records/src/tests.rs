@@ -126,7 +126,7 @@ fn rows() -> Vec<Row> {
             where_: "/x".into(),
         },
     );
-    put(d, e, &SessionKey { archive_id: ArchiveId([1; 16]), n: 1, slot: None, wrapped: vec![1] });
+    put(d, e, &SessionKey { n: SessionKey::SLOT, id: [1; 16], wrapped: vec![1] });
     put(
         d,
         e,

@@ -191,7 +191,9 @@ fn root_entry(root: &RootGeneration) -> RootEntry {
 }
 
 /// All live records of a small table.
-fn all<R: holdfast_records::Record>(view: &impl View) -> Result<Vec<R>, ArchiveError> {
+pub(crate) fn all<R: holdfast_records::Record>(
+    view: &(impl View + ?Sized),
+) -> Result<Vec<R>, ArchiveError> {
     let mut found = Vec::new();
     view.scan(R::TABLE, &[], &mut |key, value| {
         if !value.is_tombstone() {

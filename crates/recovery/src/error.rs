@@ -67,6 +67,9 @@ pub enum ArchiveError {
     /// A custodian's stored certificate cannot be sealed to.
     #[error("the certificate of custodian {0} cannot be sealed to: {1}")]
     Certificate(String, CertificateError),
+    /// A slot cannot be sealed to a certificate.
+    #[error("cannot seal to {0}: {1}")]
+    Recipient(String, #[source] SealError),
     /// Sealing failed.
     #[error("failed to seal the archive: {0}")]
     Seal(#[from] SealError),
@@ -100,6 +103,7 @@ impl ArchiveError {
             Self::NoCustodian | Self::TooManyCustodians { .. } | Self::Certificate(..) => {
                 Kind::Refused
             }
+            Self::Recipient(..) => Kind::BadInput,
             Self::Seal(SealError::Destination(error)) if is_full(error) => Kind::NoSpace,
             Self::Seal(_) | Self::Sign(_) => Kind::Other,
             Self::Fs(FsError::NoSpace { .. }) | Self::Sink(SinkError::NoSpace(_)) => Kind::NoSpace,

@@ -6,6 +6,8 @@
 //!   unwraps every key version against its check value. A drill and a restore are this, into a
 //!   scratch or a new data directory.
 //! - [`Carry`]: what a newer archive took away, for the restore of an older one.
+//! - [`kept_sessions`]: what the vault kept to open its own archives with: a byte drill.
+//! - [`signer`], [`next_signer`]: who signs, from the wrapped parts; a new subkey for a new epoch.
 //! - [`aids`]: what lies at the root of every target, so that recovery needs no Holdfast.
 //!
 //! Invariant: nothing that [`open_archive`] put into a sink may be used before it answered `Ok`: only
@@ -23,7 +25,9 @@ mod members;
 mod name;
 mod open;
 mod public;
+mod sessions;
 mod sidecars;
+mod signer;
 mod tar;
 
 pub use aids::{RECOVER_PY, aids};
@@ -32,6 +36,8 @@ pub use carry::{Carried, Carry};
 pub use error::ArchiveError;
 pub use manifest::{Count, Manifest, RootEntry, SlotEntry};
 pub use name::ArchiveName;
-pub use open::{Opened, Unseal, open_archive};
+pub use open::{Nowhere, Opened, Unseal, open_archive};
 pub use public::{LedgerHead, PUBLIC_VERSION, Public, Signer};
+pub use sessions::{keep_archive, keep_slot, kept_sessions, kept_slots, seal_slot};
 pub use sidecars::{ArchiveFiles, Signed, Trust, check_sidecars};
+pub use signer::{next_signer, signer, signer_user_id};

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read};
 
-use holdfast_crypto::Sha256;
+use holdfast_crypto::{SecretBytes, Sha256};
 use holdfast_keyring::Keyring;
-use holdfast_machine::{Digest, Digester, RowSink};
+use holdfast_machine::{Digest, Digester, RowSink, SinkError};
 use holdfast_records::{KeyVersion, Record as _, RootGeneration, VersionState, json};
 use holdfast_seal::{OpenError, Opener, SessionKey, open_bytes, open_reader};
 use holdfast_types::limits::{LINE_BYTES_MAX, MANIFEST_BYTES_MAX, SLOT_BYTES_MAX, SLOTS_MAX};
@@ -32,6 +32,15 @@ pub enum Unseal {
     },
 }
 
+/// Takes rows and keeps none: to check an archive.
+pub struct Nowhere;
+
+impl RowSink for Nowhere {
+    fn put(&mut self, _: &Row) -> Result<(), SinkError> {
+        Ok(())
+    }
+}
+
 /// An archive that was opened, with everything in agreement.
 pub struct Opened {
     /// What it holds.
@@ -44,8 +53,10 @@ pub struct Opened {
     pub rows: u64,
     /// The digest, computed from the rows that were read.
     pub digest: Digest,
-    /// The slot that opened.
+    /// The slot that opened the current root.
     pub slot: SlotId,
+    /// The session keys of the slots that opened, one for each root generation.
+    pub sessions: Vec<(SlotId, SessionKey)>,
 }
 
 /// Opens `sealed`, puts its rows into `sink`, ascending by table and key, and calls `progress` with
@@ -81,6 +92,13 @@ pub fn open_archive<R: BufRead + Send>(
         }
         _ => Ok(opened),
     }
+}
+
+/// The roots that the slots opened.
+struct Roots {
+    keyring: Keyring,
+    slot: SlotId,
+    sessions: Vec<(SlotId, SessionKey)>,
 }
 
 struct Reading<'a, R> {
@@ -123,11 +141,12 @@ impl<'a, R: Read> Reading<'a, R> {
         if self.named(members::CLUSTER)? != manifest.signer.certificate {
             return Err(ArchiveError::damaged("cluster.pgp is not the signer of the manifest"));
         }
-        let (keyring, slot) = self.slots(&manifest)?;
+        let Roots { keyring, slot, sessions } = self.slots(&manifest)?;
         let closing = self.records(&keyring, sink, progress)?;
         self.close(&closing)?;
         let digest = self.agree(&manifest, &keyring)?;
-        Ok(Opened { manifest, keyring, versions: self.versions, rows: self.rows, digest, slot })
+        let (versions, rows) = (self.versions, self.rows);
+        Ok(Opened { manifest, keyring, versions, rows, digest, slot, sessions })
     }
 
     fn next(&mut self) -> Result<(String, Vec<u8>), ArchiveError> {
@@ -162,9 +181,9 @@ impl<'a, R: Read> Reading<'a, R> {
     }
 
     /// Reads the slots and opens one for every root generation.
-    fn slots(&mut self, manifest: &Manifest) -> Result<(Keyring, SlotId), ArchiveError> {
+    fn slots(&mut self, manifest: &Manifest) -> Result<Roots, ArchiveError> {
         let keyring = Keyring::new(manifest.vault_id);
-        let mut opened: BTreeMap<Generation, SlotId> = BTreeMap::new();
+        let mut opened: BTreeMap<Generation, (SlotId, SessionKey)> = BTreeMap::new();
         let mut holders = Vec::new();
         for entry in &manifest.slots {
             let sealed = self.named(&entry.member())?;
@@ -175,18 +194,20 @@ impl<'a, R: Read> Reading<'a, R> {
             if opened.contains_key(&entry.generation) {
                 continue;
             }
-            let Some(payload) = self.open_slot(entry, &sealed)? else { continue };
+            let Some((payload, session)) = self.open_slot(entry, &sealed)? else { continue };
             let root = manifest.roots.iter().find(|root| root.generation == entry.generation);
             let kcv = root.and_then(|root| root.kcv.as_slice().try_into().ok());
             let kcv =
                 kcv.ok_or_else(|| ArchiveError::damaged("a slot of an unknown generation"))?;
             keyring.load_slot_payload(payload.expose_secret(), &kcv)?;
-            opened.insert(entry.generation, entry.slot_id);
+            opened.insert(entry.generation, (entry.slot_id, session));
         }
         let current = manifest.roots.iter().find(|root| root.current);
         let current = current.ok_or_else(|| ArchiveError::damaged("no root is current"))?;
         match opened.get(&current.generation) {
-            Some(slot) => Ok((keyring, *slot)),
+            Some(&(slot, _)) => {
+                Ok(Roots { keyring, slot, sessions: opened.into_values().collect() })
+            }
             None => Err(ArchiveError::WrongIdentity(format!(
                 "it opens the outer seal, and none of the slots inside, which are sealed to {}",
                 holders.join(", ")
@@ -194,12 +215,12 @@ impl<'a, R: Read> Reading<'a, R> {
         }
     }
 
-    /// A slot's payload; `None` where it is somebody else's.
+    /// A slot's payload and session key; `None` where it is somebody else's.
     fn open_slot(
         &self,
         entry: &SlotEntry,
         sealed: &[u8],
-    ) -> Result<Option<holdfast_crypto::SecretBytes>, ArchiveError> {
+    ) -> Result<Option<(SecretBytes, SessionKey)>, ArchiveError> {
         let opened = match self.unseal {
             Unseal::Custodian(opener) => open_bytes(sealed, opener, PAYLOAD_BYTES_MAX),
             Unseal::Sessions { slots, .. } => {
@@ -210,7 +231,7 @@ impl<'a, R: Read> Reading<'a, R> {
             }
         };
         match opened {
-            Ok((payload, _)) => Ok(Some(payload)),
+            Ok(opened) => Ok(Some(opened)),
             Err(OpenError::NotForThisIdentity { .. }) => Ok(None),
             Err(error) => Err(error.into()),
         }

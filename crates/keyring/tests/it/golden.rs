@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use data_encoding::HEXLOWER;
 use holdfast_keyring::{Keyring, KeyringError, SecretRef, SoftKey};
-use holdfast_records::{KeyKind, KeyVersion, SecretKind, VersionState};
-use holdfast_types::{ArchiveId, Generation, KeyId, SecretId, SlotId, Version};
+use holdfast_records::{KeyKind, KeyVersion, SecretKind, SessionKey, VersionState};
+use holdfast_types::{Generation, KeyId, SecretId, SlotId, Version};
 
 use crate::{ENCLAVE, VAULT};
 
@@ -78,7 +78,9 @@ fn secrets_unwrap() {
     ] {
         check(name, SecretRef::ClusterSecret { id, n: 1, kind });
     }
-    check("session", SecretRef::SessionKey { archive_id: ArchiveId([0xf0; 16]), n: 2 });
+    check("session", SecretRef::SessionKey { n: 2, id: [0xf0; 16] });
+    check("session-archive", SecretRef::SessionKey { n: SessionKey::ARCHIVE, id: [0xf0; 16] });
+    check("session-slot", SecretRef::SessionKey { n: SessionKey::SLOT, id: [0xd0; 16] });
 }
 
 #[test]

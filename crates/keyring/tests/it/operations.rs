@@ -2,7 +2,7 @@
 
 use holdfast_keyring::{CiphertextError, Keyring, KeyringError, SecretRef, SoftKey};
 use holdfast_records::{KeyVersion, SecretKind};
-use holdfast_types::{ArchiveId, EnclaveId, Generation, KeyId, SecretId, SlotId, VaultId, Version};
+use holdfast_types::{EnclaveId, Generation, KeyId, SecretId, SlotId, VaultId, Version};
 use proptest::prelude::*;
 
 use crate::{VAULT, new_version, open_keyring, root_kcv};
@@ -116,7 +116,7 @@ fn cluster_secrets_bind_their_place() {
     let wrapped = keyring.wrap_secret(what(1, SecretKind::Ca), b"seed").expect("open");
     let opened = keyring.unwrap_secret(what(1, SecretKind::Ca), &wrapped).expect("its place");
     assert_eq!(opened.expose_secret(), b"seed");
-    let session = SecretRef::SessionKey { archive_id: ArchiveId([1; 16]), n: 1 };
+    let session = SecretRef::SessionKey { n: 1, id: [1; 16] };
     for other in [what(2, SecretKind::Ca), what(1, SecretKind::Signing), session] {
         let error = keyring.unwrap_secret(other, &wrapped).expect_err("another place");
         assert!(matches!(error, KeyringError::WrappedDamaged(_)), "{error}");

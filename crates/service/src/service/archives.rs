@@ -42,9 +42,23 @@ pub(super) fn append(
     at: Millis,
     kind: EntryKind,
 ) -> Result<u64, Error> {
-    let entry = holdfast_ledger::append(&ledger_head(view)?, at, kind);
-    put(draft, Expect::Absent, &LedgerRow { seq: entry.seq, entry: entry.encode() });
-    Ok(entry.seq)
+    append_all(view, draft, at, vec![kind])
+}
+
+/// Adds entries to the ledger; the number of the last one.
+pub(super) fn append_all(
+    view: &dyn View,
+    draft: &mut Draft,
+    at: Millis,
+    kinds: Vec<EntryKind>,
+) -> Result<u64, Error> {
+    let mut head = ledger_head(view)?;
+    for kind in kinds {
+        let entry = holdfast_ledger::append(&head, at, kind);
+        put(draft, Expect::Absent, &LedgerRow { seq: entry.seq, entry: entry.encode() });
+        head = Head::after(&entry);
+    }
+    Ok(head.size.saturating_sub(1))
 }
 
 /// All archives, newest first.
@@ -81,6 +95,8 @@ pub(super) fn all(view: &dyn View) -> Result<Vec<ArchiveInfo>, Error> {
                 of(archive_id, &mut |archive| archive.verified = Some(at));
             }
             EntryKind::Drilled { archive_id, mode, .. } => of(archive_id, &mut |archive| {
+                // A drill opens what it loads.
+                archive.verified = Some(at);
                 archive.drilled = Some(at);
                 archive.drilled_full |= mode == DrillMode::Full;
             }),

@@ -5,9 +5,10 @@ use holdfast_keyring::KeyringError;
 use holdfast_keys::{NewCustodian, add_custodian, remove_custodian};
 use holdfast_ledger::EntryKind;
 use holdfast_machine::View;
-use holdfast_records::{Custodian, RootGeneration, Slot, Stored};
-use holdfast_seal::{Certificate, seal_bytes};
-use holdfast_types::{CustodianId, Generation, IdentityId, Kind, Name, SlotId};
+use holdfast_records::{Custodian, RootGeneration, Slot, Stored, put};
+use holdfast_recovery::seal_slot;
+use holdfast_seal::Certificate;
+use holdfast_types::{CustodianId, Expect, Generation, IdentityId, Kind, Name, SlotId};
 
 use super::read::{get, list, vault};
 use super::{Service, archives};
@@ -80,15 +81,8 @@ impl Service {
         let certificate = Certificate::read(&request.certificate, now)
             .map_err(|error| Error::new(Kind::BadInput, format!("the certificate: {error}")))?;
         let generation = self.keyring.current().ok_or(KeyringError::Sealed)?;
-        let payload = self.keyring.slot_payload(generation)?;
-        let recipients = std::slice::from_ref(&certificate);
-        // Its session key is not kept: archives of other days hold the same slot.
-        let (sealed, _) =
-            seal_bytes(payload.expose_secret(), recipients, "slot").map_err(|error| {
-                let message = format!("cannot seal to {}: {error}", certificate.fingerprint());
-                Error::new(Kind::BadInput, message)
-            })?;
         let (custodian_id, slot_id) = (CustodianId(random_array()), SlotId(random_array()));
+        let (sealed, session) = seal_slot(&self.keyring, generation, slot_id, &certificate)?;
         let rule = |view: &dyn View| {
             let vault = vault(view)?;
             let all = list::<Custodian>(view, &[])?;
@@ -110,6 +104,7 @@ impl Service {
                 sealed: sealed.clone(),
             };
             let (mut draft, record) = add_custodian(&vault, &root, new, &all, at)?;
+            put(&mut draft, Expect::Absent, &session);
             let name = record.name.clone();
             let kind = EntryKind::CustodianAdded { custodian_id, fingerprint, name };
             archives::append(view, &mut draft, at, kind)?;

@@ -3,7 +3,8 @@
 use holdfast_ledger::EntryKind;
 use holdfast_machine::View;
 use holdfast_records::{ArchiveState, put};
-use holdfast_types::{Draft, Expect, IdentityId, Kind};
+use holdfast_recovery::{Unseal, kept_sessions};
+use holdfast_types::{ArchiveId, Draft, Expect, IdentityId, Kind};
 
 use super::read::get;
 use super::{Service, archives};
@@ -11,6 +12,14 @@ use crate::audit::Resource;
 use crate::{Action, Caller, DrillMode, DrillRecord, DrillReport, Error};
 
 impl Service {
+    /// What opens an archive of this vault for a byte drill in this process; `None` where its session keys
+    /// were not kept. It opens that archive and no other.
+    ///
+    /// Errors: the state cannot be read.
+    pub fn kept_sessions(&self, archive: ArchiveId) -> Result<Option<Unseal>, Error> {
+        Ok(kept_sessions(&self.cluster.view(), &self.keyring, archive)?)
+    }
+
     /// Records a drill.
     pub async fn record_drill(
         &self,

@@ -129,7 +129,12 @@ fn archives(facts: &Facts, found: &mut Vec<Warning>) {
     let drill = format!("holdfast drill {} --identity SECRET_KEY_FILE", newest.name);
     match full.filter_map(|archive| archive.drilled).max() {
         None => {
-            let what = "no full drill yet: that a custodian can restore was never tried";
+            let opened = facts.archives.iter().any(|archive| archive.verified.is_some());
+            let what = if opened {
+                "no full drill yet: the vault opened an archive itself, that a custodian can was never tried"
+            } else {
+                "no full drill yet, and no archive was ever opened: that one can be was never tried"
+            };
             found.push(warning(Level::Warning, what, drill));
         }
         Some(at) if facts.now.since(at) >= DRILL_AGE_WARNING => {
@@ -272,6 +277,19 @@ mod tests {
             |f| f.archives.iter_mut().for_each(|a| a.drilled_full = false),
             Warning,
             "no full drill",
+        );
+        check(
+            |f| f.archives.iter_mut().for_each(|a| (a.drilled, a.drilled_full) = (None, false)),
+            Warning,
+            "no archive was ever opened",
+        );
+        check(
+            |f| {
+                f.archives.iter_mut().for_each(|a| a.drilled_full = false);
+                f.archives[1].verified = Some(NOW);
+            },
+            Warning,
+            "no full drill yet: the vault opened an archive itself",
         );
         check(|f| f.now = Millis(NOW.0 + 100 * DAY), Warning, "full drill is 100 days old");
         check(|f| f.state_at = Millis(NOW.0 + 365 * DAY), Warning, "365 days behind");

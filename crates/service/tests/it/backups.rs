@@ -3,14 +3,14 @@
 use std::io::BufReader;
 
 use holdfast_crypto::Sha256;
-use holdfast_machine::{RowSink, SinkError};
-use holdfast_recovery::{ArchiveFiles, Trust, Unseal, check_sidecars, open_archive};
+use holdfast_machine::{RowSink, SinkError, View as _};
+use holdfast_recovery::{ArchiveFiles, Nowhere, Trust, Unseal, check_sidecars, open_archive};
 use holdfast_seal::{Identity, Opener};
 use holdfast_service::{
     BackupProgress, BackupTo, CustodianSelector, DrillMode, DrillReport, Error, Level, StartBackup,
     StoredReport,
 };
-use holdfast_types::{Kind, Millis, Row};
+use holdfast_types::{ArchiveId, Kind, Millis, Row, Table, TableClass};
 
 use crate::vault::{Vault, admin, n};
 
@@ -50,7 +50,11 @@ async fn a_backup_to_the_vault_is_stored_opens_and_can_be_drilled() {
     let secret = vault.custodian("Anna Example <anna@example.org>").await;
     let info = vault.service.backup_to_vault(&admin(), None).await.unwrap();
     let archive = vault.service.show_archive(&admin(), &info.file).await.unwrap();
-    assert!(archive.stored.is_some() && archive.verified.is_none());
+    // Read back and opened, with the session keys that were kept.
+    assert!(archive.stored.is_some() && archive.verified.is_some());
+    assert!(archive.drilled.is_none());
+    let status = vault.service.status(&admin()).await.unwrap();
+    assert!(has(&status, Level::Warning, "the vault opened an archive itself"), "{status:?}");
     assert_eq!(archive.sha256, info.sha256);
     for name in ["RECOVER.txt", "recover.py", "cluster.pgp"] {
         assert!(vault.archives().join(name).is_file(), "{name}");
@@ -89,6 +93,51 @@ async fn a_backup_to_the_vault_is_stored_opens_and_can_be_drilled() {
     assert!(has(&status, Level::Warning, "own disk"), "{:?}", status.warnings);
     assert!(!status.warnings.iter().any(|found| found.level == Level::Critical));
     assert!(!has(&status, Level::Warning, "drill"), "{:?}", status.warnings);
+}
+
+#[tokio::test]
+async fn a_byte_drill_opens_with_what_the_vault_kept_and_only_its_own_archive() {
+    let vault = Vault::new();
+    vault.key("orders").await;
+    vault.custodian("Anna").await;
+    vault.custodian("Ben").await;
+    let first = vault.service.backup_to_vault(&admin(), None).await.unwrap();
+    // The slot of a custodian who went lies in the older archive still, and its session key is kept.
+    let which = CustodianSelector::Name(n("Anna"));
+    vault.service.remove_custodian(&admin(), &which).await.unwrap();
+    let second = vault.service.backup_to_vault(&admin(), None).await.unwrap();
+    let open = |info: &holdfast_service::BackupInfo, with: ArchiveId| {
+        let unseal = vault.service.kept_sessions(with).unwrap().unwrap();
+        let file = std::fs::File::open(vault.archives().join(&info.file)).unwrap();
+        open_archive(BufReader::new(file), None, &unseal, &mut Nowhere, &mut |_| {})
+    };
+    let opened = open(&first, first.archive_id).unwrap();
+    assert_eq!((opened.versions, opened.manifest.slots.len()), (1, 2));
+    let opened = open(&second, second.archive_id).unwrap();
+    assert_eq!((opened.versions, opened.manifest.slots.len()), (1, 1));
+    assert!(open(&second, first.archive_id).is_err(), "the session key of another archive");
+    assert!(vault.service.kept_sessions(ArchiveId([0; 16])).unwrap().is_none());
+
+    // They survive a restart, wrapped in the state, and are in no archive.
+    let vault = vault.restart().await;
+    assert!(vault.service.kept_sessions(first.archive_id).unwrap().is_some());
+    let tables: Vec<u8> = vault.cluster.view().head().tables.keys().map(|table| table.0).collect();
+    assert!(tables.contains(&Table::SESSION_KEYS.0));
+    assert_eq!(Table::SESSION_KEYS.class(), TableClass::Cluster);
+}
+
+#[tokio::test]
+async fn a_key_that_does_not_unwrap_is_found_by_the_backup_and_not_by_the_restore() {
+    let vault = Vault::new();
+    vault.key("orders").await;
+    vault.custodian("Anna").await;
+    vault.damage_a_version().await;
+    let error = vault.service.backup_to_vault(&admin(), None).await.unwrap_err();
+    assert_eq!(error.kind, Kind::Damaged);
+    assert!(error.message.contains("does not unwrap"), "{}", error.message);
+    let left: Vec<_> = std::fs::read_dir(vault.archives()).unwrap().flatten().collect();
+    let left = left.iter().filter(|entry| entry.file_name().to_string_lossy().contains(".tar"));
+    assert_eq!(left.count(), 0, "nothing stays under a name, final or not");
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! A vault in a temporary directory: first rows, store, log, cluster, keyring, audit, service.
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -7,10 +8,10 @@ use holdfast_cluster::{Clock, Cluster, Config, ManualClock, seed_id, seed_log, s
 use holdfast_crypto::random_array;
 use holdfast_fs::{Disk, Fs};
 use holdfast_keyring::{Keyring, SecretRef};
-use holdfast_machine::{Head, RowSink as _};
+use holdfast_machine::{Head, Outcome, RowSink as _, Txn, View as _};
 use holdfast_records::{
-    ClusterSecret, Enclave, EnclaveName, EnclaveState, Identity, Privilege, Record, RootGeneration,
-    SecretKind, Vault as VaultRecord,
+    ClusterSecret, Enclave, EnclaveName, EnclaveState, Identity, KeyVersion, Privilege, Record,
+    RootGeneration, SecretKind, Vault as VaultRecord,
 };
 use holdfast_seal::{SigningKey, SigningPart};
 use holdfast_service::audit::{Audit, Limits};
@@ -21,8 +22,8 @@ use holdfast_service::{
 use holdfast_store::log::Log;
 use holdfast_store::{Applied, DiskStore};
 use holdfast_types::{
-    EnclaveId, Epoch, EpochId, IdentityId, Millis, Name, NodeId, Revision, Row, SecretId, Value,
-    VaultId,
+    Draft, EnclaveId, Epoch, EpochId, Expect, IdentityId, Millis, Name, NodeId, Revision, Row,
+    SecretId, TxnId, Value, VaultId,
 };
 
 pub const NODE: NodeId = NodeId(7);
@@ -126,6 +127,32 @@ impl Vault {
         let request = Decrypt { key: None, context: b"", ciphertext };
         let done = self.service.decrypt(who, request).await?;
         Ok(String::from_utf8(done.plaintext.to_vec()).unwrap())
+    }
+
+    /// Flips a bit of a wrapped version, as a bug would: past every rule.
+    pub async fn damage_a_version(&self) {
+        let view = self.cluster.view();
+        let mut found = None;
+        view.scan(KeyVersion::TABLE, &[], &mut |key, value| {
+            found = Some((value.rev, KeyVersion::decode(value.schema, key, &value.body).unwrap()));
+            ControlFlow::Break(())
+        })
+        .unwrap();
+        let (rev, mut version) = found.unwrap();
+        *version.wrapped.last_mut().unwrap() ^= 1;
+        let mut draft = Draft::default();
+        holdfast_records::put(&mut draft, Expect::At(rev), &version);
+        let txn = Txn {
+            id: TxnId(random_array()),
+            epoch: view.head().epoch.id,
+            at: Millis(0),
+            actor: ADMIN,
+            verb: 1,
+            expect: draft.expect,
+            write: draft.write,
+        };
+        let outcome = self.cluster.propose(txn).await.unwrap();
+        assert!(matches!(outcome, Outcome::Done(_)));
     }
 
     /// Every line of the audit log so far.

@@ -2,7 +2,8 @@
 //!
 //! Order, for both ways: the job record is committed; the view is taken after it; the tar is sealed from
 //! that view while the node serves; then one transaction records the archive, its session keys and
-//! the ledger's entry *archive*; *stored* follows when the whole object was read back.
+//! the ledger's entry *archive*; *stored* follows when the whole object was read back, and with it
+//! *verified* where the vault itself read it: it kept the session keys, so it opens what it reads.
 //! A backup lives in this process: after a restart the job is reported as unknown and is begun again.
 
 mod recorded;
@@ -230,7 +231,8 @@ impl Service {
                 "the place of a stored archive has 1 to 4096 bytes",
             ));
         }
-        let info = self.record_stored(actor, &backup, &report.place, actor.to_string()).await?;
+        let by = actor.to_string();
+        let info = self.record_stored(actor, &backup, &report.place, by, false).await?;
         *backup.state.lock() = State::Stored(done);
         Ok(info)
     }

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use holdfast_keyring::SecretRef;
 use holdfast_ledger::EntryKind;
 use holdfast_machine::View;
-use holdfast_records::{ArchiveState, Job, JobState, SessionKey, put};
+use holdfast_records::{ArchiveState, Job, JobState, put};
+use holdfast_recovery::keep_archive;
 use holdfast_types::{Draft, Expect, IdentityId, Kind, Revision};
 
 use super::{Backup, Done, Service, seal};
@@ -43,10 +43,7 @@ impl Service {
         place: Option<String>,
     ) -> Result<Done, Error> {
         let archive_id = backup.archive_id;
-        let what = SecretRef::SessionKey { archive_id, n: 0 };
-        let wrapped =
-            self.keyring.wrap_secret(what, sealed.session_key.to_bytes().expose_secret())?;
-        let key = SessionKey { archive_id, n: 0, slot: None, wrapped };
+        let key = keep_archive(&self.keyring, archive_id, &sealed.session_key)?;
         let kind = EntryKind::Archive {
             archive_id,
             custodians: backup.custodians.clone(),
@@ -89,28 +86,32 @@ impl Service {
         Ok(done(backup, sealed, place))
     }
 
-    /// That the whole object was read back where it lies.
+    /// That the whole object was read back where it lies; where `verified`, that it was opened, too.
     pub(super) async fn record_stored(
         &self,
         actor: IdentityId,
         backup: &Arc<Backup>,
         place: &str,
         by: String,
+        verified: bool,
     ) -> Result<ArchiveInfo, Error> {
         let archive_id = backup.archive_id;
         let place = place.to_owned();
-        let kind = EntryKind::Stored { archive_id, by, place: place.clone() };
+        let stored = EntryKind::Stored { archive_id, by: by.clone(), place: place.clone() };
+        let opened = verified.then_some(EntryKind::Verified { archive_id, by });
+        let kinds: Vec<EntryKind> = [stored].into_iter().chain(opened).collect();
         let now = self.clock.now();
         let rule = |view: &dyn View| {
             let mut draft = Draft::default();
             let at = now.max(view.head().at);
-            archives::append(view, &mut draft, at, kind.clone())?;
+            archives::append_all(view, &mut draft, at, kinds.clone())?;
             let found = get::<ArchiveState>(view, archive_id.as_bytes())?;
             let found = found.ok_or_else(|| {
                 Error::new(Kind::NotFound, format!("there is no archive {archive_id}"))
             })?;
             let mut state = found.record;
             (state.stored, state.where_) = (Some(at), place.clone());
+            state.verified = verified.then_some(at);
             put(&mut draft, Expect::At(found.rev), &state);
             Ok((draft, ()))
         };

@@ -2,14 +2,14 @@
 
 use std::io::Write;
 
-use holdfast_keyring::SecretRef;
 use holdfast_machine::View;
-use holdfast_records::{ClusterSecret, Custodian, RootGeneration, SecretKind, Slot};
+use holdfast_records::{Custodian, RootGeneration, Slot};
 use holdfast_recovery::{
-    ArchiveError, ArchiveName, BaseInput, LedgerHead, SealedArchive, aids, write_base,
+    ArchiveError, ArchiveName, BaseInput, LedgerHead, SealedArchive, aids, kept_slots, signer,
+    write_base,
 };
-use holdfast_seal::{SigningKey, SigningPart};
-use holdfast_types::{ArchiveId, Kind, Name, Revision, VaultId};
+use holdfast_seal::SessionKey;
+use holdfast_types::{ArchiveId, Kind, Name, Revision, SlotId};
 
 use super::Service;
 use crate::Error;
@@ -26,6 +26,7 @@ pub(super) struct Maker {
     name: String,
     to: Revision,
     custodians: Vec<Custodian>,
+    slots: Vec<(SlotId, SessionKey)>,
     make: Make,
 }
 
@@ -41,6 +42,11 @@ impl Maker {
 
     pub(super) fn custodians(&self) -> &[Custodian] {
         &self.custodians
+    }
+
+    /// The session keys of slots that are kept: with the archive's own they open it again.
+    pub(super) fn take_slots(&mut self) -> Vec<(SlotId, SessionKey)> {
+        std::mem::take(&mut self.slots)
     }
 
     /// Writes the sealed tar. Blocks.
@@ -88,7 +94,8 @@ impl Service {
     ) -> Result<Maker, Error> {
         let view = self.cluster.view();
         let custodians = choose(&view, names)?;
-        let signer = self.signer(&view)?;
+        let signer = signer(&view, &self.keyring)?;
+        let slots = kept_slots(&view, &self.keyring)?;
         let head = view.head();
         let to = head.revision;
         let name = ArchiveName {
@@ -106,50 +113,18 @@ impl Service {
             let input = BaseInput { view, signer, custodians, archive_id, created, ledger };
             write_base(&input, out)
         });
-        Ok(Maker { name: name.to_string(), to, custodians, make })
-    }
-
-    /// The key that signs archives, from its wrapped parts.
-    fn signer(&self, view: &dyn View) -> Result<SigningKey, Error> {
-        let mut primary = None;
-        let mut subkeys = Vec::new();
-        for secret in list::<ClusterSecret>(view, &[])? {
-            let ClusterSecret { secret_id, n, kind, created, wrapped, .. } = secret.record;
-            if !matches!(kind, SecretKind::SigningPrimary | SecretKind::Signing) {
-                continue;
-            }
-            let what = SecretRef::ClusterSecret { id: secret_id, n, kind };
-            let seed = self.keyring.unwrap_secret(what, &wrapped)?;
-            let seed = holdfast_crypto::Secret::from_slice(seed.expose_secret())
-                .ok_or_else(|| Error::new(Kind::Damaged, "a signing seed is not 32 bytes"))?;
-            let part = SigningPart { seed, created };
-            match kind {
-                SecretKind::SigningPrimary => primary = Some(part),
-                _ => subkeys.push((n, part)),
-            }
-        }
-        let primary = primary
-            .ok_or_else(|| Error::new(Kind::Damaged, "the vault has no key to sign with"))?;
-        subkeys.sort_by_key(|(n, _)| *n);
-        let subkeys: Vec<SigningPart> = subkeys.into_iter().map(|(_, part)| part).collect();
-        SigningKey::from_parts(&user_id(self.vault_id), &primary, &subkeys)
-            .map_err(|error| Error::new(Kind::Internal, error.to_string()))
+        Ok(Maker { name: name.to_string(), to, custodians, slots, make })
     }
 
     /// The fingerprint that archives are signed under.
     pub(in crate::service) fn signer_fingerprint(&self, view: &dyn View) -> Result<String, Error> {
-        Ok(self.signer(view)?.fingerprint())
+        Ok(signer(view, &self.keyring)?.fingerprint())
     }
 
     /// What lies at the root of every target.
     pub(super) fn recovery_aids(&self) -> Result<Vec<(&'static str, Vec<u8>)>, Error> {
-        Ok(aids(self.signer(&self.cluster.view())?.certificate_bytes()))
+        Ok(aids(signer(&self.cluster.view(), &self.keyring)?.certificate_bytes()))
     }
-}
-
-/// The user id of a vault's signing certificate. Constant: the certificate is made from it.
-fn user_id(vault: VaultId) -> String {
-    format!("holdfast vault {vault}")
 }
 
 impl From<ArchiveError> for Error {

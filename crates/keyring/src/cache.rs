@@ -14,11 +14,6 @@ use zeroize::Zeroizing;
 
 use crate::arena::{CELL_BYTES, Cells};
 
-/// Shards, a power of two: more than the cores that fight over a lock.
-const SHARDS: usize = 16;
-/// Pages of each: 16 x 16 x 4 KiB = 1 MiB = 32 768 versions, an eighth of the usual lock limit.
-const PAGES: usize = 16;
-
 type Id = (KeyId, Version);
 
 /// The cache.
@@ -28,7 +23,9 @@ pub struct Cache {
 
 struct Shard {
     cells: Cells,
-    index: HashMap<Id, usize>,
+    /// Each key's versions, ascending, and the cells that hold them. By key, so that forgetting one
+    /// looks at nothing else: every creation and rotation does.
+    index: HashMap<KeyId, Vec<(Version, usize)>>,
     /// Whose secret is in a cell, with its check value.
     owners: Vec<Option<(Id, Kcv)>>,
     used: Vec<AtomicBool>,
@@ -37,18 +34,15 @@ struct Shard {
 }
 
 impl Cache {
-    pub fn new() -> Self {
-        Self::with_pages(SHARDS, PAGES)
-    }
-
-    fn with_pages(shards: usize, pages: usize) -> Self {
-        Self { shards: (0..shards).map(|_| RwLock::new(Shard::new(pages))).collect() }
+    /// A shard for each run of cells, as many versions as there are cells. There is at least one run.
+    pub fn new(runs: impl IntoIterator<Item = Cells>) -> Self {
+        Self { shards: runs.into_iter().map(|cells| RwLock::new(Shard::new(cells))).collect() }
     }
 
     /// The secret of a version, if it is here and fits the check value.
     pub fn get(&self, id: Id, kcv: &Kcv) -> Option<Zeroizing<[u8; CELL_BYTES]>> {
         let shard = self.shard(id.0).read();
-        let cell = *shard.index.get(&id)?;
+        let cell = shard.find(id)?;
         if shard.owners[cell].is_none_or(|(_, own)| own != *kcv) {
             return None;
         }
@@ -65,7 +59,11 @@ impl Cache {
 
     /// Wipes every version of a key.
     pub fn forget(&self, key: KeyId) {
-        self.shard(key).write().forget(key);
+        let shard = self.shard(key);
+        // Most keys that change are not here; readers need not wait for that.
+        if shard.read().index.contains_key(&key) {
+            shard.write().forget(key);
+        }
     }
 
     fn shard(&self, key: KeyId) -> &RwLock<Shard> {
@@ -75,18 +73,28 @@ impl Cache {
 }
 
 impl Shard {
-    fn new(pages: usize) -> Self {
-        let cells = Cells::new(pages);
+    fn new(cells: Cells) -> Self {
         let owners = vec![None; cells.len()];
         let used = (0..cells.len()).map(|_| AtomicBool::new(false)).collect();
         Self { cells, index: HashMap::new(), owners, used, hand: 0 }
     }
 
+    fn find(&self, (key, version): Id) -> Option<usize> {
+        let versions = self.index.get(&key)?;
+        let at = versions.binary_search_by_key(&version, |(version, _)| *version).ok()?;
+        Some(versions[at].1)
+    }
+
     fn put(&mut self, id: Id, kcv: Kcv, secret: &[u8; CELL_BYTES]) {
-        let cell = self.index.get(&id).copied().unwrap_or_else(|| self.free_cell());
+        let cell = self.find(id).unwrap_or_else(|| {
+            let cell = self.free_cell();
+            let versions = self.index.entry(id.0).or_default();
+            let at = versions.partition_point(|(version, _)| *version < id.1);
+            versions.insert(at, (id.1, cell));
+            cell
+        });
         self.cells.write(cell, secret);
         self.owners[cell] = Some((id, kcv));
-        self.index.insert(id, cell);
         // Not marked: a version that is used only once must not push out one that is used often.
         self.used[cell].store(false, Ordering::Relaxed);
     }
@@ -100,7 +108,7 @@ impl Shard {
             match self.owners[cell] {
                 Some(_) if second_chance => {}
                 Some((id, _)) => {
-                    self.index.remove(&id);
+                    self.evict(id);
                     self.clear(cell);
                     return cell;
                 }
@@ -109,9 +117,17 @@ impl Shard {
         }
     }
 
+    fn evict(&mut self, (key, version): Id) {
+        if let Some(versions) = self.index.get_mut(&key) {
+            versions.retain(|(own, _)| *own != version);
+            if versions.is_empty() {
+                self.index.remove(&key);
+            }
+        }
+    }
+
     fn forget(&mut self, key: KeyId) {
-        let gone: Vec<_> = self.index.extract_if(|(owner, _), _| *owner == key).collect();
-        for (_, cell) in gone {
+        for (_, cell) in self.index.remove(&key).unwrap_or_default() {
             self.clear(cell);
         }
     }
@@ -125,7 +141,13 @@ impl Shard {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arena::CELLS_PER_PAGE;
+    use crate::arena::arena;
+
+    const CELLS: usize = 128;
+
+    fn small() -> Cache {
+        Cache::new(arena(&[CELLS]))
+    }
 
     fn id(n: usize) -> Id {
         let mut bytes = [0; 16];
@@ -137,35 +159,46 @@ mod tests {
         cache.get(id(n), &[1; 8]).is_some()
     }
 
+    /// So many versions are indexed, each where its cell says so, and no key without one.
+    fn assert_consistent(cache: &Cache, versions: usize) {
+        let shard = cache.shards[0].read();
+        let indexed = shard.index.iter().flat_map(|(key, versions)| {
+            assert!(!versions.is_empty() && versions.is_sorted(), "{versions:?}");
+            versions.iter().map(|(version, cell)| ((*key, *version), *cell))
+        });
+        let good = |(id, cell): &(Id, usize)| shard.owners[*cell].is_some_and(|own| own.0 == *id);
+        assert_eq!(indexed.filter(good).count(), versions);
+        assert_eq!(shard.index.values().map(Vec::len).sum::<usize>(), versions, "bounded");
+    }
+
     #[test]
     fn full_means_evict_the_unused() {
-        let cache = Cache::with_pages(1, 1);
-        for n in 0..CELLS_PER_PAGE {
+        let cache = small();
+        for n in 0..CELLS {
             cache.put(id(n), [1; 8], &[7; 32]);
         }
         assert!(has(&cache, 0), "and marks it as used");
         cache.put(id(1_000), [1; 8], &[7; 32]);
         assert!(has(&cache, 0) && has(&cache, 1_000));
         assert!(!has(&cache, 1), "the first that nobody used");
-        for n in 2_000..2_000 + 3 * CELLS_PER_PAGE {
+        for n in 2_000..2_000 + 3 * CELLS {
             cache.put(id(n), [1; 8], &[7; 32]);
         }
-        let shard = cache.shards[0].read();
-        assert_eq!(shard.index.len(), CELLS_PER_PAGE, "bounded");
-        assert!(
-            shard.index.iter().all(|(id, cell)| shard.owners[*cell].is_some_and(|o| o.0 == *id))
-        );
+        assert_consistent(&cache, CELLS);
     }
 
     #[test]
     fn forgotten_versions_are_wiped() {
-        let cache = Cache::with_pages(1, 1);
+        let cache = small();
         let (key, other) = (id(1).0, id(2).0);
-        for version in 1..4 {
+        for version in [3, 1, 2] {
             cache.put((key, Version(version)), [1; 8], &[7; 32]);
         }
+        assert_consistent(&cache, 3);
         cache.put((other, Version(1)), [1; 8], &[8; 32]);
         cache.forget(key);
+        cache.forget(key);
+        assert_consistent(&cache, 1);
         assert!(cache.get((key, Version(2)), &[1; 8]).is_none());
         assert!(cache.get((other, Version(1)), &[1; 8]).is_some());
         let shard = cache.shards[0].read();
@@ -174,12 +207,25 @@ mod tests {
     }
 
     #[test]
+    fn versions_of_one_key_share_the_room() {
+        let cache = small();
+        let key = id(1).0;
+        let last = u32::try_from(3 * CELLS).expect("small");
+        for version in (1..=last).rev() {
+            cache.put((key, Version(version)), [1; 8], &[7; 32]);
+        }
+        assert_consistent(&cache, CELLS);
+        assert!(cache.get((key, Version(1)), &[1; 8]).is_some());
+        assert!(cache.get((key, Version(last)), &[1; 8]).is_none(), "the oldest made room");
+    }
+
+    #[test]
     fn another_check_value_is_a_miss() {
-        let cache = Cache::with_pages(1, 1);
+        let cache = small();
         cache.put(id(1), [1; 8], &[7; 32]);
         assert!(cache.get(id(1), &[2; 8]).is_none());
         cache.put(id(1), [2; 8], &[9; 32]);
         assert_eq!(cache.get(id(1), &[2; 8]).as_deref(), Some(&[9; 32]));
-        assert_eq!(cache.shards[0].read().index.len(), 1);
+        assert_consistent(&cache, 1);
     }
 }

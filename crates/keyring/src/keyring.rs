@@ -9,6 +9,7 @@ use holdfast_types::{EnclaveId, Generation, KeyId, SlotId, VaultId, Version};
 use zeroize::Zeroizing;
 
 use crate::KeyringError;
+use crate::arena::arena;
 use crate::cache::Cache;
 use crate::ciphertext::{self, Header, parse_header};
 use crate::roots::Roots;
@@ -17,6 +18,13 @@ use crate::wrap::{self, Binding, SecretRef};
 
 /// What a canary holds: that it opens is the whole message.
 const CANARY: &[u8] = b"holdfast/v1/canary";
+
+/// Generations of the root that can be open at once.
+const ROOTS: usize = 128;
+/// Shards of the cache of versions: more than the cores that fight over a lock.
+const SHARDS: usize = 16;
+/// Versions in each. Together 32 768 in 1 MiB, an eighth of the usual limit on locked memory.
+const VERSIONS: usize = 2048;
 
 /// Roots and keys of one vault. Shared by reference; every method takes `&self` and may be called
 /// from any thread.
@@ -51,7 +59,11 @@ impl Keyring {
     /// An empty one: sealed, until a root is made or loaded.
     #[must_use]
     pub fn new(vault_id: VaultId) -> Self {
-        Self { vault: vault_id, roots: Roots::new(vault_id), versions: Cache::new() }
+        let mut runs = [VERSIONS; SHARDS + 1];
+        runs[0] = ROOTS;
+        let mut runs = arena(&runs);
+        let roots = Roots::new(vault_id, runs.remove(0));
+        Self { vault: vault_id, roots, versions: Cache::new(runs) }
     }
 
     /// The vault whose keys these are.

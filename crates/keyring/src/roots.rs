@@ -1,4 +1,4 @@
-//! The roots that are open, by generation, in locked cells of their own.
+//! The roots that are open, by generation, in a run of the keyring's locked cells.
 
 use std::collections::BTreeMap;
 
@@ -26,9 +26,9 @@ struct Open {
 }
 
 impl Roots {
-    pub fn new(vault: VaultId) -> Self {
-        let open = Open { cells: Cells::new(1), index: BTreeMap::new() };
-        Self { vault, open: RwLock::new(open) }
+    /// None is open yet; as many as there are cells can be.
+    pub fn new(vault: VaultId, cells: Cells) -> Self {
+        Self { vault, open: RwLock::new(Open { cells, index: BTreeMap::new() }) }
     }
 
     /// Adds a root. The same root again is no fault; another one for a generation is.
@@ -75,10 +75,15 @@ impl Roots {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::arena::arena;
+
+    fn roots(cells: usize) -> Roots {
+        Roots::new(VaultId([1; 16]), arena(&[cells]).remove(0))
+    }
 
     #[test]
     fn roots_by_generation() {
-        let roots = Roots::new(VaultId([1; 16]));
+        let roots = roots(2);
         assert_eq!(roots.get(Generation(1)), Err(KeyringError::Sealed));
         assert_eq!(roots.current(), None);
         roots.insert(Generation(2), &[2; 32]).expect("room");
@@ -94,9 +99,9 @@ mod tests {
 
     #[test]
     fn room_ends() {
-        let roots = Roots::new(VaultId([1; 16]));
-        let results: Vec<_> = (1..=129).map(|g| roots.insert(Generation(g), &[1; 32])).collect();
-        assert!(results[..128].iter().all(Result::is_ok));
-        assert_eq!(results[128], Err(KeyringError::TooManyRoots));
+        let roots = roots(3);
+        let results: Vec<_> = (1..=4).map(|g| roots.insert(Generation(g), &[1; 32])).collect();
+        assert!(results[..3].iter().all(Result::is_ok));
+        assert_eq!(results[3], Err(KeyringError::TooManyRoots));
     }
 }

@@ -4,6 +4,7 @@
 //! Nothing here is part of the product. Servers are processes of their own, reached over loopback with
 //! mutual TLS; figures go to standard output as Markdown, progress to standard error.
 
+mod creates;
 mod crypto;
 mod echo;
 mod histogram;
@@ -76,6 +77,8 @@ enum What {
         #[arg(long, default_value = "")]
         only: String,
     },
+    /// Durable creates, beside append + fdatasync
+    Creates,
     /// Serves the echo until standard input ends
     #[command(hide = true)]
     Echo,
@@ -96,13 +99,20 @@ fn run(cli: &Cli) -> Result<()> {
     let tables = match &cli.what {
         Some(What::Echo) => return echo::serve(),
         Some(What::Crypto { only }) => crypto::run(options, only)?,
-        None => crypto::run(options, "")?,
+        Some(What::Creates) => creates::run(options)?,
+        None => everything(options)?,
     };
     println!("{}", report::machine(&options.place()));
     for table in &tables {
         println!("{}", Table::markdown(table));
     }
     Ok(())
+}
+
+fn everything(options: &Options) -> Result<Vec<Table>> {
+    let mut tables = crypto::run(options, "")?;
+    tables.extend(creates::run(options)?);
+    Ok(tables)
 }
 
 /// Says how far it is.

@@ -43,6 +43,15 @@ impl Scene {
     }
 
     pub fn of_vault(vault_id: VaultId) -> Self {
+        Self::of(vault_id, 2, 2)
+    }
+
+    /// As little as an archive can hold: one custodian, one enclave, one key.
+    pub fn small() -> Self {
+        Self::of(VAULT, 1, 1)
+    }
+
+    fn of(vault_id: VaultId, custodians: u8, each: u8) -> Self {
         let keyring = Keyring::new(vault_id);
         let generation = keyring.generate_root().unwrap();
         let mut rows = vec![
@@ -55,14 +64,15 @@ impl Scene {
             }),
             row(&LedgerRow { seq: 1, entry: b"{}".to_vec() }),
         ];
+        let recipients = 1..=custodians;
         let (mut custodians, mut secrets) = (Vec::new(), Vec::new());
-        for n in 1..=2 {
+        for n in recipients {
             let (secret, custodian, slot) = custodian(&keyring, generation, n);
             rows.extend([row(&custodian), row(&slot)]);
             custodians.push(custodian);
             secrets.push(secret);
         }
-        let versions = keys(&keyring, &mut rows);
+        let versions = keys(&keyring, &mut rows, each);
         rows.sort_by(|a, b| (a.table, &a.key).cmp(&(b.table, &b.key)));
         let epoch = Epoch {
             n: 1,
@@ -176,15 +186,15 @@ fn custodian(keyring: &Keyring, generation: Generation, n: u8) -> (String, Custo
     (secret.to_string(), custodian, slot)
 }
 
-/// Two enclaves with two keys each, three versions a key; the first version of each is destroyed. And a
-/// key that is gone.
-fn keys(keyring: &Keyring, rows: &mut Vec<Row>) -> Vec<KeyVersion> {
+/// Some enclaves with as many keys each, three versions a key; the first version of each is destroyed.
+/// And a key that is gone.
+fn keys(keyring: &Keyring, rows: &mut Vec<Row>, each: u8) -> Vec<KeyVersion> {
     let mut live = Vec::new();
-    for e in 1..=2 {
+    for e in 1..=each {
         let enclave_id = EnclaveId([0xe0 + e; 16]);
         let name = format!("enclave-{e}").parse().unwrap();
         rows.push(row(&Enclave { enclave_id, name, state: EnclaveState::Open }));
-        for k in 1..=2 {
+        for k in 1..=each {
             let key_id = KeyId([16 * e + k; 16]);
             rows.push(row(&Key {
                 key_id,

@@ -16,6 +16,7 @@ mod crash;
 mod disk;
 mod error;
 mod mem;
+mod set;
 mod tools;
 
 use std::ffi::OsString;
@@ -27,6 +28,7 @@ pub use crash::{CrashImage, CrashImages, Damage, Recorder};
 pub use disk::Disk;
 pub use error::FsError;
 pub use mem::{Fault, Mem};
+pub use set::FileSet;
 pub use tools::{
     Reader, Writer, make_dirs, parent, read_to_vec, remove_if_there, temporary, write_atomic,
     write_new,

@@ -102,7 +102,8 @@ pub fn make_dirs(fs: &dyn Fs, path: &Path) -> Result<(), FsError> {
     Ok(())
 }
 
-fn write_synced(fs: &dyn Fs, path: &Path, bytes: &[u8]) -> Result<(), FsError> {
+/// Writes a whole file, syncs it and reads it back; an existing one is cut first.
+pub(crate) fn write_synced(fs: &dyn Fs, path: &Path, bytes: &[u8]) -> Result<(), FsError> {
     let file = fs.open(path, Open::Create)?;
     file.set_len(0)?;
     file.write_at(bytes, 0)?;

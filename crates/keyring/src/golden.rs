@@ -4,7 +4,9 @@
 
 use holdfast_crypto::kcv::{root_kcv, version_kcv};
 use holdfast_records::{KeyKind, SecretKind, SessionKey};
-use holdfast_types::{ArchiveId, EnclaveId, Generation, KeyId, SecretId, SlotId, VaultId, Version};
+use holdfast_types::{
+    ArchiveId, EnclaveId, Generation, KeyId, SecretId, SlotId, VaultId, Version, hex,
+};
 
 use crate::ciphertext::{self, Header};
 use crate::slot::{self, SoftKey};
@@ -21,12 +23,10 @@ const ROOT: [u8; 32] = [0x11; 32];
 const NONCE: [u8; 24] = *b"ABCDEFGHIJKLMNOPQRSTUVWX";
 const PLAINTEXT: &[u8] = b"attack at dawn";
 
-fn hex(bytes: &[u8]) -> String {
-    data_encoding::HEXLOWER.encode(bytes)
-}
-
 fn lines() -> Vec<String> {
-    let wrap = |binding, secret: &[u8]| hex(&wrap::wrap(VAULT, G, &ROOT, &binding, &NONCE, secret));
+    let wrap = |binding, secret: &[u8]| {
+        hex::encode(&wrap::wrap(VAULT, G, &ROOT, &binding, &NONCE, secret))
+    };
     let secret = |what| wrap(Binding::secret(what), &[0x33; 32]);
     let cluster = |kind| secret(SecretRef::ClusterSecret { id: SECRET, n: 1, kind });
     let session = |n, id| secret(SecretRef::SessionKey { n, id });
@@ -35,15 +35,15 @@ fn lines() -> Vec<String> {
     let soft = slot::seal_soft(VAULT, G, SLOT, &soft_key, &NONCE, &ROOT);
     let header = Header { key_id: KEY, version: Version(1) };
     let message = |context: &[u8], plaintext: &[u8]| {
-        hex(&ciphertext::seal(&version, header, &NONCE, context, plaintext).expect("short"))
+        hex::encode(&ciphertext::seal(&version, header, &NONCE, context, plaintext).expect("short"))
     };
     let canary = SecretRef::Canary { generation: G };
     let payload = slot::payload(VAULT, G, &ROOT);
     vec![
         format!("vault {VAULT}"),
-        format!("slot-payload {}", hex(payload.expose_secret())),
-        format!("root-kcv {}", hex(&root_kcv(VAULT, G, &ROOT))),
-        format!("version-kcv {}", hex(&version_kcv(VAULT, KEY, Version(1), &version))),
+        format!("slot-payload {}", hex::encode(payload.expose_secret())),
+        format!("root-kcv {}", hex::encode(&root_kcv(VAULT, G, &ROOT))),
+        format!("version-kcv {}", hex::encode(&version_kcv(VAULT, KEY, Version(1), &version))),
         format!(
             "version {}",
             wrap(Binding::version(ENCLAVE, KEY, Version(1), KeyKind::Aes256), &version)
@@ -56,7 +56,7 @@ fn lines() -> Vec<String> {
         format!("session {}", session(2, ARCHIVE.0)),
         format!("session-archive {}", session(SessionKey::ARCHIVE, ARCHIVE.0)),
         format!("session-slot {}", session(SessionKey::SLOT, SLOT.0)),
-        format!("soft-slot {}", hex(&soft)),
+        format!("soft-slot {}", hex::encode(&soft)),
         format!("message {}", message(b"", PLAINTEXT)),
         format!("message-context {}", message(&[0x55; 300], PLAINTEXT)),
         format!("message-empty {}", message(b"orders", b"")),

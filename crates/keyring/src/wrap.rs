@@ -14,7 +14,7 @@ use std::fmt;
 use holdfast_crypto::xaes256gcm::{KEY_BYTES, TAG_BYTES};
 use holdfast_crypto::{NONCE_BYTES, Nonce, NotAuthentic, SecretBytes, hkdf_sha256, xaes256gcm};
 use holdfast_records::{KeyKind, SecretKind, SessionKey};
-use holdfast_types::{EnclaveId, Generation, KeyId, SecretId, VaultId, Version};
+use holdfast_types::{EnclaveId, Generation, KeyId, SecretId, VaultId, Version, hex};
 use zeroize::Zeroizing;
 
 use crate::KeyringError;
@@ -58,7 +58,7 @@ impl fmt::Display for SecretRef {
             Self::Canary { generation } => write!(f, "the canary of generation {generation}"),
             Self::SessionKey { n, id } => {
                 let of = if *n == SessionKey::ARCHIVE { "archive" } else { "slot" };
-                write!(f, "the session key of {of} {}", data_encoding::HEXLOWER.encode(id))
+                write!(f, "the session key of {of} {}", hex::encode(id))
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The chain: each entry names the one before.
 
-use holdfast_types::Millis;
+use holdfast_types::{Millis, hex};
 
 use crate::{Entry, EntryKind};
 
@@ -34,11 +34,7 @@ impl Head {
     /// The hash in lower-case hex.
     #[must_use]
     pub fn hex(&self) -> String {
-        use std::fmt::Write as _;
-        self.hash.iter().fold(String::with_capacity(64), |mut out, byte| {
-            let _ = write!(out, "{byte:02x}");
-            out
-        })
+        hex::encode(&self.hash)
     }
 }
 

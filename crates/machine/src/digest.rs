@@ -10,11 +10,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::str::FromStr;
 use std::sync::{Arc, OnceLock};
 
-use data_encoding::HEXLOWER;
-use holdfast_types::{Row, Table, TableClass, Value};
+use holdfast_types::{Row, Table, TableClass, Value, hex};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::TableHead;
@@ -119,14 +117,9 @@ fn element(table: Table, key: &[u8], value: &Value) -> [u8; SUM_BYTES] {
     out
 }
 
-/// The digest of all rows of one class of tables.
+/// The digest of all rows of one class of tables. Written as 64 lower-case hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Digest(pub [u8; 32]);
-
-/// Why a text is no digest.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("not a state digest: expected 64 lower-case hex digits")]
-pub struct DigestError;
 
 impl Digest {
     /// BLAKE3 over `table u8 | rows u64 | BLAKE3(sum)` of the class's tables that have rows, in
@@ -146,43 +139,13 @@ impl Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&HEXLOWER.encode(&self.0))
+        f.write_str(&hex::encode(&self.0))
     }
 }
 
 impl fmt::Debug for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Digest({self})")
-    }
-}
-
-impl FromStr for Digest {
-    type Err = DigestError;
-
-    fn from_str(text: &str) -> Result<Self, DigestError> {
-        let bytes = HEXLOWER.decode(text.as_bytes()).map_err(|_| DigestError)?;
-        Ok(Self(bytes.try_into().map_err(|_| DigestError)?))
-    }
-}
-
-impl Serialize for Digest {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if serializer.is_human_readable() {
-            serializer.collect_str(self)
-        } else {
-            self.0.serialize(serializer)
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Digest {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        if deserializer.is_human_readable() {
-            let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-            text.parse().map_err(de::Error::custom)
-        } else {
-            Ok(Self(<[u8; 32]>::deserialize(deserializer)?))
-        }
     }
 }
 

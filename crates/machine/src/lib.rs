@@ -22,7 +22,7 @@ mod view;
 
 pub use apply::{Batch, Changes, apply};
 pub use command::{Command, DecodeError, EncodeError, LogId, Outcome, Reason, Txn};
-pub use digest::{Digest, DigestError, Digester, LtHash};
+pub use digest::{Digest, Digester, LtHash};
 pub use head::{Head, HeadError, TableHead};
 pub use model::Model;
 pub use view::{ReadError, RowSink, SinkError, View, ViewExt};

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use holdfast_types::{Row, Table, Value};
+use holdfast_types::{Row, Table, Value, hex};
 
 use crate::Head;
 
@@ -63,7 +63,7 @@ impl<V: View + ?Sized> ViewExt for V {}
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum ReadError {
     /// The bytes are not those that were written.
-    #[error("row {} of table {table} is damaged: {why}", hex(key))]
+    #[error("row {} of table {table} is damaged: {why}", hex::encode(key))]
     Damaged {
         /// Its table.
         table: Table,
@@ -87,7 +87,7 @@ pub trait RowSink {
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum SinkError {
     /// Not after the row before: the source's fault.
-    #[error("row {} of table {table} is out of order", hex(key))]
+    #[error("row {} of table {table} is out of order", hex::encode(key))]
     OutOfOrder {
         /// Its table.
         table: Table,
@@ -100,8 +100,4 @@ pub enum SinkError {
     /// The store below said so.
     #[error("store row: {0}")]
     Failed(String),
-}
-
-fn hex(bytes: &[u8]) -> String {
-    data_encoding::HEXLOWER.encode(bytes)
 }

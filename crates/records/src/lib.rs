@@ -5,7 +5,6 @@
 //! its JSON for ever. JSON → row → JSON is byte-identical, which [`json::parse`] enforces.
 
 mod body;
-mod hex;
 pub mod json;
 mod keypart;
 mod kinds;
@@ -14,6 +13,7 @@ mod node;
 mod rule;
 mod tables;
 
+pub(crate) use holdfast_types::hex;
 use holdfast_types::{Body, Draft, Expect, Millis, Revision, Table};
 
 pub use kinds::{

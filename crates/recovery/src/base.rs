@@ -12,9 +12,8 @@ use holdfast_machine::{Digest, Digester, View};
 use holdfast_records::{Custodian, RootGeneration, Slot, Vault, json};
 use holdfast_seal::{Certificate, SessionKey, SigningKey, seal_reader};
 use holdfast_types::limits::{MEMBER_BYTES_MAX, RECIPIENTS_MAX, SLOTS_MAX};
-use holdfast_types::{ArchiveId, Millis, Revision, Row, TableClass};
+use holdfast_types::{ArchiveId, Millis, Revision, Row, TableClass, hex};
 
-use crate::canonical::hex;
 use crate::manifest::counts;
 use crate::members::{self, Sums, archived_tables};
 use crate::public::{LedgerHead, PUBLIC_VERSION, Signer};

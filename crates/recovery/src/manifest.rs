@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use holdfast_machine::Head;
 use holdfast_records::archive_name;
 use holdfast_types::{
-    ArchiveId, CustodianId, EpochId, Generation, Millis, Revision, SlotId, TableClass, VaultId,
+    ArchiveId, CustodianId, EpochId, Generation, Millis, Revision, SlotId, TableClass, VaultId, hex,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::canonical::{self, hex};
+use crate::canonical;
 use crate::public::{LedgerHead, Public};
 use crate::{ArchiveError, ArchiveName, Signer};
 

@@ -2,11 +2,10 @@
 
 use holdfast_crypto::sha256;
 use holdfast_records::tables;
-use holdfast_types::Table;
 use holdfast_types::limits::MEMBERS_MAX;
+use holdfast_types::{Table, hex};
 
 use crate::ArchiveError;
-use crate::canonical::hex;
 
 pub const README: &str = "README.txt";
 pub const RECOVER: &str = "recover.py";

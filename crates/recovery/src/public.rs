@@ -1,10 +1,10 @@
 //! `NAME.json`: all that is public about an archive. No names, counts, check values or slots.
 
 use holdfast_types::limits::RECIPIENTS_MAX;
-use holdfast_types::{ArchiveId, EpochId, Millis, Revision, VaultId};
+use holdfast_types::{ArchiveId, EpochId, Millis, Revision, VaultId, hex};
 use serde::{Deserialize, Serialize};
 
-use crate::canonical::{self, hex};
+use crate::canonical;
 use crate::{ArchiveError, ArchiveName};
 
 /// The format this program writes, and the newest it reads.
@@ -128,7 +128,7 @@ impl Public {
 }
 
 fn is_sha256(text: &str) -> bool {
-    canonical::hex::decode(text).is_some_and(|hash| hash.len() == 32)
+    hex::decode::<[u8; 32]>(text).is_some()
 }
 
 /// Refuses what only a newer program can read, before anything else is said of it.

@@ -4,6 +4,7 @@
 //! times arrive in arguments. A value of one of these types is valid by construction; parsing
 //! happens once, at the border (`FromStr`, `TryFrom`, `serde`).
 
+pub mod hex;
 mod id;
 pub mod kind;
 pub mod limits;

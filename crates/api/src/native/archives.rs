@@ -3,13 +3,12 @@
 use axum::body::Body as ResponseBody;
 use axum::response::Response;
 use bytes::Bytes;
-use data_encoding::HEXLOWER;
 use futures_util::stream;
 use holdfast_service::{
     Action, ArchiveInfo, BackupInfo, BackupProgress, BackupTo, DrillMode, DrillReport, Error,
     StartBackup, StoredReport,
 };
-use holdfast_types::Kind;
+use holdfast_types::{Kind, hex};
 
 use crate::error::{Answer, Failed, Reply};
 use crate::extract::{Body, Call, Path};
@@ -74,7 +73,7 @@ pub(crate) async fn sidecars(call: Call, Path(job): Path<String>) -> Answer<wire
         name: beside.name,
         json: wire::Base64(beside.json),
         signature: wire::Base64(beside.signature),
-        sha256: HEXLOWER.encode(&beside.sha256),
+        sha256: hex::encode(&beside.sha256),
         size: beside.size,
     }))
 }
@@ -118,8 +117,7 @@ pub(crate) async fn drill(call: Call, body: Body) -> Answer<wire::Drilled> {
 }
 
 fn hash(call: &Call, action: Action, text: &str) -> Result<[u8; 32], Failed> {
-    let bytes = HEXLOWER.decode(text.as_bytes()).ok();
-    bytes.and_then(|bytes| bytes.try_into().ok()).ok_or_else(|| {
+    hex::decode(text).ok_or_else(|| {
         let error = Error::new(Kind::BadInput, "a SHA-256 value is 64 lower-case hex digits");
         call.reject(action, "", error)
     })
@@ -132,7 +130,7 @@ impl From<ArchiveInfo> for wire::Archive {
             name: archive.name,
             from: archive.from.0,
             to: archive.to.0,
-            sha256: HEXLOWER.encode(&archive.sha256),
+            sha256: hex::encode(&archive.sha256),
             size: archive.size,
             written: archive.written.map(|at| at.0),
             stored: archive.stored.map(|at| at.0),
@@ -155,7 +153,7 @@ impl From<BackupProgress> for wire::BackupState {
         };
         let whole = |name: &str, info: BackupInfo| Self {
             path: info.directory.map(|directory| format!("{directory}/{}", info.file)),
-            sha256: Some(HEXLOWER.encode(&info.sha256)),
+            sha256: Some(hex::encode(&info.sha256)),
             ..state(name, info.size)
         };
         match progress {

@@ -4,9 +4,8 @@
 
 use std::fmt::Write as _;
 
-use data_encoding::HEXLOWER;
 use holdfast_machine::{Command, Model, View, rowcodec};
-use holdfast_types::{Draft, Expect, Millis, Revision, Table, TableClass, Value};
+use holdfast_types::{Draft, Expect, Millis, Revision, Table, TableClass, Value, hex};
 
 use crate::build::{body, epoch, revision, txn};
 
@@ -40,14 +39,14 @@ fn golden() {
     for (n, command) in commands().iter().enumerate() {
         let bytes = command.encode().unwrap();
         assert_eq!(Command::decode(&bytes).as_ref(), Ok(command));
-        line(&format!("command-{}", n + 1), &HEXLOWER.encode(&bytes));
+        line(&format!("command-{}", n + 1), &hex::encode(&bytes));
         state.apply(command);
         line(&format!("digest-archived-{}", n + 1), &digest(&state, TableClass::Archived));
         line(&format!("digest-cluster-{}", n + 1), &digest(&state, TableClass::Cluster));
     }
     let prune = Command::Prune { floor: Revision(300), rows_max: 1000 };
-    line("command-prune", &HEXLOWER.encode(&prune.encode().unwrap()));
+    line("command-prune", &hex::encode(&prune.encode().unwrap()));
     let value = Value { schema: 2, rev: Revision(258), at: Millis(772), body: b"body".to_vec() };
-    line("row", &HEXLOWER.encode(&rowcodec::encode_value(Table::KEYS, b"key", &value)));
+    line("row", &hex::encode(&rowcodec::encode_value(Table::KEYS, b"key", &value)));
     assert_eq!(now, GOLDEN, "a stored format changed");
 }

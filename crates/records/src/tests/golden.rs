@@ -1,8 +1,6 @@
 //! The golden file: what version 1 wrote for each table, as `table key body json` (hex, hex, text). It is
 //! never changed: archives with such lines restore for ever. A new schema adds a file.
 
-use data_encoding::HEXLOWER;
-
 use super::*;
 
 const VERSION_1: &str = include_str!("../../../../testdata/records/v1.txt");
@@ -12,7 +10,7 @@ fn rows_are_written_as_published() {
     let mut found = String::new();
     for row in rows() {
         let name = archive_name(row.table).unwrap();
-        let (key, body) = (HEXLOWER.encode(&row.key), HEXLOWER.encode(&row.value.body));
+        let (key, body) = (hex::encode(&row.key), hex::encode(&row.value.body));
         found.push_str(&format!("{name} {key} {body} {}\n", json::line(&row).unwrap()));
     }
     assert_eq!(
@@ -30,12 +28,12 @@ fn published_lines_and_rows_are_read() {
         let [name, key, body, line] = fields[..] else { panic!("{text}") };
         let table = table_named(name).unwrap();
         let read = json::parse(table, line).unwrap();
-        assert_eq!(HEXLOWER.encode(&read.key), key, "{name}");
-        assert_eq!(HEXLOWER.encode(&read.value.body), body, "{name}");
+        assert_eq!(hex::encode(&read.key), key, "{name}");
+        assert_eq!(hex::encode(&read.value.body), body, "{name}");
         let row = Row {
             table,
-            key: HEXLOWER.decode(key.as_bytes()).unwrap(),
-            value: Value { body: HEXLOWER.decode(body.as_bytes()).unwrap(), ..read.value },
+            key: hex::decode(key).unwrap(),
+            value: Value { body: hex::decode(body).unwrap(), ..read.value },
         };
         assert_eq!(json::line(&row).unwrap(), line, "{name}");
     }

@@ -3,7 +3,7 @@
 use holdfast_ledger::{DrillMode, Entry, EntryKind, Head};
 use holdfast_machine::View;
 use holdfast_records::{LedgerRow, put};
-use holdfast_types::{ArchiveId, Draft, Expect, Kind, Millis, Table};
+use holdfast_types::{ArchiveId, Draft, Expect, Kind, Millis, Table, hex};
 
 use super::Service;
 use super::read::{get, list};
@@ -71,7 +71,7 @@ pub(super) fn all(view: &dyn View) -> Result<Vec<ArchiveInfo>, Error> {
         };
         match kind {
             EntryKind::Archive { archive_id, name, from, to, sha256, size, .. } => {
-                let sha256 = unhex(&sha256)?;
+                let sha256 = sha256_of(&sha256)?;
                 found.push(ArchiveInfo {
                     archive_id,
                     name,
@@ -144,14 +144,7 @@ fn decode(row: &LedgerRow) -> Result<Entry, Error> {
         .map_err(|error| Error::new(Kind::Damaged, format!("ledger entry {}: {error}", row.seq)))
 }
 
-/// Lower-case hex.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    data_encoding::HEXLOWER.encode(bytes)
-}
-
-fn unhex(text: &str) -> Result<[u8; 32], Error> {
-    let bytes = data_encoding::HEXLOWER.decode(text.as_bytes()).ok();
-    bytes
-        .and_then(|bytes| bytes.try_into().ok())
+fn sha256_of(text: &str) -> Result<[u8; 32], Error> {
+    hex::decode(text)
         .ok_or_else(|| Error::new(Kind::Damaged, "a hash in the ledger is not 64 hex digits"))
 }

@@ -6,7 +6,7 @@ use holdfast_ledger::EntryKind;
 use holdfast_machine::View;
 use holdfast_records::{ArchiveState, Job, JobState, put};
 use holdfast_recovery::keep_archive;
-use holdfast_types::{Draft, Expect, IdentityId, Kind, Revision};
+use holdfast_types::{Draft, Expect, IdentityId, Kind, Revision, hex};
 
 use super::{Backup, Done, Service, seal};
 use crate::service::archives;
@@ -50,7 +50,7 @@ impl Service {
             digest: sealed.digest.to_string(),
             from: Revision::ZERO,
             name: sealed.name.clone(),
-            sha256: archives::hex(&sealed.sha256),
+            sha256: hex::encode(&sealed.sha256),
             size: sealed.size,
             to: backup.revision,
         };

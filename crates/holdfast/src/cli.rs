@@ -20,45 +20,79 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-const EXAMPLES: &str = "Examples:
-  holdfast server --dev --data demo          a vault for trying out
+const EXAMPLES: &str = "\
+Examples:
+  holdfast server --dev --data demo                    a vault for trying out
   holdfast key create orders
   echo hello | holdfast key encrypt orders > note.hf
   holdfast key decrypt < note.hf
   holdfast backup --output archives
+  holdfast status                                      what is weak, and what mends it
 
-Exit codes: 0 done, 1 other, 2 usage, 10 not found, 11 refused, 12 exists or not empty, 13 bad input,
-14 not authentic, 20 unreachable, 21 damaged, 22 unknown signer, 23 this identity does not open it,
-24 newer format, 25 another vault, 30 no space, 31 in use, 32 no vault here, 33 soft key, 70 our bug,
-130 interrupted.";
+Environment:
+  HOLDFAST_CONTEXT   the context file, where --context is not given
+  HOLDFAST_SERVER    https://host:port, instead of the context's
+  HOLDFAST_API_KEY   k1:..., instead of the context's
+  HOLDFAST_CA        a PEM file with the vault's CA, instead of the context's
+  HOLDFAST_LOG       what the program logs to standard error, as in: debug
+
+Exit codes:
+   0  done                10  not found            20  unreachable
+   1  other               11  refused              21  damaged
+   2  usage               12  exists, not empty    22  unknown signer
+  70  our bug             13  bad input            23  this identity does not open it
+ 130  interrupted         14  not authentic        24  newer format
+                                                   25  another vault
+  30  no space            31  in use               32  no vault here      33  soft key";
 
 /// What every command takes.
 #[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "For every command")]
 pub(crate) struct Global {
-    /// Client context file
-    #[arg(long, global = true, env = "HOLDFAST_CONTEXT", value_name = "FILE")]
-    pub(crate) context: Option<PathBuf>,
-    /// Print JSON
-    #[arg(long, global = true)]
+    /// Client context file; else HOLDFAST_CONTEXT, else holdfast/context.toml in the XDG configuration
+    /// directory
+    #[arg(long, global = true, value_name = "FILE", display_order = 900)]
+    context: Option<PathBuf>,
+    /// Print JSON: one document, on failure on standard error
+    #[arg(long, global = true, display_order = 901)]
     pub(crate) json: bool,
-    /// Print one bare line
-    #[arg(long, short, global = true)]
+    /// Print bare lines: one for each thing that was asked for
+    #[arg(long, short, global = true, display_order = 902)]
     pub(crate) quiet: bool,
+}
+
+impl Global {
+    /// The context file that was named: by the flag, or else in the environment. An empty variable
+    /// counts as none.
+    pub(crate) fn context(&self) -> Option<PathBuf> {
+        let set = std::env::var_os("HOLDFAST_CONTEXT").filter(|value| !value.is_empty());
+        self.context.clone().or_else(|| set.map(PathBuf::from))
+    }
+
+    /// Where a new context file goes, absolute, where that was said.
+    pub(crate) fn new_context(&self) -> Option<PathBuf> {
+        self.context().map(|path| std::path::absolute(&path).unwrap_or(path))
+    }
+
+    /// Without the flag: the context of every other command here.
+    pub(crate) fn without_flag(&self) -> Self {
+        Self { context: None, ..self.clone() }
+    }
 }
 
 /// In which enclave.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct InEnclave {
-    /// Enclave
+    /// The enclave it belongs to
     #[arg(long, short, default_value = "default", value_name = "NAME")]
     pub(crate) enclave: String,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Make a vault
+    /// Make a vault, once
     Init(init::Init),
-    /// Serve a vault
+    /// Serve a vault; never makes one, except with --dev
     Server(server::Server),
     /// Keys: make, use, rotate, delete
     #[command(subcommand)]
@@ -78,7 +112,7 @@ pub(crate) enum Command {
     /// Seal slots: what opens the root key
     #[command(subcommand)]
     Slot(slot::Slot),
-    /// Archives that were made
+    /// Archives that were made, and how far each is proved
     #[command(subcommand)]
     Archive(archive::Archive),
     /// Make an archive of everything
@@ -93,6 +127,6 @@ pub(crate) enum Command {
     Sheet(sheet::Sheet),
     /// Show the vault and what is weak
     Status(status::Status),
-    /// Print completions for a shell
+    /// Print the script that completes commands in a shell
     Completions(completions::Completions),
 }

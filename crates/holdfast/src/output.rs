@@ -47,7 +47,13 @@ impl Failure {
             ErrorKind::StorageFull => Kind::NoSpace,
             _ => Kind::Other,
         };
-        Self::new(kind, format!("{what}: {error}"))
+        let failure = Self::new(kind, format!("{what}: {error}"));
+        match error.kind() {
+            ErrorKind::NotFound => failure.next("check the path"),
+            ErrorKind::PermissionDenied => failure.next("check who may use that path"),
+            ErrorKind::StorageFull => failure.next("make room there"),
+            _ => failure,
+        }
     }
 
     /// Says it on standard error and gives the exit code.
@@ -56,14 +62,11 @@ impl Failure {
         let mut err = std::io::stderr().lock();
         // Nothing can be done where standard error is gone, too.
         if json {
-            let error = holdfast_api::wire::FailureBody {
-                code: kind.code().to_owned(),
-                exit: kind.exit_code(),
-                message: message.clone(),
-                next: next.clone(),
-            };
-            let failure = holdfast_api::wire::Failure { error };
-            _ = writeln!(err, "{}", serde_json::to_string(&failure).unwrap_or_default());
+            _ = writeln!(
+                err,
+                "{}",
+                failure_json(kind.code(), kind.exit_code(), message, next.clone())
+            );
         } else {
             _ = writeln!(err, "holdfast: {message}");
             if let Some(next) = next {
@@ -84,6 +87,18 @@ impl From<NodeError> for Failure {
     fn from(error: NodeError) -> Self {
         Self::Failed { kind: error.kind, message: error.message, next: error.next }
     }
+}
+
+/// The document that says a failure.
+fn failure_json(code: &str, exit: u8, message: &str, next: Option<String>) -> String {
+    let (code, message) = (code.to_owned(), message.to_owned());
+    let error = holdfast_api::wire::FailureBody { code, exit, message, next };
+    serde_json::to_string(&holdfast_api::wire::Failure { error }).unwrap_or_default()
+}
+
+/// A usage error, for programs.
+pub(crate) fn usage_json(message: &str) {
+    note(failure_json("usage", 2, message, Some("see holdfast --help".to_owned())));
 }
 
 /// Writes bytes to standard output as they are.

@@ -11,10 +11,12 @@ use crate::output::{self, revision, when};
 #[derive(Debug, Subcommand)]
 pub(crate) enum Archive {
     /// List archives, newest first
+    #[command(after_help = "Example: holdfast archive ls")]
     Ls,
-    /// Show an archive and how far it is proved
+    /// Show an archive and how far it is proved: written, stored, verified, drilled
+    #[command(after_help = "Example: holdfast archive show archives/NAME.tar.gpg")]
     Show {
-        /// Name or id
+        /// Its name, with or without directory and extension, or its id
         which: String,
     },
 }

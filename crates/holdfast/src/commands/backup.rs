@@ -15,16 +15,24 @@ use holdfast_api::wire;
 use holdfast_client::Client;
 use holdfast_recovery::{Public, aids};
 use holdfast_types::Kind;
-use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::Done;
 use crate::cli::Global;
 use crate::output::{self, Failure};
+use crate::progress::{Progress, Unit};
 
+/// Make an archive of everything, sealed to the custodians and signed
+///
+/// The vault serves on meanwhile. "Stored" means that the whole object was read back and its hash is equal:
+/// by this command in --output DIR, by the vault in its own archive directory.
 #[derive(Debug, Args)]
-#[command(after_help = "Example: ARCHIVE=$(holdfast backup --output archives --quiet)")]
+#[command(after_help = "Examples:
+  holdfast backup --output /mnt/other-disk/archives
+  ARCHIVE=$(holdfast backup --output archives --quiet)
+  holdfast verify \"$ARCHIVE\"")]
 pub(crate) struct Backup {
-    /// Write the archive into this directory here, made if absent; the vault's own where nothing is said
+    /// Write the archive into this directory on this host, made if absent; into the vault's own archive
+    /// directory if nothing is said
     #[arg(long, value_name = "DIR")]
     output: Option<PathBuf>,
     /// Only to this custodian; give it once for each
@@ -69,20 +77,18 @@ impl Backup {
 
     async fn to_vault(&self, global: &Global, client: &mut Client) -> Result<Made, Failure> {
         let begun = self.begin(client, "vault").await?;
-        let bar = progress(global);
+        let progress = Progress::new(global, "sealing", Unit::Bytes);
         loop {
             let path = format!("/backups/{}", begun.job);
             let state: wire::BackupState = client.get(&path).await?;
-            bar.set_position(state.bytes);
+            progress.set(state.bytes);
             match state.state.as_str() {
                 "stored" => {
-                    bar.finish_and_clear();
                     let wire::BackupState { bytes, path, sha256, .. } = state;
                     let wire::Backup { name, archive_id, .. } = begun;
                     return Ok(Made { name, archive_id, path, sha256, bytes });
                 }
                 "failed" => {
-                    bar.finish_and_clear();
                     let why = state.message.unwrap_or_else(|| "no reason given".to_owned());
                     return Err(Failure::new(Kind::Other, format!("the backup failed: {why}")));
                 }
@@ -97,7 +103,10 @@ impl Backup {
         client: &mut Client,
         dir: &Path,
     ) -> Result<Made, Failure> {
-        std::fs::create_dir_all(dir).map_err(|error| Failure::io(dir.display(), &error))?;
+        not_in_a_vault(dir)?;
+        std::fs::create_dir_all(dir).map_err(|error| unusable(dir, &error))?;
+        // Before the vault begins: that a file can be made there at all.
+        drop(Temporary::new(dir, "holdfast")?);
         let begun = self.begin(client, "client").await?;
         let target = dir.join(&begun.file);
         if target.exists() {
@@ -105,14 +114,16 @@ impl Backup {
             return Err(Failure::new(Kind::Exists, message));
         }
         let mut tar = Temporary::new(dir, &begun.file)?;
-        let bar = progress(global);
+        let progress = Progress::new(global, "sealing", Unit::Bytes);
+        let mut received = 0;
         let mut stream = client.tar(&begun.job).await?;
         while let Some(piece) = stream.next().await {
             let piece = piece?;
-            bar.inc(u64::try_from(piece.len()).unwrap_or(0));
+            received += u64::try_from(piece.len()).unwrap_or(0);
+            progress.set(received);
             tar.write(&piece)?;
         }
-        bar.finish_and_clear();
+        drop(progress);
         let (size, sha256) = tar.sync_and_read_back()?;
         let path = format!("/backups/{}/sidecars", begun.job);
         let beside: wire::Sidecars = client.get(&path).await?;
@@ -145,31 +156,56 @@ impl Backup {
     }
 }
 
-/// What lies at the root of every target, made once, so that recovery needs no Holdfast.
+/// What lies at the root of every target, of the newest archive, so that recovery needs no Holdfast.
 fn write_aids(dir: &Path, json: &[u8]) -> Done {
     let public = Public::from_bytes(json).map_err(holdfast_node::NodeError::from)?;
-    for (name, bytes) in aids(public.signer.certificate) {
-        if dir.join(name).exists() {
+    let there = std::fs::read(dir.join("cluster.pgp")).ok();
+    let aids = aids(public.signer.certificate, there.as_deref());
+    for (name, bytes) in aids.files {
+        let there = std::fs::read(dir.join(name)).ok();
+        if there.as_ref().is_some_and(|there| *there == bytes) {
             continue;
         }
         let mut aid = Temporary::new(dir, name)?;
         aid.write(&bytes)?;
         aid.sync_and_read_back()?;
-        aid.rename()?;
+        aid.replace()?;
+        if aids.another && name == "cluster.pgp" {
+            let dir = dir.display();
+            output::note(format!(
+                "{dir}/cluster.pgp was another one and was replaced: give each vault a directory of its own"
+            ));
+        }
     }
     Ok(())
 }
 
-fn progress(global: &Global) -> ProgressBar {
-    use std::io::IsTerminal as _;
-    if global.quiet || global.json || !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
+/// Refuses a directory of a vault's own data, which this client can tell by its marker: an archive there
+/// shares the fate of what it should save.
+fn not_in_a_vault(dir: &Path) -> Done {
+    let absolute = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
+    // The directory may not exist yet; its nearest ancestor that does decides.
+    let real = absolute.ancestors().find_map(|path| path.canonicalize().ok());
+    let real = real.unwrap_or(absolute);
+    match real.ancestors().find(|path| path.join("vault.json").exists()) {
+        None => Ok(()),
+        Some(data) => {
+            let (dir, data) = (dir.display(), data.display());
+            let message = format!("{dir} is in the data directory of a vault, {data}");
+            Err(Failure::new(Kind::Refused, message).next(
+                "choose an --output on another disk; without --output the vault uses its own directory",
+            ))
+        }
     }
-    let bar = ProgressBar::new_spinner();
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {bytes} {bytes_per_sec} {elapsed}") {
-        bar.set_style(style);
+}
+
+/// A failure to use the directory that was asked for.
+fn unusable(dir: &Path, error: &std::io::Error) -> Failure {
+    if dir.exists() && !dir.is_dir() {
+        let message = format!("{} is not a directory", dir.display());
+        return Failure::new(Kind::Exists, message).next("choose another --output DIR");
     }
-    bar
+    Failure::io(dir.display(), error).next("choose another --output DIR")
 }
 
 /// A file under a temporary name, removed unless it is renamed.
@@ -185,7 +221,7 @@ impl Temporary {
         let (path, target) = (dir.join(format!(".{name}.part")), dir.join(name));
         let mut options = std::fs::OpenOptions::new();
         let options = options.read(true).write(true).create(true).truncate(true).mode(0o600);
-        let file = options.open(&path).map_err(|error| Failure::io(path.display(), &error))?;
+        let file = options.open(&path).map_err(|error| unusable(dir, &error))?;
         Ok(Self { file, path, target, kept: false })
     }
 
@@ -211,6 +247,14 @@ impl Temporary {
             hash.update(&buffer[..n]);
             size += u64::try_from(n).unwrap_or(0);
         }
+    }
+
+    /// For what is no archive: the newest counts.
+    fn replace(&mut self) -> Done {
+        let renamed = std::fs::rename(&self.path, &self.target);
+        renamed.map_err(|error| Failure::io(self.target.display(), &error))?;
+        self.kept = true;
+        Ok(())
     }
 
     fn rename(&mut self) -> Done {

@@ -8,8 +8,13 @@ use crate::cli::Cli;
 use crate::output;
 
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  holdfast completions bash > ~/.local/share/bash-completion/completions/holdfast
+  holdfast completions fish > ~/.config/fish/completions/holdfast.fish
+  source <(holdfast completions zsh)")]
 pub(crate) struct Completions {
     /// Which shell
+    #[arg(value_name = "SHELL")]
     shell: Shell,
 }
 

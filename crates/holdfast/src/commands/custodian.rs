@@ -15,22 +15,33 @@ use crate::output::{self, when};
 #[derive(Debug, Subcommand)]
 pub(crate) enum Custodian {
     /// Add a custodian: recipient of archives from now on, and holder of a slot
-    #[command(after_help = "Example: holdfast custodian add john.asc")]
+    ///
+    /// Only their certificate comes here, never their secret key. Archives that were made before stay
+    /// closed to them: make a new one.
+    #[command(after_help = "Example:
+  gpg --export --armor --export-options export-minimal john@example.org > john.asc
+  holdfast custodian add john.asc
+  holdfast backup --output archives")]
     Add {
-        /// Their OpenPGP certificate
+        /// Their OpenPGP certificate, armored or binary; - reads standard input
         file: PathBuf,
         /// A name; from the certificate where nothing is said
         #[arg(long, value_name = "NAME")]
         name: Option<String>,
     },
     /// List custodians
+    #[command(after_help = "Example: holdfast custodian ls")]
     Ls,
     /// Show a custodian
+    #[command(after_help = "Example: holdfast custodian show john")]
     Show {
         /// Name, fingerprint or id
         which: String,
     },
     /// Drop a custodian; archives made before still open with their key
+    #[command(
+        after_help = "Example: holdfast custodian rm john && holdfast backup --output archives"
+    )]
     Rm {
         /// Name, fingerprint or id
         which: String,

@@ -4,17 +4,24 @@ use std::path::PathBuf;
 
 use clap::Args;
 use holdfast_api::wire;
-use holdfast_client::Client;
+use holdfast_client::{Client, Context};
 use holdfast_node::Tried;
 use holdfast_recovery::Public;
 
-use super::offline::{Secret, Signature, context, progress};
+use super::offline::{Secret, Signature, context};
 use crate::Done;
 use crate::cli::Global;
 use crate::output::{self, Failure};
+use crate::progress::{Progress, Unit};
 
+/// Restore an archive in scratch, timed, and record it
+///
+/// A full drill: through both of a custodian's layers, every key version unwrapped. The vault then records
+/// in its ledger that it was done; where it cannot be reached, the drill says that it was not recorded.
 #[derive(Debug, Args)]
-#[command(after_help = "Example: holdfast drill archives/NAME.tar.gpg --identity john.asc")]
+#[command(after_help = "Examples:
+  holdfast drill archives/NAME.tar.gpg --identity john.asc
+  holdfast drill archives/NAME.tar.gpg --identity gpg --scratch /dev/shm")]
 pub(crate) struct Drill {
     #[command(flatten)]
     signature: Signature,
@@ -36,20 +43,26 @@ struct Report {
     recorded: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     seq: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_recorded: Option<String>,
 }
 
 impl Drill {
     pub(crate) fn run(&self, global: &Global) -> Done {
-        let (files, signed) = self.signature.check(global)?;
+        let context = context(global);
+        let (files, signed) = self.signature.check(context.as_ref())?;
         let unseal = self.secret.required()?;
-        let bar = progress(global);
+        let progress = Progress::new(global, "drilling", Unit::Rows);
         let scratch = self.scratch.clone().unwrap_or_else(std::env::temp_dir);
         let tried = holdfast_node::drill(&files, &signed.public, &unseal, &scratch, &mut |rows| {
-            bar.set_position(rows);
+            progress.set(rows);
         })?;
-        bar.finish_and_clear();
-        let recorded = record(global, &signed.public, &tried);
-        let seq = recorded.as_ref().ok().map(|recorded| recorded.seq);
+        drop(progress);
+        let (seq, not_recorded) = match record(context, &signed.public, &tried) {
+            Ok(recorded) => (Some(recorded.seq), None),
+            Err(Failure::Failed { message, .. }) => (None, Some(message)),
+            Err(Failure::Interrupted) => return Err(Failure::Interrupted),
+        };
         if global.json {
             return output::json(&Report {
                 archive_id: signed.public.archive_id.to_string(),
@@ -60,10 +73,13 @@ impl Drill {
                 digest: tried.digest,
                 recorded: seq.is_some(),
                 seq,
+                not_recorded,
             });
         }
-        if let Err(Failure::Failed { message, .. }) = &recorded {
-            output::note(format!("the drill was NOT recorded: {message}"));
+        if let Some(why) = &not_recorded {
+            output::note(format!(
+                "the drill was NOT recorded: {why}\n  next: drill again where the vault can be reached"
+            ));
         }
         if global.quiet {
             return output::line("drilled");
@@ -80,9 +96,13 @@ impl Drill {
 }
 
 /// Tells the vault, if it can be reached.
-fn record(global: &Global, public: &Public, tried: &Tried) -> Result<wire::Drilled, Failure> {
+fn record(
+    context: Option<Context>,
+    public: &Public,
+    tried: &Tried,
+) -> Result<wire::Drilled, Failure> {
     let none = || Failure::new(holdfast_types::Kind::NotFound, "there is no client context");
-    let context = context(global).ok_or_else(none)?;
+    let context = context.ok_or_else(none)?;
     let drill = wire::Drill {
         archive_id: public.archive_id.to_string(),
         mode: "full".to_owned(),

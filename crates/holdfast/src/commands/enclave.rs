@@ -11,13 +11,20 @@ use crate::output;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Enclave {
     /// Make an enclave
+    #[command(
+        after_help = "Example:\n  holdfast enclave create billing\n  holdfast key create invoices -e billing"
+    )]
     Create {
         /// Its name
         name: String,
     },
     /// List enclaves
+    #[command(after_help = "Example: holdfast enclave ls --json")]
     Ls,
     /// Remove an enclave that holds nothing
+    ///
+    /// One that ever held a key stays: a deleted key can be undeleted, and data may still need it.
+    #[command(after_help = "Example: holdfast enclave rm billing")]
     Rm {
         /// Its name
         name: String,

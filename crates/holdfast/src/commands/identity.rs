@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use holdfast_api::wire;
 use holdfast_client::{ApiKey, ApiKeyError, Client, Context, segment};
 use holdfast_types::Kind;
@@ -14,34 +14,25 @@ use crate::output::{self, Failure, when};
 #[derive(Debug, Subcommand)]
 pub(crate) enum Identity {
     /// Make an identity and its API key
-    #[command(after_help = "Example: holdfast identity create app --policy app --save app.toml")]
-    Create {
-        /// Its name
-        name: String,
-        /// `admin` may do everything, `user` what its policy allows
-        #[arg(long, default_value = "user", value_parser = ["admin", "user"])]
-        privilege: String,
-        /// A user's enclave, which never changes
-        #[arg(long, short, default_value = "default", value_name = "NAME")]
-        enclave: String,
-        /// A user's policy
-        #[arg(long, value_name = "NAME")]
-        policy: Option<String>,
-        /// Register this identity (h1:...); its API key was made elsewhere
-        #[arg(long, value_name = "H1")]
-        identity: Option<String>,
-        /// Write a client context with the new API key here (0600) instead of printing the key
-        #[arg(long, value_name = "FILE")]
-        save: Option<PathBuf>,
-    },
+    ///
+    /// The API key is made here; the vault learns only its public half. An administrator may do everything.
+    /// A user may do what its one policy allows, in its one enclave, and nothing without a policy.
+    #[command(after_help = "Examples:
+  holdfast policy set app --allow 'key.encrypt:orders-*'
+  holdfast identity create app --policy app --save app.toml
+  HOLDFAST_CONTEXT=app.toml holdfast key encrypt orders-1 < note > note.hf")]
+    Create(Create),
     /// List identities
+    #[command(after_help = "Example: holdfast identity ls")]
     Ls,
     /// Show an identity
+    #[command(after_help = "Example: holdfast identity show app")]
     Show {
         /// Its name or h1:...
         which: String,
     },
-    /// Remove an identity
+    /// Remove an identity: its API key is refused from now on
+    #[command(after_help = "Example: holdfast identity rm app")]
     Rm {
         /// Its name or h1:...
         which: String,
@@ -51,34 +42,75 @@ pub(crate) enum Identity {
 impl Identity {
     pub(crate) async fn run(&self, global: &Global, client: &mut Client) -> Done {
         match self {
-            Self::Create { name, privilege, enclave, policy, identity, save } => {
-                let key = match identity {
-                    Some(_) => None,
-                    None => Some(ApiKey::generate().map_err(unusable)?),
-                };
-                let own = key.as_ref().map(ApiKey::identity).transpose().map_err(unusable)?;
-                let user = privilege == "user";
-                let body = wire::NewIdentity {
-                    name: name.clone(),
-                    identity: own.map_or_else(
-                        || identity.clone().unwrap_or_default(),
-                        |own| own.to_string(),
-                    ),
-                    privilege: privilege.clone(),
-                    enclave: user.then(|| enclave.clone()),
-                    policy: policy.clone(),
-                };
-                if let Some(path) = save.as_ref().filter(|path| path.exists()) {
-                    let message = format!("{} exists", path.display());
-                    return Err(Failure::new(Kind::Exists, message));
-                }
-                let made: wire::Identity = client.post("/identities", &body).await?;
-                created(global, client.context(), &made, key.as_ref(), save.as_ref())
-            }
+            Self::Create(create) => create.run(global, client).await,
             Self::Ls => list(global, &client.get("/identities").await?),
             Self::Show { which } => show(global, &client.get(&path(which)).await?),
             Self::Rm { which } => show(global, &client.delete(&path(which)).await?),
         }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Create {
+    /// Its name
+    name: String,
+    /// What it may do: everything, or what its policy allows
+    #[arg(long, default_value = "user", value_parser = ["admin", "user"])]
+    privilege: String,
+    /// A user's enclave, which never changes [default: default]
+    #[arg(long, short, value_name = "NAME")]
+    enclave: Option<String>,
+    /// A user's policy
+    #[arg(long, value_name = "NAME")]
+    policy: Option<String>,
+    /// Register this identity (h1:...); its API key was made elsewhere and stays there
+    #[arg(long, value_name = "H1", conflicts_with = "save")]
+    identity: Option<String>,
+    /// Write a client context with the new API key here (0600) instead of printing the key
+    #[arg(long, value_name = "FILE")]
+    save: Option<PathBuf>,
+}
+
+impl Create {
+    async fn run(&self, global: &Global, client: &mut Client) -> Done {
+        let user = self.privilege == "user";
+        if !user && (self.enclave.is_some() || self.policy.is_some()) {
+            let message = "an administrator may do everything, in every enclave";
+            return Err(Failure::new(Kind::BadInput, message)
+                .next("leave --enclave and --policy away, or make a user"));
+        }
+        let key = match &self.identity {
+            Some(_) => None,
+            None => Some(ApiKey::generate().map_err(unusable)?),
+        };
+        let own = key.as_ref().map(ApiKey::identity).transpose().map_err(unusable)?;
+        let own = own.map(|own| own.to_string());
+        let default = || "default".to_owned();
+        let body = wire::NewIdentity {
+            name: self.name.clone(),
+            identity: own.or_else(|| self.identity.clone()).unwrap_or_default(),
+            privilege: self.privilege.clone(),
+            enclave: user.then(|| self.enclave.clone().unwrap_or_else(default)),
+            policy: self.policy.clone(),
+        };
+        // The key is on disk before the vault knows it: an identity whose key is lost helps nobody.
+        if let (Some(path), Some(key)) = (&self.save, &key) {
+            let api_key = key.expose_text().to_string();
+            let saved = Context { api_key, ..client.context().clone() };
+            holdfast_node::write_context(&holdfast_fs::Disk, path, &saved).map_err(|error| {
+                Failure::from(error).next("choose another place with --save FILE")
+            })?;
+        }
+        let made = client.post::<wire::Identity>("/identities", &body).await;
+        if let (Some(path), Err(error)) = (&self.save, &made) {
+            if error.kind == Kind::Unavailable {
+                let path = path.display();
+                output::note(format!("{path} stays: the identity may have been made"));
+            } else {
+                _ = std::fs::remove_file(path);
+            }
+        }
+        created(global, &made?, key.as_ref().filter(|_| self.save.is_none()))
     }
 }
 
@@ -90,18 +122,9 @@ fn path(which: &str) -> String {
     format!("/identities/{}", segment(which))
 }
 
-fn created(
-    global: &Global,
-    context: &Context,
-    made: &wire::Identity,
-    key: Option<&ApiKey>,
-    save: Option<&PathBuf>,
-) -> Done {
-    if let (Some(path), Some(key)) = (save, key) {
-        let api_key = key.expose_text().to_string();
-        Context { api_key, ..context.clone() }.write_new(path)?;
-    }
-    let shown = key.filter(|_| save.is_none()).map(ApiKey::expose_text);
+/// Says what was made, with the API key that is kept nowhere else.
+fn created(global: &Global, made: &wire::Identity, key: Option<&ApiKey>) -> Done {
+    let shown = key.map(ApiKey::expose_text);
     if global.json {
         #[derive(serde::Serialize)]
         struct Created<'a> {
@@ -117,10 +140,14 @@ fn created(
         return output::line(shown.as_ref().map_or(made.identity.as_str(), |text| text.as_str()));
     }
     show(global, made)?;
-    match shown {
-        Some(text) => output::line(format!("api_key    {}", *text)),
-        None => Ok(()),
+    if let Some(text) = shown {
+        output::line(&*zeroize::Zeroizing::new(format!("api_key    {}", *text)))?;
+        output::note("the API key is shown this once; --save FILE makes a client context of it");
     }
+    if made.privilege == "user" && made.policy.is_none() {
+        output::note("it may do nothing: policies are given at its making, with --policy NAME");
+    }
+    Ok(())
 }
 
 fn show(global: &Global, who: &wire::Identity) -> Done {

@@ -3,16 +3,24 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use holdfast_node::InitOptions;
+use holdfast_node::{InitOptions, Made};
 use holdfast_types::limits::CERTIFICATE_BYTES_MAX;
 
 use super::read_input;
+use super::server::quoted;
 use crate::Done;
 use crate::cli::Global;
 use crate::output;
 
+/// Make a vault, once
+///
+/// Each custodian can restore it alone, and no secret of theirs touches this host: only certificates do.
+/// The first archive goes to DIR/archives and is drilled with its own session keys. The administrator's
+/// API key goes to the client context, --context FILE, readable by its owner only.
 #[derive(Debug, Args)]
-#[command(after_help = "Example: holdfast init --data /srv/vault --custodian john.asc")]
+#[command(after_help = "Example:
+  holdfast init --data /srv/vault --custodian john.asc --custodian mary.asc
+  holdfast server --data /srv/vault")]
 #[command(group = clap::ArgGroup::new("who").required(true).multiple(false))]
 pub(crate) struct Init {
     /// The data directory: missing or empty
@@ -21,15 +29,48 @@ pub(crate) struct Init {
     /// A custodian's OpenPGP certificate; give it once for each
     #[arg(long, value_name = "FILE", group = "who", num_args = 1, action = clap::ArgAction::Append)]
     custodian: Vec<PathBuf>,
-    /// No custodian: nobody could open an archive, and status says so
+    /// No custodian: no archive is made, nobody could open one, and status stays CRITICAL
     #[arg(long, group = "who")]
     no_custodian: bool,
-    /// Where the soft key goes; never under the data
+    /// Where the soft key goes, which the server needs to start; never under the data. Named by slot in
+    /// the XDG configuration directory if nothing is said
     #[arg(long, value_name = "FILE")]
     soft_key: Option<PathBuf>,
-    /// Where to listen
+    /// Where the server listens [default: 127.0.0.1:7373]
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
+}
+
+/// What was made, for programs. Times are in milliseconds.
+#[derive(serde::Serialize)]
+pub(super) struct MadeJson {
+    vault_id: String,
+    signer: String,
+    soft_key: String,
+    context: String,
+    archive: Option<String>,
+    archive_ms: Option<u64>,
+    byte_drill_ms: Option<u64>,
+    full_drill_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    archive_failed: Option<String>,
+}
+
+impl MadeJson {
+    pub(super) fn of(made: &Made) -> Self {
+        let first = made.first.as_ref();
+        Self {
+            vault_id: made.vault_id.to_string(),
+            signer: made.signer.clone(),
+            soft_key: made.soft_key.display().to_string(),
+            context: made.context.display().to_string(),
+            archive: first.map(|first| first.archive.display().to_string()),
+            archive_ms: first.map(|first| first.archive_ms),
+            byte_drill_ms: first.map(|first| first.byte_drill_ms),
+            full_drill_ms: first.and_then(|first| first.drill_ms),
+            archive_failed: made.first_failed.clone(),
+        }
+    }
 }
 
 impl Init {
@@ -43,57 +84,87 @@ impl Init {
             data: self.data.clone(),
             custodians,
             soft_key: self.soft_key.clone(),
-            context: global.context.clone(),
+            context: global.new_context(),
             listen: self.listen.clone(),
         })?;
-        let (context, soft_key) = (made.context.display(), made.soft_key.display());
         if global.json {
-            #[derive(serde::Serialize)]
-            struct Json {
-                vault_id: String,
-                signer: String,
-                soft_key: String,
-                context: String,
-            }
-            return output::json(&Json {
-                vault_id: made.vault_id.to_string(),
-                signer: made.signer.clone(),
-                soft_key: soft_key.to_string(),
-                context: context.to_string(),
-            });
+            return output::json(&MadeJson::of(&made));
         }
         if global.quiet {
             return output::line(made.vault_id);
         }
+        let (context, soft_key) = (made.context.display(), made.soft_key.display());
         output::line(format!(
             "vault     {}\nsigner    {}\nsoft key  {soft_key}\ncontext   {context}",
             made.vault_id, made.signer
         ))?;
-        first(&made);
+        first(&made).iter().try_for_each(output::line)?;
         if self.no_custodian {
-            output::note(
-                "CRITICAL: no custodian, so no archive. next: holdfast custodian add FILE",
+            output::line("CRITICAL: no custodian, so no archive: what is lost is lost for good")?;
+        }
+        output::note(self.next(global, &made));
+        Ok(())
+    }
+
+    /// The commands that come next, each on a line.
+    fn next(&self, global: &Global, made: &Made) -> String {
+        let mut text = "next:".to_owned();
+        let mut step = |command: &str, why: &str| {
+            text.push_str(&format!("\n  {command}\n      {why}"));
+        };
+        step(
+            &format!("holdfast server --data {}", quoted(&self.data.display().to_string())),
+            "start it",
+        );
+        if let Some(context) = global.new_context() {
+            let context = quoted(&context.display().to_string());
+            step(&format!("export HOLDFAST_CONTEXT={context}"), "where you call it from");
+        }
+        if self.no_custodian {
+            step("holdfast custodian add CERTIFICATE_FILE", "who could restore it");
+        }
+        step(
+            "holdfast sheet > sheet.txt",
+            "print it: the fingerprint on it tells true archives from forged ones",
+        );
+        step(
+            "holdfast backup --output DIR_ON_ANOTHER_DISK",
+            "the first archive lies on the data's own disk",
+        );
+        if let Some(first) = &made.first {
+            let archive = quoted(&first.archive.display().to_string());
+            step(
+                &format!("holdfast drill {archive} --identity SECRET_KEY_FILE"),
+                "a custodian, once: that they can restore",
             );
         }
-        output::note(format!("next: holdfast server --data {}", self.data.display()));
-        Ok(())
+        step("holdfast status", "what is weak, and the command that mends it");
+        text
     }
 }
 
-/// Says what became of the first archive.
-pub(crate) fn first(made: &holdfast_node::Made) {
+/// What became of the first archive, a line each.
+pub(super) fn first(made: &Made) -> Vec<String> {
+    let mut lines = Vec::new();
     if let Some(first) = &made.first {
-        output::note(format!(
+        lines.push(format!(
             "first archive in {} ms: {}",
             first.archive_ms,
             first.archive.display()
         ));
-    }
-    if let Some(ms) = made.first.as_ref().and_then(|first| first.drill_ms) {
-        output::note(format!("first full drill in {ms} ms: every key came back"));
+        lines.push(format!(
+            "first byte drill in {} ms: restored into scratch with its own session keys",
+            first.byte_drill_ms
+        ));
+        if let Some(ms) = first.drill_ms {
+            lines.push(format!(
+                "first full drill in {ms} ms: a custodian's key brought every key back"
+            ));
+        }
     }
     if let Some(why) = &made.first_failed {
-        output::note(format!("CRITICAL: the first archive or drill failed: {why}"));
-        output::note("next: holdfast backup");
+        lines.push(format!("CRITICAL: the first archive or its drill failed: {why}"));
+        lines.push("  next: start the server, then holdfast backup --output DIR".to_owned());
     }
+    lines
 }

@@ -15,23 +15,40 @@ use crate::output::{self, Failure, when};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Key {
-    /// Make a key
+    /// Make a key: AES-256, version 1, active at once
+    #[command(after_help = "Example: holdfast key create orders")]
     Create(Named),
     /// List keys
+    #[command(after_help = "Example: holdfast key ls -e billing --json")]
     Ls(List),
     /// Show a key and its versions
+    #[command(after_help = "Example: holdfast key show orders")]
     Show(Named),
     /// Make the next version; older ones then only decrypt
+    #[command(after_help = "Example: holdfast key rotate orders")]
     Rotate(Named),
     /// Stop every use at once and free the name
+    ///
+    /// Nothing is destroyed: whoever still needs the key is heard, and undelete brings it back.
+    #[command(after_help = "Example: holdfast key delete orders")]
     Delete(Named),
-    /// Bring a deleted key back
+    /// Bring a deleted key back, all of its versions
+    #[command(after_help = "Examples:
+  holdfast key undelete orders
+  holdfast key undelete orders --name orders-old      where the name is taken by now")]
     Undelete(Undelete),
     /// Encrypt standard input: raw bytes in, raw ciphertext out
+    ///
+    /// At most 1 MiB. The ciphertext names its key and version. For more, encrypt the data yourself with a
+    /// data key: holdfast key generate.
     Encrypt(Encrypt),
-    /// Decrypt standard input; the ciphertext names its key
+    /// Decrypt standard input: raw ciphertext in, raw bytes out
+    ///
+    /// The ciphertext names its key and version, so no name is needed. With a name it must be that key's.
     Decrypt(Decrypt),
-    /// Make a data key: plaintext and ciphertext, base64
+    /// Make a data key: 32 random bytes in plaintext and encrypted, base64
+    ///
+    /// Encrypt with the plaintext and forget it; keep the ciphertext beside the data, for key decrypt.
     Generate(Generate),
 }
 
@@ -64,7 +81,9 @@ pub(crate) struct Undelete {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example: echo 'attack at dawn' | holdfast key encrypt orders > note.hf")]
+#[command(after_help = "Examples:
+  echo 'attack at dawn' | holdfast key encrypt orders > note.hf
+  holdfast key encrypt orders --aad invoice-17 -i invoice.pdf > invoice.hf")]
 pub(crate) struct Encrypt {
     /// Key
     name: String,
@@ -78,7 +97,9 @@ pub(crate) struct Encrypt {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example: holdfast key decrypt < note.hf")]
+#[command(after_help = "Examples:
+  holdfast key decrypt < note.hf
+  holdfast key decrypt --aad invoice-17 -i invoice.hf > invoice.pdf")]
 pub(crate) struct Decrypt {
     /// Only if it belongs to this key
     name: Option<String>,
@@ -92,6 +113,10 @@ pub(crate) struct Decrypt {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  holdfast key generate orders --json
+  read -r PLAIN SEALED < <(holdfast key generate orders --quiet)
+  echo \"$SEALED\" | base64 -d | holdfast key decrypt | base64      # is $PLAIN")]
 pub(crate) struct Generate {
     /// Key
     name: String,
@@ -244,7 +269,10 @@ impl Generate {
         let base64 = &data_encoding::BASE64;
         let plaintext = Zeroizing::new(base64.encode(&done.plaintext.0));
         let ciphertext = base64.encode(&done.ciphertext.0);
-        let text = format!("plaintext   {}\nciphertext  {ciphertext}", &*plaintext);
+        let text = match global.quiet {
+            true => format!("{} {ciphertext}", &*plaintext),
+            false => format!("plaintext   {}\nciphertext  {ciphertext}", &*plaintext),
+        };
         output::line(&*Zeroizing::new(text))
     }
 }

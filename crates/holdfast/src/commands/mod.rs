@@ -52,7 +52,7 @@ pub(crate) fn run(cli: &Cli) -> Done {
 
 /// Runs a command that asks a server; Ctrl-C ends it with 130.
 fn online(global: &Global, command: impl AsyncFnOnce(&mut Client) -> Done) -> Done {
-    let context = Context::load(global.context.as_deref())?;
+    let context = Context::load(global.context().as_deref())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::io("cannot start", &error))?;
     let mut client = Client::new(context);

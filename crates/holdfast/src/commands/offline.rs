@@ -1,4 +1,4 @@
-//! What `verify`, `drill` and `restore` share: whom to trust, who opens, and how far it is.
+//! What `verify`, `drill` and `restore` share: which archive, whom to trust, who opens.
 
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -10,7 +10,6 @@ use holdfast_recovery::{ArchiveFiles, Public, Signed, Trust, Unseal, check_sidec
 use holdfast_seal::{GpgAgent, Identity, Opener};
 use holdfast_types::limits::MANIFEST_BYTES_MAX;
 use holdfast_types::{Kind, Millis};
-use indicatif::{ProgressBar, ProgressStyle};
 use zeroize::Zeroizing;
 
 use super::read_input;
@@ -23,9 +22,9 @@ const IDENTITY_BYTES_MAX: usize = 1 << 20;
 /// Which archive, and whose signature counts.
 #[derive(Debug, Args)]
 pub(crate) struct Signature {
-    /// The sealed tar; NAME.json and NAME.json.sig lie beside it
+    /// The sealed tar, NAME.tar.gpg; NAME.json and NAME.json.sig lie beside it
     pub(crate) archive: PathBuf,
-    /// Fingerprint of the signer, from the printed sheet; from the client context where nothing is said
+    /// Fingerprint of the signer, from the printed sheet; from the client context if nothing is said
     #[arg(long, value_name = "FINGERPRINT")]
     pub(crate) trust: Option<String>,
 }
@@ -33,32 +32,64 @@ pub(crate) struct Signature {
 /// Who opens it.
 #[derive(Debug, Args)]
 pub(crate) struct Secret {
-    /// A custodian's secret key file, or `gpg` for your own GnuPG and its smart card
+    /// A custodian's secret key file; or gpg, to ask your own GnuPG, its agent and its smart card
     #[arg(long, value_name = "FILE")]
     pub(crate) identity: Option<PathBuf>,
-    /// A file that holds the secret key's passphrase
+    /// A file whose first line is the secret key's passphrase; else it is asked for
     #[arg(long, value_name = "FILE", requires = "identity")]
     pub(crate) passphrase_file: Option<PathBuf>,
 }
 
 /// The context, where there is one: offline commands go on without.
 pub(crate) fn context(global: &Global) -> Option<Context> {
-    Context::load(global.context.as_deref()).ok()
+    match Context::load(global.context().as_deref()) {
+        Ok(context) => Some(context),
+        Err(error) if error.kind == Kind::NotFound => None,
+        Err(error) => {
+            output::note(format!("the client context is passed over: {error}"));
+            None
+        }
+    }
 }
 
 impl Signature {
     /// Signature, signer, size and SHA-256.
-    pub(crate) fn check(&self, global: &Global) -> Result<(ArchiveFiles, Signed), Failure> {
-        let files = ArchiveFiles::of(&self.archive);
-        let context = context(global);
-        let known = context.as_ref().map(|context| context.signer.clone());
+    pub(crate) fn check(
+        &self,
+        context: Option<&Context>,
+    ) -> Result<(ArchiveFiles, Signed), Failure> {
+        let files = self.files()?;
+        let known = context.map(|context| context.signer.clone());
         let known = known.filter(|signer| !signer.is_empty());
-        if let (None, Some(context)) = (&self.trust, &context) {
+        if let (None, Some(context)) = (&self.trust, context) {
             same_vault(&files, context)?;
         }
         let trust = self.trust.clone().or(known).map_or(Trust::Nobody, Trust::Fingerprint);
         let signed = check_sidecars(&Disk, &files, &trust, now());
         Ok((files, signed.map_err(holdfast_node::NodeError::from)?))
+    }
+
+    /// Whether the archive says it is of this context's vault.
+    pub(crate) fn is_of(&self, context: &Context) -> bool {
+        let files = ArchiveFiles::of(&self.archive);
+        !context.vault_id.is_empty() && same_vault(&files, context).is_ok()
+    }
+
+    /// The three files, as far as their names go.
+    fn files(&self) -> Result<ArchiveFiles, Failure> {
+        let shown = self.archive.display();
+        if self.archive.is_dir() {
+            let message = format!("{shown} is a directory, not an archive");
+            return Err(Failure::new(Kind::BadInput, message)
+                .next(format!("name the sealed tar: {shown}/NAME.tar.gpg")));
+        }
+        let files = ArchiveFiles::of(&self.archive);
+        if ![&files.tar, &files.json, &files.signature].iter().any(|path| path.exists()) {
+            return Err(Failure::new(Kind::NotFound, format!("there is no archive {shown}")).next(
+                "name the sealed tar, NAME.tar.gpg; holdfast archive ls says where each lies",
+            ));
+        }
+        Ok(files)
     }
 }
 
@@ -81,6 +112,12 @@ impl Secret {
     /// Both layers, through a custodian.
     pub(crate) fn unseal(&self) -> Result<Option<Unseal>, Failure> {
         let Some(path) = &self.identity else { return Ok(None) };
+        if path.as_os_str() == "gpg" && self.passphrase_file.is_some() {
+            let message = "with --identity gpg, GnuPG's agent asks for the passphrase itself";
+            return Err(Failure::new(Kind::BadInput, message).next(
+                "leave --passphrase-file away; without a terminal: gpg-preset-passphrase, or a secret key file",
+            ));
+        }
         if path.as_os_str() == "gpg" {
             return Ok(Some(Unseal::Custodian(Opener::Gpg(GpgAgent::default()))));
         }
@@ -112,26 +149,20 @@ impl Secret {
         asked.map(Zeroizing::new).map_err(|error| Failure::io("the terminal", &error))
     }
 
+    /// That one was named at all, before anything is asked.
+    pub(crate) fn named(&self) -> Result<(), Failure> {
+        match self.identity {
+            Some(_) => Ok(()),
+            None => Err(Failure::new(Kind::WrongIdentity, "this needs a custodian's secret key")
+                .next("give it with --identity FILE, or --identity gpg")),
+        }
+    }
+
     /// As [`Self::unseal`], where it cannot do without.
     pub(crate) fn required(&self) -> Result<Unseal, Failure> {
-        self.unseal()?.ok_or_else(|| {
-            Failure::new(Kind::WrongIdentity, "this needs a custodian's secret key")
-                .next("give it with --identity FILE, or --identity gpg")
-        })
+        self.named()?;
+        self.unseal()?.ok_or_else(|| Failure::new(Kind::Internal, "a named identity is none"))
     }
-}
-
-/// Rows so far, on a terminal.
-pub(crate) fn progress(global: &Global) -> ProgressBar {
-    use std::io::IsTerminal as _;
-    if global.quiet || global.json || !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::new_spinner();
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {pos} rows {per_sec} {elapsed}") {
-        bar.set_style(style);
-    }
-    bar
 }
 
 pub(crate) fn now() -> Millis {

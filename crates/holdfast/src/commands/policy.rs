@@ -11,25 +11,32 @@ use crate::output;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Policy {
     /// Make or replace a policy
-    #[command(after_help = "Example: holdfast policy set app --allow 'key.encrypt:orders-*'")]
+    ///
+    /// A rule is ACTION:NAME. The action is one (key.encrypt), all of a noun (key.*) or all (*); the name
+    /// is exact or ends with one *. What no rule allows is denied, and a denial wins.
+    #[command(after_help = "Example:
+  holdfast policy set app --allow 'key.encrypt:orders-*' --allow 'key.decrypt:orders-*' \\
+    --deny 'key.*:orders-secret'")]
     Set {
         /// Its name
         name: String,
-        /// ACTION:RESOURCE, exact or with one trailing *
+        /// ACTION:NAME that is allowed; give it once for each
         #[arg(long, value_name = "RULE")]
         allow: Vec<String>,
-        /// ACTION:RESOURCE; this wins
+        /// ACTION:NAME that is denied, whatever is allowed
         #[arg(long, value_name = "RULE")]
         deny: Vec<String>,
         #[command(flatten)]
         within: InEnclave,
     },
     /// List policies
+    #[command(after_help = "Example: holdfast policy ls -e default")]
     Ls {
         #[command(flatten)]
         within: InEnclave,
     },
     /// Show a policy
+    #[command(after_help = "Example: holdfast policy show app")]
     Show {
         /// Its name
         name: String,
@@ -37,6 +44,7 @@ pub(crate) enum Policy {
         within: InEnclave,
     },
     /// Remove a policy; who has it may then do nothing
+    #[command(after_help = "Example: holdfast policy rm app")]
     Rm {
         /// Its name
         name: String,

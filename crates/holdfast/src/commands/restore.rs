@@ -10,15 +10,24 @@ use holdfast_recovery::{ArchiveFiles, Public, Signed, Trust, check_sidecars};
 use holdfast_types::limits::MANIFEST_BYTES_MAX;
 use holdfast_types::{KeyId, Kind};
 
-use super::offline::{Secret, Signature, now, progress};
+use super::offline::{Secret, Signature, context, now};
+use super::server::quoted;
 use crate::Done;
 use crate::cli::Global;
 use crate::output::{self, Failure, revision, when};
+use crate::progress::{Progress, Unit};
 
+/// Make a vault again from an archive
+///
+/// Needs no server and no network, and never writes over something that exists. It shows its plan, asks,
+/// restores into DIR, unwraps every key version, and only then is DIR a vault: a new incarnation, with a new
+/// administrator, whose API key goes to the client context, --context FILE. What a newer archive, beside this
+/// one or in --also, says was taken away stays away.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
   holdfast restore archives/NAME.tar.gpg --identity john.asc --trust FINGERPRINT \\
-    --data again --soft-key again.key --context again.toml")]
+    --data again --soft-key again.key --context again.toml
+  holdfast server --data again")]
 pub(crate) struct Restore {
     #[command(flatten)]
     signature: Signature,
@@ -27,10 +36,11 @@ pub(crate) struct Restore {
     /// The data directory: missing or empty
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
-    /// Where the new soft key goes; never under the data
+    /// Where the new soft key goes; never under the data. Named by slot in the XDG configuration
+    /// directory if nothing is said
     #[arg(long, value_name = "FILE")]
     soft_key: Option<PathBuf>,
-    /// Where to listen
+    /// Where the server listens [default: 127.0.0.1:7373]
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
     /// Look here, too, for newer archives of the vault: what they took away stays away
@@ -39,7 +49,7 @@ pub(crate) struct Restore {
     /// Bring this key back as it was, though a newer archive says it was deleted
     #[arg(long, value_name = "KEY_ID")]
     revive: Vec<KeyId>,
-    /// Do not ask
+    /// Do not ask; needed where there is no terminal
     #[arg(long)]
     yes: bool,
 }
@@ -67,39 +77,46 @@ struct Carried {
 
 impl Restore {
     pub(crate) fn run(&self, global: &Global) -> Done {
-        // The context in the environment is where the new one goes, not whom to trust, unless it exists.
-        let (files, signed) = self.signature.check(global)?;
+        // The flag says where the new context goes. Whom to trust the usual one knows, if this is its vault.
+        let usual = || context(&global.without_flag()).filter(|usual| self.signature.is_of(usual));
+        let known = context(global).or_else(usual);
+        let (files, signed) = self.signature.check(known.as_ref())?;
+        self.secret.named()?;
         let newer = self.newer(&signed);
-        self.confirm(&signed, newer.as_ref().map(|(_, newer)| &newer.public))?;
+        self.confirm(global, &signed, newer.as_ref().map(|(_, newer)| &newer.public))?;
         let unseal = self.secret.required()?;
-        let bar = progress(global);
+        let progress = Progress::new(global, "restoring", Unit::Rows);
         let options = RestoreOptions {
             data: self.data.clone(),
             soft_key: self.soft_key.clone(),
-            context: global.context.clone(),
+            context: global.new_context(),
             listen: self.listen.clone(),
             newer,
             revive: self.revive.clone(),
         };
         let restored = holdfast_node::restore(&files, &signed, &unseal, &options, &mut |rows| {
-            bar.set_position(rows);
+            progress.set(rows);
         })?;
-        bar.finish_and_clear();
+        drop(progress);
         self.show(global, &restored)
     }
 
     /// Shows the plan; answering it, or `--yes`, is the confirmation.
-    fn confirm(&self, signed: &Signed, newer: Option<&Public>) -> Done {
+    fn confirm(&self, global: &Global, signed: &Signed, newer: Option<&Public>) -> Done {
         let public = &signed.public;
-        output::note(format!(
-            "restore vault {} to revision {} of {} into {}, as epoch {}",
-            public.vault_id,
-            revision(public.to.0),
-            when(public.created.0),
-            self.data.display(),
-            public.epoch + 1
-        ));
+        let quiet = self.yes && (global.quiet || global.json);
+        if !quiet {
+            output::note(format!(
+                "restore vault {} to revision {} of {} into {}, as epoch {}",
+                public.vault_id,
+                revision(public.to.0),
+                when(public.created.0),
+                self.data.display(),
+                u64::from(public.epoch) + 1
+            ));
+        }
         match newer {
+            None if quiet => {}
             None => output::note("no newer archive of this vault was found"),
             Some(newer) => output::note(format!(
                 "the newest archive of this vault is NEWER: {}, revision {} of {}. What it deleted stays \
@@ -167,8 +184,19 @@ impl Restore {
             made.soft_key.display(),
             made.context.display()
         ))?;
-        output::note(format!("next: holdfast server --data {}", self.data.display()));
+        output::note(self.next(&made.context));
         Ok(())
+    }
+
+    /// The commands that come next, each on a line.
+    fn next(&self, context: &Path) -> String {
+        let data = quoted(&self.data.display().to_string());
+        let context = quoted(&context.display().to_string());
+        format!(
+            "next:\n  holdfast server --data {data}\n  export HOLDFAST_CONTEXT={context}\n  \
+             holdfast status\n  holdfast backup --output DIR\n      \
+             archives of this new incarnation; the administrators of before still are: holdfast identity ls"
+        )
     }
 }
 

@@ -1,32 +1,51 @@
 //! `holdfast server`
 
+use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use holdfast_node::{DevOptions, Made, ServeOptions};
 
+use super::init::{MadeJson, first};
 use crate::Done;
 use crate::cli::Global;
 use crate::output;
 
+/// Serve a vault until SIGTERM or SIGINT
+///
+/// It never makes one: an empty directory where a vault should be, such as a disk that failed to mount, is
+/// an error that names the restore command. Only --dev makes one, for trying out.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  holdfast server --dev --data demo\n  holdfast server --data /srv/vault"
-)]
+#[command(after_help = "Examples:
+  holdfast server --data /srv/vault
+  holdfast server --data /srv/vault --soft-key /mnt/stick/soft.key
+  holdfast server --dev --data demo      everything that opens this vault lies in demo: never for
+                                         keys that matter")]
 pub(crate) struct Server {
     /// The data directory of a vault; with --dev, the directory of everything
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
-    /// Where the soft key lies now
+    /// Where the soft key lies now; where it lay last time if nothing is said
     #[arg(long, value_name = "FILE", conflicts_with = "dev")]
     soft_key: Option<PathBuf>,
-    /// Where to listen
+    /// Where to listen, from now on; at first 127.0.0.1:7373
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
     /// For trying out: make a vault where there is none, with a throw-away custodian
     #[arg(long)]
     dev: bool,
+}
+
+/// What `--json` says once the address answers.
+#[derive(serde::Serialize)]
+struct Serving {
+    address: String,
+    data: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    made: Option<MadeJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    export: Option<String>,
 }
 
 impl Server {
@@ -41,40 +60,57 @@ impl Server {
             archives: None,
             pid_file: None,
         };
-        Ok(holdfast_node::serve(&options, |address| serving(global, address))?)
+        Ok(holdfast_node::serve(&options, |address| self.serving(global, address, None, None))?)
     }
 
     fn dev(&self, global: &Global) -> Done {
         let options = DevOptions { home: self.data.clone(), listen: self.listen.clone() };
         let home = std::path::absolute(&self.data).unwrap_or_else(|_| self.data.clone());
+        let new = RefCell::new(None);
         let made = |made: &Made, home: &Path| {
-            if !global.quiet {
-                _ = output::line(format!(
-                    "made vault {} in {}\n\
-                     custodian.asc is a throw-away custodian's secret key WITHOUT a passphrase.\n\
-                     Never use --dev for keys that matter: everything that opens this vault lies in \
-                     this one directory. Use holdfast init.",
-                    made.vault_id,
-                    home.display()
-                ));
-                super::init::first(made);
+            new.replace(Some(MadeJson::of(made)));
+            if !(global.quiet || global.json) {
+                _ = output::line(introduction(made, home));
             }
         };
-        let ready = |address| {
-            serving(global, address);
-            if !global.quiet {
-                _ = output::line(format!("In a second terminal:\n  {}", export(&home)));
-            }
-        };
+        let ready = |address| self.serving(global, address, new.take(), Some(export(&home)));
         Ok(holdfast_node::dev(&options, made, ready)?)
+    }
+
+    /// Says that it serves. That nobody reads it does not stop a server.
+    fn serving(
+        &self,
+        global: &Global,
+        address: SocketAddr,
+        made: Option<MadeJson>,
+        export: Option<String>,
+    ) {
+        let address = format!("https://{address}");
+        if global.json {
+            let data = self.data.display().to_string();
+            _ = output::json(&Serving { address, data, made, export });
+        } else if global.quiet {
+            _ = output::line(address);
+        } else {
+            _ = output::line(format!("serving on {address}"));
+            if let Some(export) = export {
+                _ = output::line(format!("In a second terminal:\n  {export}"));
+            }
+        }
     }
 }
 
-fn serving(global: &Global, address: SocketAddr) {
-    // That nobody reads it does not stop a server.
-    if !global.quiet {
-        _ = output::line(format!("serving on https://{address}"));
-    }
+/// What somebody who tries it out should know.
+fn introduction(made: &Made, home: &Path) -> String {
+    format!(
+        "made vault {} in {}\n{}\n\
+         custodian.asc is a throw-away custodian's secret key WITHOUT a passphrase.\n\
+         Never use --dev for keys that matter: everything that opens this vault lies in this one \
+         directory,\nand one `rm` takes the keys and the archives. For those: holdfast init.",
+        made.vault_id,
+        home.display(),
+        first(made).join("\n"),
+    )
 }
 
 /// One line to paste into a shell.
@@ -90,9 +126,9 @@ fn export(home: &Path) -> String {
 }
 
 /// For a POSIX shell, quoted where it must be.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=@%:,".contains(c);
-    if text.chars().all(plain) {
+    if !text.is_empty() && text.chars().all(plain) {
         text.to_owned()
     } else {
         format!("'{}'", text.replace('\'', r"'\''"))
@@ -108,5 +144,6 @@ mod tests {
         assert_eq!(quoted("/a/b-c.d"), "/a/b-c.d");
         assert_eq!(quoted("/a b"), "'/a b'");
         assert_eq!(quoted("it's"), r"'it'\''s'");
+        assert_eq!(quoted(""), "''");
     }
 }

@@ -9,7 +9,9 @@ use crate::cli::Global;
 use crate::output;
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example: holdfast sheet > sheet.txt")]
+#[command(after_help = "Examples:
+  holdfast sheet > sheet.txt                  print it, and keep it away from the vault
+  TRUST=$(holdfast sheet --fingerprint)       for verify and restore elsewhere")]
 pub(crate) struct Sheet {
     /// Print only the fingerprint of the certificate that signs archives
     #[arg(long)]
@@ -19,9 +21,12 @@ pub(crate) struct Sheet {
 impl Sheet {
     pub(crate) async fn run(&self, global: &Global, client: &mut Client) -> Done {
         let sheet: wire::Sheet = client.get("/sheet").await?;
-        if self.fingerprint || global.quiet {
-            return output::line(&sheet.fingerprint);
+        match (global.json, self.fingerprint) {
+            (true, true) => output::json(&serde_json::json!({ "fingerprint": sheet.fingerprint })),
+            (true, false) => output::json(&sheet),
+            (false, true) => output::line(&sheet.fingerprint),
+            (false, false) if global.quiet => output::line(&sheet.fingerprint),
+            (false, false) => output::raw(sheet.text.as_bytes()),
         }
-        if global.json { output::json(&sheet) } else { output::raw(sheet.text.as_bytes()) }
     }
 }

@@ -11,6 +11,7 @@ use crate::output;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Slot {
     /// List seal slots, this node's soft slot included
+    #[command(after_help = "Example: holdfast slot ls")]
     Ls,
 }
 

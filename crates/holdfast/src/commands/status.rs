@@ -9,7 +9,15 @@ use crate::Done;
 use crate::cli::Global;
 use crate::output::{self, revision, when};
 
+/// Show the vault and what is weak
+///
+/// Each weak point takes one line, with the command that mends it: CRITICAL where keys could be lost,
+/// WARNING where something is weak, INFO where it is worth knowing. It ends with 0 whatever it finds;
+/// --quiet prints the worst level only: ok, info, warning or critical.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  holdfast status
+  test \"$(holdfast status --quiet)\" != critical || mail -s holdfast ops@example.org")]
 pub(crate) struct Status {}
 
 impl Status {
@@ -29,7 +37,7 @@ impl Status {
 
 fn page(status: &wire::Status) -> String {
     let mut text = format!(
-        "vault     {}\nepoch     {} ({})\nrevision  {} at {}\nnode      {} {}",
+        "vault         {}\nepoch         {} ({})\nrevision      {} at {}\nnode          {} {}",
         status.vault_id,
         status.epoch,
         status.incarnation,
@@ -39,11 +47,18 @@ fn page(status: &wire::Status) -> String {
         if status.node.leader { "leads" } else { "follows" },
     );
     for (what, count) in &status.counts {
-        text.push_str(&format!("\n{what:<9} {count}"));
+        let what = what.replace('_', " ");
+        text.push_str(&format!("\n{what:<12}  {count}"));
     }
     for archive in status.archives.iter().take(3) {
         let (name, proved, to) = (&archive.name, proved(archive), revision(archive.to));
-        text.push_str(&format!("\narchive   {name} {proved}, to {to}, {}", archive.place));
+        let place = &archive.place;
+        text.push_str(&format!(
+            "\narchive       {name}\n              {proved}, to {to}, at {place}"
+        ));
+    }
+    if status.warnings.is_empty() {
+        text.push_str("\nno weak point is known");
     }
     for warning in &status.warnings {
         let level = warning.level.to_uppercase();

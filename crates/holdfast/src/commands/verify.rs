@@ -2,15 +2,22 @@
 
 use clap::Args;
 
-use super::offline::{Secret, Signature, progress};
+use super::offline::{Secret, Signature, context};
 use crate::Done;
 use crate::cli::Global;
 use crate::output::{self, revision, when};
+use crate::progress::{Progress, Unit};
 
+/// Check an archive; without a secret: "signed and whole, not opened"
+///
+/// Needs no server and no network. With a custodian's secret key everything is opened: every row is read, the
+/// digest computed again, every key version unwrapped against its check value.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   holdfast verify archives/NAME.tar.gpg                      signature and hash, no secret needed
-  holdfast verify archives/NAME.tar.gpg --identity john.asc  everything")]
+  holdfast verify archives/NAME.tar.gpg --identity john.asc  everything
+  holdfast verify archives/NAME.tar.gpg --identity gpg       everything, through your own GnuPG
+  holdfast verify archives/NAME.tar.gpg --trust FINGERPRINT  where no client context knows the signer")]
 pub(crate) struct Verify {
     #[command(flatten)]
     signature: Signature,
@@ -21,6 +28,9 @@ pub(crate) struct Verify {
 #[derive(serde::Serialize)]
 struct Verdict {
     verdict: &'static str,
+    archive_id: String,
+    sha256: String,
+    bytes: u64,
     vault_id: String,
     signer: String,
     revision: u64,
@@ -35,21 +45,24 @@ struct Verdict {
 
 impl Verify {
     pub(crate) fn run(&self, global: &Global) -> Done {
-        let (files, signed) = self.signature.check(global)?;
+        let (files, signed) = self.signature.check(context(global).as_ref())?;
         let public = &signed.public;
-        let bar = progress(global);
+        let progress = Progress::new(global, "verifying", Unit::Rows);
         let tried = match self.secret.unseal()? {
             Some(unseal) => Some(holdfast_node::verify(&files, public, &unseal, &mut |rows| {
-                bar.set_position(rows);
+                progress.set(rows);
             })?),
             None => None,
         };
-        bar.finish_and_clear();
+        drop(progress);
         // Only an opened copy is *verified*.
         let verdict = if tried.is_some() { "verified" } else { "signed and whole, not opened" };
         if global.json {
             return output::json(&Verdict {
                 verdict,
+                archive_id: public.archive_id.to_string(),
+                sha256: public.sha256.clone(),
+                bytes: public.size,
                 vault_id: public.vault_id.to_string(),
                 signer: signed.signer.clone(),
                 revision: public.to.0,

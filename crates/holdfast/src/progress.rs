@@ -1,0 +1,96 @@
+//! How far long work is, on standard error: a bar on a terminal, a plain line now and then elsewhere,
+//! nothing where nobody reads it (`--quiet`, `--json`).
+
+use std::cell::Cell;
+use std::io::IsTerminal as _;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::cli::Global;
+use crate::output;
+
+/// How often a plain line is written.
+const PLAIN_EVERY: Duration = Duration::from_secs(10);
+
+/// What is counted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Unit {
+    Rows,
+    Bytes,
+}
+
+/// Progress that is shown while it lives.
+pub(crate) struct Progress {
+    bar: ProgressBar,
+    plain: Option<Plain>,
+}
+
+struct Plain {
+    what: &'static str,
+    unit: Unit,
+    began: Instant,
+    said: Cell<Instant>,
+}
+
+impl Progress {
+    /// `what` is under way: "restoring".
+    pub(crate) fn new(global: &Global, what: &'static str, unit: Unit) -> Self {
+        if global.quiet || global.json {
+            return Self { bar: ProgressBar::hidden(), plain: None };
+        }
+        if !std::io::stderr().is_terminal() {
+            let now = Instant::now();
+            let plain = Plain { what, unit, began: now, said: Cell::new(now) };
+            return Self { bar: ProgressBar::hidden(), plain: Some(plain) };
+        }
+        let template = match unit {
+            Unit::Rows => "{spinner} {msg}: {pos} rows, {per_sec}, {elapsed}",
+            Unit::Bytes => "{spinner} {msg}: {bytes}, {bytes_per_sec}, {elapsed}",
+        };
+        let bar = ProgressBar::new_spinner().with_message(what);
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        Self { bar, plain: None }
+    }
+
+    /// It has come to `position`.
+    pub(crate) fn set(&self, position: u64) {
+        self.bar.set_position(position);
+        let Some(plain) = &self.plain else { return };
+        if plain.said.get().elapsed() >= PLAIN_EVERY {
+            plain.said.set(Instant::now());
+            output::note(plain.line(position));
+        }
+    }
+}
+
+impl Plain {
+    fn line(&self, position: u64) -> String {
+        let unit = match self.unit {
+            Unit::Rows => "rows",
+            Unit::Bytes => "bytes",
+        };
+        format!("{}: {position} {unit} after {} s", self.what, self.began.elapsed().as_secs())
+    }
+}
+
+impl Drop for Progress {
+    /// Whether it went well or not, what follows begins on a line of its own.
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plain_line_says_what_and_how_far() {
+        let now = Instant::now();
+        let plain = Plain { what: "restoring", unit: Unit::Rows, began: now, said: Cell::new(now) };
+        assert!(plain.line(7).starts_with("restoring: 7 rows after "), "{}", plain.line(7));
+    }
+}

@@ -1,0 +1,84 @@
+//! The README as it stands, as this user and as one who owns nothing else; what `server --dev` prints.
+
+use holdfast_e2e::{Host, NOBODY, five_minutes, free_port, is_root};
+
+/// The README's block as pasted; only the port differs, so that the test does not meet another server.
+fn first_five_minutes(host: &Host) {
+    let listen = format!("127.0.0.1:{}", free_port());
+    let _dev = host.dev("demo", &listen);
+    let block = five_minutes()
+        .replace(
+            "--context again.toml --yes",
+            &format!("--context again.toml --yes --listen {listen}"),
+        )
+        .replace("server --data again &", "server --data again & SERVER=$!");
+    assert!(block.contains(&listen) && block.contains("SERVER="), "the block changed: {block}");
+    let out = host.script("demo/context.toml", &format!("trap 'kill $SERVER' EXIT\n{block}"));
+    assert_eq!(out.matches("attack at dawn").count(), 2, "before and after the disaster\n{out}");
+    assert!(out.contains("signed and whole, not opened"), "{out}");
+    assert!(out.contains("recorded as ledger entry"), "{out}");
+    let sheet = host.read("sheet.txt");
+    assert!(sheet.contains("holdfast restore"), "{sheet}");
+    assert!(!sheet.contains("k1:") && !sheet.contains("PRIVATE"), "no secret\n{sheet}");
+}
+
+#[test]
+fn the_readme_works_as_pasted() {
+    first_five_minutes(&Host::new());
+}
+
+/// Whoever owns nothing but the directory, and whose home cannot be written.
+#[test]
+fn the_readme_works_as_pasted_by_nobody() {
+    if is_root() {
+        first_five_minutes(&Host::of(NOBODY));
+    } else {
+        eprintln!("not run: only root can become another user");
+    }
+}
+
+#[test]
+fn the_line_to_paste_works_from_anywhere_with_spaces_and_quotes_in_it() {
+    let host = Host::new();
+    let listen = format!("127.0.0.1:{}", free_port());
+    let _dev = host.dev("it's a demo", &listen);
+    let said = host.read("server.out");
+    let line = said.lines().map(str::trim).find(|line| line.starts_with("export PATH="));
+    let line = line.unwrap_or_else(|| panic!("{said}"));
+    let script = format!("cd /\nPATH=/usr/bin:/bin\n{line}\nholdfast key create orders --quiet");
+    assert_eq!(host.script("nowhere", &script), "orders\n");
+}
+
+#[test]
+fn dev_says_what_it_made_how_long_it_took_and_what_it_is_not_for() {
+    let host = Host::new();
+    let listen = format!("127.0.0.1:{}", free_port());
+    let dev = host.dev("demo", &listen);
+    let said = host.read("server.out");
+    for part in [
+        "made vault ",
+        "first archive in ",
+        "first byte drill in ",
+        "first full drill in ",
+        "WITHOUT a passphrase",
+        "Never use --dev for keys that matter",
+    ] {
+        assert!(said.contains(part), "{part:?} is not in\n{said}");
+    }
+    let mut made: Vec<_> = std::fs::read_dir(host.path("demo"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    made.sort();
+    let all = ["archives", "context.toml", "custodian.asc", "data", "server.pid", "soft.key"];
+    assert_eq!(made, all);
+    assert_eq!(dev.stop(), Some(0));
+    assert!(!host.path("demo/server.pid").exists(), "a proper stop removes it");
+
+    // Run again, it only starts; also beside the number of a process that is no more.
+    host.dev("demo", &listen).kill();
+    let stale = host.read("demo/server.pid");
+    let _dev = host.dev("demo", &listen);
+    assert!(!host.read("server.out").contains("made vault"));
+    assert_ne!(host.read("demo/server.pid"), stale);
+}

@@ -41,7 +41,7 @@ pub fn run(options: &Options) -> Result<Vec<Table>> {
         let file = dir.path().join("peer");
         let mut peers = vec![append(&file, bytes, writers, beside)?];
         let shape = Shape { protocol: Protocol::H1, connections: writers, streams: 1 };
-        let requests = creates(&vault.target()?, name)?;
+        let requests = creates(&vault.target()?, shape.protocol, name)?;
         let window = closed(&vault.target()?, shape, &requests, Duration::from_secs(1), run)?;
         peers.push(append(&file, bytes, writers, beside)?);
         let rate = peers.iter().map(Peer::rate).sum::<f64>() / peers.len() as f64;
@@ -63,8 +63,8 @@ pub fn run(options: &Options) -> Result<Vec<Table>> {
 }
 
 /// `key create` by number; names begin with `prefix`.
-pub fn creates(target: &Target, prefix: &str) -> Result<Requests> {
-    let template = target.post(Protocol::H1, "/api/v1/enclaves/default/keys", Bytes::new())?;
+pub fn creates(target: &Target, protocol: Protocol, prefix: &str) -> Result<Requests> {
+    let template = target.post(protocol, "/api/v1/enclaves/default/keys", Bytes::new())?;
     let prefix = prefix.to_owned();
     Ok(Arc::new(move |n| {
         let mut request = template.clone();

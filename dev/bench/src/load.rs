@@ -54,7 +54,7 @@ impl Window {
     }
 }
 
-const WARM: u8 = 0;
+/// What a phase begins as is for warming up: nothing is recorded.
 const MEASURE: u8 = 1;
 const STOP: u8 = 2;
 
@@ -62,6 +62,8 @@ const STOP: u8 = 2;
 struct Shared {
     phase: AtomicU8,
     next: AtomicU64,
+    /// How many requests there are at most; no bound where 0.
+    bound: u64,
     latency: Mutex<Histogram>,
     failed: AtomicBool,
     /// The open loop makes nothing due any more.
@@ -113,9 +115,25 @@ pub fn closed(
     })
 }
 
+/// Sends the first `count` requests as fast as they are answered; gives how long that took.
+pub fn all(target: &Target, shape: Shape, requests: &Requests, count: u64) -> Result<Duration> {
+    runtime()?.block_on(async {
+        let shared = Arc::new(Shared { bound: count, ..Shared::default() });
+        let senders = senders(target, shape).await?;
+        let begun = Instant::now();
+        let start = |sender| tokio::spawn(busy(sender, Arc::clone(requests), Arc::clone(&shared)));
+        join(senders.into_iter().map(start).collect()).await?;
+        Ok(begun.elapsed())
+    })
+}
+
 async fn busy(mut sender: Sender, requests: Requests, shared: Arc<Shared>) -> Result<()> {
     while shared.phase() != STOP {
-        let request = requests(shared.next.fetch_add(1, Ordering::Relaxed));
+        let number = shared.next.fetch_add(1, Ordering::Relaxed);
+        if shared.bound != 0 && number >= shared.bound {
+            break;
+        }
+        let request = requests(number);
         let begun = Instant::now();
         if let Err(error) = sender.ask(request).await {
             shared.failed.store(true, Ordering::Relaxed);
@@ -126,8 +144,8 @@ async fn busy(mut sender: Sender, requests: Requests, shared: Arc<Shared>) -> Re
     Ok(())
 }
 
-/// How finely an open loop keeps its times: a request is sent at most this late by the loop itself.
-pub const PACE: Duration = Duration::from_micros(100);
+/// How finely an open loop keeps its times: what it adds itself to a latency.
+const PACE: Duration = Duration::from_micros(100);
 
 /// Sends `rate` requests per second while `during` runs on a thread of its own, and measures until it
 /// ends. Requests wait where all connections are busy, and are charged for it.

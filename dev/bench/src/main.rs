@@ -11,6 +11,8 @@ mod histogram;
 mod load;
 mod process;
 mod report;
+mod restore;
+mod scale;
 mod vault;
 mod wire;
 
@@ -79,6 +81,12 @@ enum What {
     },
     /// Durable creates, beside append + fdatasync
     Creates,
+    /// Vaults of many keys: memory, starts, backups under load, restores
+    Scale {
+        /// How many keys; 10000,100000,1000000 where nothing is said, with --quick without the last
+        #[arg(long, value_name = "N,N,...", value_delimiter = ',')]
+        keys: Vec<u64>,
+    },
     /// Serves the echo until standard input ends
     #[command(hide = true)]
     Echo,
@@ -100,6 +108,8 @@ fn run(cli: &Cli) -> Result<()> {
         Some(What::Echo) => return echo::serve(),
         Some(What::Crypto { only }) => crypto::run(options, only)?,
         Some(What::Creates) => creates::run(options)?,
+        Some(What::Scale { keys }) if !keys.is_empty() => scale::run(options, keys)?,
+        Some(What::Scale { .. }) => scale::run(options, sizes(options))?,
         None => everything(options)?,
     };
     println!("{}", report::machine(&options.place()));
@@ -112,7 +122,14 @@ fn run(cli: &Cli) -> Result<()> {
 fn everything(options: &Options) -> Result<Vec<Table>> {
     let mut tables = crypto::run(options, "")?;
     tables.extend(creates::run(options)?);
+    tables.extend(scale::run(options, sizes(options))?);
     Ok(tables)
+}
+
+/// The sizes of vaults where none are said.
+fn sizes(options: &Options) -> &'static [u64] {
+    let sizes: &[u64] = &[10_000, 100_000, 1_000_000];
+    if options.quick { &sizes[..2] } else { sizes }
 }
 
 /// Says how far it is.

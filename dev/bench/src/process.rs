@@ -10,6 +10,11 @@ use anyhow::{Context, Result};
 pub struct Cpu(HashMap<String, u64>);
 
 impl Cpu {
+    /// No time yet: of a process at its start.
+    pub fn none() -> Self {
+        Self(HashMap::new())
+    }
+
     /// Reads `/proc/PID/task/*/schedstat`, whose first number is the time on a CPU.
     pub fn of(pid: u32) -> Result<Self> {
         let dir = format!("/proc/{pid}/task");

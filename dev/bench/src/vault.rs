@@ -1,6 +1,7 @@
 //! A real vault to measure: the release binary as a process, made by `server --dev` in a directory of
-//! its own, with a throw-away custodian and an administrator's API key.
+//! its own, with a throw-away custodian and an administrator's API key; or one that was restored.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
@@ -27,6 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub struct Vault {
     binary: PathBuf,
     home: PathBuf,
+    arguments: Vec<OsString>,
+    context: PathBuf,
     server: Option<Server>,
 }
 
@@ -38,9 +41,32 @@ struct Server {
 impl Vault {
     /// Makes a vault in `home`, which does not exist yet, and starts it.
     pub fn make(binary: &Path, home: &Path) -> Result<Self> {
-        let mut vault = Self { binary: binary.to_owned(), home: home.to_owned(), server: None };
+        let arguments = vec!["--dev".into(), "--data".into(), home.into()];
+        let mut vault = Self {
+            binary: binary.to_owned(),
+            home: home.to_owned(),
+            arguments,
+            context: home.join("context.toml"),
+            server: None,
+        };
         vault.start()?;
         Ok(vault)
+    }
+
+    /// A vault that lies in `data`, with the administrator's context; not started yet.
+    pub fn in_data(binary: &Path, data: &Path, context: &Path) -> Self {
+        Self {
+            binary: binary.to_owned(),
+            home: data.to_owned(),
+            arguments: vec!["--data".into(), data.into()],
+            context: context.to_owned(),
+            server: None,
+        }
+    }
+
+    /// The API, for another thread, say.
+    pub fn caller(&self) -> Result<Caller> {
+        Ok(Caller(self.context()?))
     }
 
     /// The directory of everything, as `server --dev` makes it.
@@ -54,8 +80,8 @@ impl Vault {
         let log = File::options().create(true).append(true).open(log)?;
         let begun = Instant::now();
         let mut child = Command::new(&self.binary)
-            .args(["server", "--dev", "--listen", "127.0.0.1:0", "--data"])
-            .arg(&self.home)
+            .args(["server", "--listen", "127.0.0.1:0"])
+            .args(&self.arguments)
             .env_remove("HOLDFAST_CONTEXT")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -129,7 +155,7 @@ impl Vault {
 
     /// The administrator's context, with the address of now.
     pub fn context(&self) -> Result<Context> {
-        let mut context = Context::read(&self.home.join("context.toml"))?;
+        let mut context = Context::read(&self.context)?;
         context.server = format!("https://{}", self.running()?.address);
         Ok(context)
     }
@@ -143,21 +169,34 @@ impl Vault {
         Target::new(server.child.id(), server.address, ca, &context.api_key.parse()?)
     }
 
-    /// `POST /api/v1{path}`, as the client does it.
+    /// As [`Caller::post`].
     pub fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T> {
-        let mut client = Client::new(self.context()?);
-        Ok(runtime()?.block_on(client.post(path, body))?)
+        self.caller()?.post(path, body)
     }
 
-    /// `GET /api/v1{path}`, as the client does it.
+    /// As [`Caller::get`].
     pub fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
-        let mut client = Client::new(self.context()?);
-        Ok(runtime()?.block_on(client.get(path))?)
+        self.caller()?.get(path)
     }
 
     /// Makes a key in the default enclave.
     pub fn create_key(&self, name: &str) -> Result<wire::Key> {
         self.post("/enclaves/default/keys", &wire::Named { name: name.to_owned() })
+    }
+}
+
+/// The administrator's calls, as the client makes them, a connection each.
+pub struct Caller(Context);
+
+impl Caller {
+    /// `POST /api/v1{path}`.
+    pub fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T> {
+        Ok(runtime()?.block_on(Client::new(self.0.clone()).post(path, body))?)
+    }
+
+    /// `GET /api/v1{path}`.
+    pub fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+        Ok(runtime()?.block_on(Client::new(self.0.clone()).get(path))?)
     }
 }
 

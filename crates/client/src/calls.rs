@@ -1,13 +1,17 @@
 //! Typed calls over one connection.
+//!
+//! Bodies may hold plaintext: a request's is wiped once it was sent, a reply's once it was read. What
+//! the TLS and HTTP libraries buffer on the way is freed without being wiped.
 
 use bytes::Bytes;
 use holdfast_api::wire;
 use holdfast_types::Kind;
 use http::{Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Incoming;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::{Body as _, Incoming};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::connection::{Sender, connect};
 use crate::{ClientError, Context};
@@ -107,7 +111,8 @@ impl Client {
         let internal = |error| ClientError::new(Kind::Internal, format!("a request: {error}"));
         let body = body.map(serde_json::to_vec).transpose().map_err(internal)?.unwrap_or_default();
         let path = format!("/api/v1{path}");
-        let response = self.send(method, &path, Bytes::from(body)).await?;
+        let body = Bytes::from_owner(Zeroizing::new(body));
+        let response = self.send(method, &path, body).await?;
         let status = response.status();
         let reply = read(response).await?;
         if !status.is_success() {
@@ -125,6 +130,7 @@ impl Client {
         path: &str,
         body: Bytes,
     ) -> Result<Response<Incoming>, ClientError> {
+        named(path)?;
         let mut sender = self.ready().await?;
         let lost = |error: hyper::Error| {
             let message = format!("{} broke the connection off: {error}", self.context.server);
@@ -174,16 +180,42 @@ pub fn segment(text: &str) -> String {
     if matches!(out.as_str(), "." | "..") { out.replace('.', "%2E") } else { out }
 }
 
+/// Refuses a path where a name is missing: it would be the path of something else.
+fn named(path: &str) -> Result<(), ClientError> {
+    let segments = path.split('?').next().unwrap_or_default().split('/').skip(1);
+    if segments.into_iter().all(|segment| !segment.is_empty()) {
+        return Ok(());
+    }
+    let empty = holdfast_types::NameError::Empty;
+    Err(ClientError::new(Kind::BadInput, empty.to_string()).next("name what is meant"))
+}
+
 fn host(server: &str) -> &str {
     server.strip_prefix("https://").unwrap_or(server).trim_end_matches('/')
 }
 
-async fn read(response: Response<Incoming>) -> Result<Bytes, ClientError> {
-    let body = Limited::new(response.into_body(), REPLY_BYTES_MAX).collect().await;
-    let body = body.map_err(|error| {
+async fn read(response: Response<Incoming>) -> Result<Zeroizing<Vec<u8>>, ClientError> {
+    let lost = |error| {
         ClientError::new(Kind::Unavailable, format!("the reply broke off: {error}"))
-    })?;
-    Ok(body.to_bytes())
+            .next("ask the vault whether it was done, then repeat the command")
+    };
+    let mut body = response.into_body();
+    // Nothing is left behind by growing: a reply says how long it is.
+    let size = body.size_hint().upper().and_then(|size| usize::try_from(size).ok());
+    let mut whole = Zeroizing::new(Vec::with_capacity(size.unwrap_or(0).min(REPLY_BYTES_MAX)));
+    while let Some(frame) = body.frame().await {
+        let Ok(piece) = frame.map_err(lost)?.into_data() else { continue };
+        if piece.len() > REPLY_BYTES_MAX - whole.len() {
+            let message = format!("the reply is larger than {REPLY_BYTES_MAX} bytes");
+            return Err(ClientError::new(Kind::TooLarge, message));
+        }
+        whole.extend_from_slice(&piece);
+        // Where nobody else looks at the same buffer, it is wiped, too.
+        if let Ok(mut piece) = piece.try_into_mut() {
+            piece.zeroize();
+        }
+    }
+    Ok(whole)
 }
 
 fn failure(status: StatusCode, body: &[u8]) -> ClientError {
@@ -208,6 +240,16 @@ mod tests {
         assert_eq!(segment("a/b c"), "a%2Fb%20c");
         assert_eq!(segment(".."), "%2E%2E");
         assert_eq!(segment("h1:ab_c"), "h1:ab_c");
+    }
+
+    #[test]
+    fn a_path_names_all_it_speaks_of() {
+        for good in ["/api/v1/enclaves/e/keys", "/api/v1/enclaves?after=", "/api/v1/x?a=/"] {
+            assert!(named(good).is_ok(), "{good}");
+        }
+        for bad in ["/api/v1/enclaves/", "/api/v1/enclaves//keys", "/api/v1/keys/?limit=1"] {
+            assert_eq!(named(bad).unwrap_err().kind, Kind::BadInput, "{bad}");
+        }
     }
 
     #[test]

@@ -1,14 +1,19 @@
 //! The client context: a TOML file (mode 0600) that says where the vault is, how to know it, and who
 //! calls. `HOLDFAST_SERVER`, `HOLDFAST_API_KEY` and `HOLDFAST_CA` (a file) each override one field.
 
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use holdfast_types::Kind;
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use crate::ClientError;
+
+/// What can be read of any context file. The first format has no number; later ones say theirs.
+#[derive(Deserialize)]
+struct Probe {
+    format: Option<u32>,
+}
 
 /// What a client needs. Not `Debug`: it holds the API key.
 #[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -42,15 +47,29 @@ impl Context {
     /// Reads a file as it is.
     pub fn read(path: &Path) -> Result<Self, ClientError> {
         let shown = path.display();
-        let text = std::fs::read_to_string(path).map_err(|error| match error.kind() {
+        let text = std::fs::read_to_string(path).map(Zeroizing::new);
+        let text = text.map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => {
                 ClientError::new(Kind::NotFound, format!("there is no context file {shown}"))
                     .next("give --context FILE or set HOLDFAST_CONTEXT; holdfast init makes one")
             }
             _ => ClientError::new(Kind::Other, format!("cannot read {shown}: {error}")),
         })?;
+        Self::from_bytes(path, text.as_bytes())
+    }
+
+    /// Reads a file's content. `path` is for the message.
+    pub fn from_bytes(path: &Path, bytes: &[u8]) -> Result<Self, ClientError> {
+        let shown = path.display();
+        let text = std::str::from_utf8(bytes).map_err(|_| {
+            ClientError::new(Kind::BadInput, format!("the context file {shown} is no text"))
+        })?;
+        if let Ok(Probe { format: Some(format) }) = toml::from_str(text) {
+            let message = format!("the context file {shown} has format {format}, a newer one");
+            return Err(ClientError::new(Kind::Newer, message).next("use a newer holdfast"));
+        }
         // The parser's own message would quote the line, and that may be the key's.
-        toml::from_str(&text).map_err(|error| {
+        toml::from_str(text).map_err(|error| {
             let message = format!("the context file {shown} is damaged: {}", error.message());
             ClientError::new(Kind::BadInput, message)
         })
@@ -83,38 +102,22 @@ impl Context {
         Ok(context)
     }
 
-    /// Writes a new file, readable by its owner only. Never over an existing one.
-    pub fn write_new(&self, path: &Path) -> Result<(), ClientError> {
-        let failed = |error: std::io::Error| {
-            let kind = match error.kind() {
-                std::io::ErrorKind::AlreadyExists => Kind::Exists,
-                std::io::ErrorKind::StorageFull => Kind::NoSpace,
-                _ => Kind::Other,
-            };
-            let message = format!("cannot write the context file {}: {error}", path.display());
-            ClientError::new(kind, message).next("choose another place with --context FILE")
-        };
-        if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            std::fs::create_dir_all(parent).map_err(failed)?;
-        }
-        let text = toml::to_string(self).map_err(|error| failed(std::io::Error::other(error)))?;
-        let text = zeroize::Zeroizing::new(text);
-        let mut options = std::fs::OpenOptions::new();
-        let mut file = options.write(true).create_new(true).mode(0o600).open(path);
-        let file = file.as_mut().map_err(|error| failed(std::io::Error::from(error.kind())))?;
-        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)
+    /// Its file's content: TOML, with the API key in it.
+    pub fn to_text(&self) -> Result<Zeroizing<String>, ClientError> {
+        toml::to_string(self).map(Zeroizing::new).map_err(|error| {
+            ClientError::new(Kind::Internal, format!("a context cannot be written: {error}"))
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
 
     #[test]
-    fn a_context_reads_back_and_is_private() {
+    fn a_context_reads_back() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("deep/context.toml");
+        let path = dir.path().join("context.toml");
         let context = Context {
             server: "https://127.0.0.1:7373".into(),
             vault_id: "ab".repeat(16),
@@ -122,10 +125,23 @@ mod tests {
             api_key: "k1:x".into(),
             ca: "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n".into(),
         };
-        context.write_new(&path).unwrap();
+        std::fs::write(&path, context.to_text().unwrap().as_bytes()).unwrap();
         assert!(Context::read(&path).unwrap() == context);
-        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(context.write_new(&path).unwrap_err().kind, Kind::Exists);
+    }
+
+    #[test]
+    fn a_newer_format_is_told_from_damage() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("context.toml");
+        let check = |text: &str, want: Option<Kind>| {
+            std::fs::write(&path, text).unwrap();
+            assert_eq!(Context::read(&path).err().map(|error| error.kind), want, "{text}");
+        };
+        check("server = \"x\"", None);
+        check("format = 2\nserver = \"x\"\nlater = true", Some(Kind::Newer));
+        check("format = \"x\"\nserver = \"x\"", Some(Kind::BadInput));
+        check("server = \"x\"\nlater = true", Some(Kind::BadInput));
+        check("", Some(Kind::BadInput));
     }
 
     #[test]

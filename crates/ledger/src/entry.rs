@@ -44,6 +44,9 @@ pub enum EntryKind {
         n: u32,
         /// The one before; zeros in the first.
         parent: EpochId,
+        /// No signature of that archive held, and whoever restored it accepted that. Written where it is so.
+        #[serde(default, skip_serializing_if = "is_false")]
+        unsigned: bool,
         /// The vault.
         vault_id: VaultId,
     },
@@ -116,6 +119,11 @@ pub enum EntryKind {
         /// Their id.
         custodian_id: CustodianId,
     },
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "what serde calls it with")]
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// Stored bytes are no entry.

@@ -11,15 +11,16 @@ const VERSION_1: &str = include_str!("../../../testdata/ledger/v1.ndjson");
 fn kinds() -> Vec<EntryKind> {
     let (archive_id, custodian_id) = (ArchiveId([2; 16]), CustodianId([3; 16]));
     let by = || "vault".to_owned();
-    let epoch = |archive, n, parent| EntryKind::Epoch {
+    let epoch = |archive, n, parent, unsigned| EntryKind::Epoch {
         archive,
         incarnation: EpochId([n; 16]),
         n: n.into(),
         parent: EpochId([parent; 16]),
+        unsigned,
         vault_id: VaultId([9; 16]),
     };
     vec![
-        epoch(None, 1, 0),
+        epoch(None, 1, 0, false),
         EntryKind::CustodianAdded {
             custodian_id,
             fingerprint: "AB".repeat(20),
@@ -53,9 +54,10 @@ fn kinds() -> Vec<EntryKind> {
             mode: DrillMode::Full,
             versions: 4,
         },
-        epoch(Some(archive_id), 2, 1),
+        epoch(Some(archive_id), 2, 1, false),
         EntryKind::Administrator { identity: IdentityId([1; 32]) },
         EntryKind::CustodianRemoved { custodian_id },
+        epoch(Some(archive_id), 3, 2, true),
     ]
 }
 
@@ -79,7 +81,7 @@ fn entries_are_written_and_read_as_published() {
     assert_eq!(read, chain());
     let head = verify(&read).unwrap();
     assert_eq!(head, Head::after(read.last().unwrap()));
-    assert_eq!(head.size, 10);
+    assert_eq!(head.size, 11);
 }
 
 /// Independent of the types: what is hashed has sorted keys and no spaces.
@@ -95,6 +97,14 @@ fn keys_are_sorted_in_every_object() {
     for line in VERSION_1.lines() {
         assert_eq!(canonical(&serde_json::from_str(line).unwrap()), line);
     }
+}
+
+#[test]
+fn what_is_not_so_is_left_away() {
+    let line = VERSION_1.lines().next().unwrap();
+    assert!(Entry::decode(line.as_bytes()).is_ok());
+    let said = line.replacen("\"vault_id\"", "\"unsigned\":false,\"vault_id\"", 1);
+    assert_eq!(Entry::decode(said.as_bytes()), Err(EntryError::NotCanonical));
 }
 
 #[test]

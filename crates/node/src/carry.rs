@@ -1,5 +1,6 @@
 //! What a newer archive took away stays away in the restore of an older one.
 
+use holdfast_fs::Fs;
 use holdfast_recovery::Unseal;
 use holdfast_recovery::{ArchiveError, Carry, open_archive};
 use holdfast_store::StateStore as _;
@@ -27,6 +28,7 @@ pub struct Carrying {
 ///
 /// Errors: it is damaged. That this identity does not open it is no error: it is said in the answer.
 pub(crate) fn carry(
+    fs: &dyn Fs,
     transactions: &mut Transactions<'_>,
     unseal: &Unseal,
     options: &RestoreOptions,
@@ -35,7 +37,7 @@ pub(crate) fn carry(
     let view = transactions.store.view();
     let mut carry = Carry::new(&view, &options.revive);
     let opened =
-        open_archive(sealed(files)?, Some(&signed.public), unseal, &mut carry, &mut |_| ());
+        open_archive(sealed(fs, files)?, Some(&signed.public), unseal, &mut carry, &mut |_| ());
     match opened {
         Ok(_) => {}
         Err(ArchiveError::WrongIdentity(why)) => {

@@ -2,15 +2,30 @@
 //!
 //! Everything lies in one directory: `data/`, `soft.key`, `custodian.asc` (a throw-away custodian's
 //! secret key, without a passphrase), `context.toml`, `archives/`, `server.pid`. Run again, it only starts.
+//!
+//! While the first start is at work `MAKING` stands beside them and holds the custodian's certificate. So a
+//! run after a killed one goes on with that custodian, whose key it never replaces, makes the rest again
+//! as [`init`](crate::init) does, and takes the first archive where there is none yet.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use holdfast_client::Context;
 use holdfast_cluster::{Clock as _, SystemClock};
-use holdfast_types::Kind;
+use holdfast_fs::{Disk, Fs, make_dirs, read_to_vec, remove_if_there, write_atomic, write_new};
+use holdfast_store::DataDir;
+use holdfast_types::limits::CERTIFICATE_BYTES_MAX;
+use holdfast_types::{Kind, VaultId};
+use zeroize::Zeroizing;
 
 use crate::init::init_with;
 use crate::{InitOptions, Made, NodeError, ServeOptions, serve};
+
+/// There while a first start is at work; the custodian's certificate.
+const MAKING: &str = "MAKING";
+/// Largest secret key that this makes.
+const SECRET_BYTES_MAX: usize = 64 * 1024;
 
 /// What `server --dev` is told.
 #[derive(Clone, Debug, Default)]
@@ -27,15 +42,12 @@ pub fn dev(
     made: impl FnOnce(&Made, &Path),
     ready: impl FnOnce(SocketAddr),
 ) -> Result<(), NodeError> {
-    let home = std::path::absolute(&options.home).map_err(|error| {
-        NodeError::new(Kind::Other, format!("{}: {error}", options.home.display()))
-    })?;
-    let data = home.join("data");
-    if !data.join("vault.json").exists() {
-        made(&make(options, &home)?, &home);
+    let home = absolute(&options.home)?;
+    if let Some(new) = make_dev(&Disk::shared(), options)? {
+        made(&new, &home);
     }
     let served = ServeOptions {
-        data,
+        data: home.join("data"),
         soft_key: Some(home.join("soft.key")),
         listen: options.listen.clone(),
         archives: Some(home.join("archives")),
@@ -44,11 +56,55 @@ pub fn dev(
     serve(&served, ready)
 }
 
-fn make(options: &DevOptions, home: &Path) -> Result<Made, NodeError> {
-    // Leftovers may be all that opens an archive: they are never overwritten or cleared.
+/// The first half of [`dev`], on any file system: makes the vault, or the rest of it after a killed run;
+/// `None` where it is there as a whole.
+pub fn make_dev(fs: &Arc<dyn Fs>, options: &DevOptions) -> Result<Option<Made>, NodeError> {
+    let home = absolute(&options.home)?;
+    let (data, making) = (home.join("data"), home.join(MAKING));
+    let unfinished = DataDir::unfinished(&**fs, &data)
+        .map_err(|error| NodeError::of_data(&data, error))?
+        .is_some();
+    let whole = fs.exists(&data.join("vault.json"))? && !unfinished;
+    let resumed = fs.exists(&making)?;
+    let made = match (whole, resumed) {
+        (true, false) => return Ok(None),
+        (true, true) => first_archive(fs, &home)?,
+        (false, _) => Some(make(fs, options, &home, resumed)?),
+    };
+    if made.as_ref().is_none_or(|made| made.first.is_some()) {
+        remove_if_there(&**fs, &making)?;
+        fs.sync_dir(&home)?;
+    }
+    Ok(made)
+}
+
+fn make(
+    fs: &Arc<dyn Fs>,
+    options: &DevOptions,
+    home: &Path,
+    resumed: bool,
+) -> Result<Made, NodeError> {
+    if !resumed {
+        must_be_new(&**fs, home)?;
+    }
+    let archives = home.join("archives");
+    make_dirs(&**fs, &archives)?;
+    let (secret, certificate) = custodian(&**fs, home)?;
+    let init = InitOptions {
+        data: home.join("data"),
+        custodians: vec![(home.join("custodian.asc").display().to_string(), certificate)],
+        soft_key: Some(home.join("soft.key")),
+        context: Some(home.join("context.toml")),
+        listen: options.listen.clone(),
+    };
+    init_with(fs, &init, Some(archives), Some(&secret))
+}
+
+/// Leftovers of another vault may be all that opens an archive: they are never overwritten or cleared.
+fn must_be_new(fs: &dyn Fs, home: &Path) -> Result<(), NodeError> {
     for name in ["custodian.asc", "soft.key", "context.toml"] {
         let path = home.join(name);
-        if path.exists() {
+        if fs.exists(&path)? {
             let message = format!("{} exists, but there is no vault beside it", path.display());
             return Err(NodeError::new(Kind::Exists, message).next(format!(
                 "get the vault back with holdfast restore ARCHIVE --identity {}, or remove the file, or \
@@ -57,41 +113,67 @@ fn make(options: &DevOptions, home: &Path) -> Result<Made, NodeError> {
             )));
         }
     }
-    let failed = |what: &Path, error: std::io::Error| {
-        let kind = match error.kind() {
-            std::io::ErrorKind::StorageFull => Kind::NoSpace,
-            _ => Kind::Other,
-        };
-        NodeError::new(kind, format!("cannot write {}: {error}", what.display()))
-    };
-    std::fs::create_dir_all(home).map_err(|error| failed(home, error))?;
-    let archives = home.join("archives");
-    std::fs::create_dir_all(&archives).map_err(|error| failed(&archives, error))?;
+    if !fs.exists(home)? {
+        return Ok(());
+    }
+    // What a start that failed early leaves is ours; anything else is somebody's.
+    let ours = |name: &std::ffi::OsStr| ["archives", "data", "server.pid"].iter().any(|it| name == *it);
+    if fs.exists(&home.join("vault.json"))? {
+        let message = format!("{} is the data directory of a vault", home.display());
+        return Err(NodeError::new(Kind::Exists, message)
+            .next(format!("serve it without --dev: holdfast server --data {}", home.display())));
+    }
+    if let Some(entry) = fs.read_dir(home)?.iter().find(|entry| !ours(&entry.name)) {
+        let (home, name) = (home.display(), entry.name.to_string_lossy());
+        let message = format!("{home} is not empty, and holds no vault of --dev: {name}");
+        return Err(NodeError::new(Kind::Exists, message).next("choose another --data"));
+    }
+    Ok(())
+}
+
+/// The throw-away custodian's secret key and certificate: the killed run's, or a new one. The certificate
+/// is durable before the key is there, and the key before anything is sealed to it.
+fn custodian(fs: &dyn Fs, home: &Path) -> Result<(Zeroizing<Vec<u8>>, Vec<u8>), NodeError> {
+    let (path, making) = (home.join("custodian.asc"), home.join(MAKING));
+    if fs.exists(&path)? {
+        let secret = Zeroizing::new(read_to_vec(fs, &path, SECRET_BYTES_MAX)?);
+        return Ok((secret, read_to_vec(fs, &making, CERTIFICATE_BYTES_MAX)?));
+    }
     let user_id = "Throw-away custodian (holdfast server --dev)";
     let (secret, certificate) = holdfast_seal::generate_custodian(user_id, SystemClock.now())
         .map_err(|error| NodeError::new(Kind::Internal, error.to_string()))?;
-    let custodian = home.join("custodian.asc");
-    write_private(&custodian, secret.as_bytes()).map_err(|error| failed(&custodian, error))?;
-    let init = InitOptions {
-        data: home.join("data"),
-        custodians: vec![(custodian.display().to_string(), certificate)],
-        soft_key: Some(home.join("soft.key")),
-        context: Some(home.join("context.toml")),
-        listen: options.listen.clone(),
-    };
-    let made = init_with(&init, Some(archives), Some(secret.as_bytes()));
-    if made.is_err() {
-        // Ours, and nothing is sealed to it yet.
-        _ = std::fs::remove_file(&custodian);
-    }
-    made
+    write_atomic(fs, &making, &certificate)?;
+    write_new(fs, &path, secret.as_bytes())?;
+    Ok((Zeroizing::new(secret.as_bytes().to_vec()), certificate))
 }
 
-fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    use std::io::Write as _;
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let mut file =
-        std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
+/// A whole vault whose first start was killed: its first archive, where there is none.
+fn first_archive(fs: &Arc<dyn Fs>, home: &Path) -> Result<Option<Made>, NodeError> {
+    let archives = home.join("archives");
+    let signed = |name: &std::ffi::OsStr| name.as_encoded_bytes().ends_with(b".json.sig");
+    if fs.read_dir(&archives)?.iter().any(|entry| signed(&entry.name)) {
+        return Ok(None);
+    }
+    let path = home.join("context.toml");
+    let context = Context::from_bytes(&path, &read_to_vec(&**fs, &path, SECRET_BYTES_MAX)?)?;
+    let secret = Zeroizing::new(read_to_vec(&**fs, &home.join("custodian.asc"), SECRET_BYTES_MAX)?);
+    let data = home.join("data");
+    let taken = crate::first::take(fs, &data, Some(archives), &context.signer, Some(&secret));
+    let (first, first_failed) = match taken {
+        Ok(first) => (Some(first), None),
+        Err(error) => (None, Some(error.message)),
+    };
+    Ok(Some(Made {
+        vault_id: context.vault_id.parse().unwrap_or(VaultId::default()),
+        signer: context.signer,
+        soft_key: home.join("soft.key"),
+        context: path,
+        first,
+        first_failed,
+    }))
+}
+
+fn absolute(home: &Path) -> Result<PathBuf, NodeError> {
+    std::path::absolute(home)
+        .map_err(|error| NodeError::new(Kind::Other, format!("{}: {error}", home.display())))
 }

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use holdfast_fs::{Disk, Fs, Open, Reader};
-use holdfast_machine::{Head, RowSink, SinkError};
-use holdfast_recovery::{ArchiveFiles, Opened, Public, Unseal, open_archive};
+use holdfast_fs::{Disk, Fs, Lock, Open, Reader};
+use holdfast_machine::Head;
+use holdfast_recovery::{ArchiveFiles, Nowhere, Opened, Public, Unseal, open_archive};
 use holdfast_store::{Applied, DiskStore, StateStore as _};
-use holdfast_types::{CustodianId, Epoch, EpochId, Kind, Revision, Row, TableClass};
+use holdfast_types::{CustodianId, Epoch, EpochId, Kind, Revision, TableClass};
 
 use crate::NodeError;
 
@@ -41,15 +41,6 @@ impl Tried {
     }
 }
 
-/// Takes rows and keeps none.
-struct Nowhere;
-
-impl RowSink for Nowhere {
-    fn put(&mut self, _: &Row) -> Result<(), SinkError> {
-        Ok(())
-    }
-}
-
 /// Reads an archive to its end, with everything checked, and keeps nothing.
 pub fn verify(
     files: &ArchiveFiles,
@@ -58,7 +49,7 @@ pub fn verify(
     progress: &mut dyn FnMut(u64),
 ) -> Result<Tried, NodeError> {
     let began = Instant::now();
-    let opened = open_archive(sealed(files)?, Some(signed), unseal, &mut Nowhere, progress)?;
+    let opened = open_archive(sealed(&Disk, files)?, Some(signed), unseal, &mut Nowhere, progress)?;
     Ok(Tried::new(&opened, began))
 }
 
@@ -71,9 +62,20 @@ pub fn drill(
     scratch: &Path,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Tried, NodeError> {
+    drill_in(&Disk::shared(), files, signed, unseal, scratch, progress)
+}
+
+/// As [`drill`], on another file system.
+pub(crate) fn drill_in(
+    fs: &Arc<dyn Fs>,
+    files: &ArchiveFiles,
+    signed: &Public,
+    unseal: &Unseal,
+    scratch: &Path,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Tried, NodeError> {
     let began = Instant::now();
-    let scratch = Scratch::make(scratch)?;
-    let fs: Arc<dyn Fs> = Arc::new(Disk);
+    let scratch = Scratch::make(fs, scratch)?;
     let epoch = Epoch {
         n: signed.epoch,
         id: signed.incarnation,
@@ -81,8 +83,8 @@ pub fn drill(
         base: Revision::epoch_base(signed.epoch).unwrap_or_default(),
     };
     let head = Head { revision: signed.to, at: signed.created, ..Head::new(epoch) };
-    let mut loader = DiskStore::loader(fs, &scratch.0.join("state.1"), head, Applied::default())?;
-    let opened = open_archive(sealed(files)?, Some(signed), unseal, &mut loader, progress)?;
+    let mut loader = DiskStore::loader(Arc::clone(fs), &scratch.state(), head, Applied::default())?;
+    let opened = open_archive(sealed(&**fs, files)?, Some(signed), unseal, &mut loader, progress)?;
     let store = loader.finish(None)?;
     let digest = holdfast_machine::View::head(&store.view()).digest(TableClass::Archived);
     if digest != opened.digest {
@@ -93,27 +95,56 @@ pub fn drill(
 }
 
 /// The sealed tar, to read once.
-pub(crate) fn sealed(files: &ArchiveFiles) -> Result<BufReader<Reader>, NodeError> {
-    let file = Disk.open(&files.tar, Open::Read)?;
+pub(crate) fn sealed(fs: &dyn Fs, files: &ArchiveFiles) -> Result<BufReader<Reader>, NodeError> {
+    let file = fs.open(&files.tar, Open::Read)?;
     Ok(BufReader::with_capacity(256 * 1024, Reader::new(file)))
 }
 
+/// How a scratch directory's name begins.
+const SCRATCH: &str = "holdfast-drill-";
+/// Locked while a drill is at work in it.
+const LOCK: &str = "LOCK";
+
 /// A directory of our own that goes away with it.
-struct Scratch(PathBuf);
+struct Scratch {
+    fs: Arc<dyn Fs>,
+    path: PathBuf,
+    _lock: Box<dyn Lock>,
+}
 
 impl Scratch {
-    fn make(under: &Path) -> Result<Self, NodeError> {
+    fn make(fs: &Arc<dyn Fs>, under: &Path) -> Result<Self, NodeError> {
+        fs.create_dir_all(under)?;
+        sweep(&**fs, under);
         let id: [u8; 8] = holdfast_crypto::random_array();
-        let path = under.join(format!("holdfast-drill-{:016x}", u64::from_be_bytes(id)));
-        Disk.create_dir_all(&path)?;
-        Ok(Self(path))
+        let path = under.join(format!("{SCRATCH}{:016x}", u64::from_be_bytes(id)));
+        fs.create_dir_all(&path)?;
+        let lock = fs.lock(&path.join(LOCK))?;
+        Ok(Self { fs: Arc::clone(fs), path, _lock: lock })
+    }
+
+    fn state(&self) -> PathBuf {
+        self.path.join("state.1")
     }
 }
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.0) {
-            tracing::warn!(%error, "the scratch directory {} stays", self.0.display());
+        if let Err(error) = self.fs.remove_dir_all(&self.path) {
+            tracing::warn!(%error, "the scratch directory {} stays", self.path.display());
+        }
+    }
+}
+
+/// Removes what killed drills left. Another user's, or one at work, stays.
+fn sweep(fs: &dyn Fs, under: &Path) {
+    for entry in fs.read_dir(under).unwrap_or_default() {
+        let path = under.join(&entry.name);
+        let ours = entry.name.to_str().is_some_and(|name| name.starts_with(SCRATCH));
+        let lock = path.join(LOCK);
+        if ours && entry.is_dir && fs.exists(&lock).unwrap_or(false) && fs.lock(&lock).is_ok() {
+            // Whoever cannot remove it leaves it to somebody who can.
+            _ = fs.remove_dir_all(&path);
         }
     }
 }

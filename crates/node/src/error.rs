@@ -49,6 +49,11 @@ impl NodeError {
             }
             StoreError::NotEmpty(_) => Self::new(Kind::Exists, format!("{shown} is not empty"))
                 .next("choose an empty directory with --data"),
+            StoreError::Vault(_) => {
+                Self::new(Kind::Exists, format!("there is a vault in {shown} already")).next(format!(
+                    "start it: holdfast server --data {shown}; or choose an empty directory with --data"
+                ))
+            }
             other => other.into(),
         }
     }

@@ -6,6 +6,7 @@
 //!   own CA, so that a restored vault is trusted by the same clients.
 //! - A client certificate only proves a key: who that is, is decided per request.
 
+mod beside;
 mod carry;
 mod dev;
 mod drill;
@@ -20,13 +21,14 @@ mod serve;
 mod softkey;
 mod tls;
 
+pub use beside::write_context;
 pub use carry::Carrying;
-pub use dev::{DevOptions, dev};
+pub use dev::{DevOptions, dev, make_dev};
 pub use drill::{Tried, drill, verify};
 pub use error::NodeError;
 pub use first::First;
-pub use init::{InitOptions, Made, init};
-pub use restore::{RestoreOptions, Restored, restore};
+pub use init::{InitOptions, Made, init, init_in};
+pub use restore::{RestoreOptions, Restored, restore, restore_in};
 pub use serve::{ServeOptions, serve};
 pub use softkey::default_soft_key;
 

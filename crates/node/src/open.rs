@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use holdfast_cluster::{Clock, Cluster, Config, SystemClock};
 use holdfast_crypto::SecretBytes;
-use holdfast_fs::{Disk, Fs};
+use holdfast_fs::Fs;
 use holdfast_keyring::{Keyring, KeyringError, SecretRef};
 use holdfast_machine::{View, ViewExt as _};
 use holdfast_records::{
@@ -38,25 +38,25 @@ pub(crate) struct Opened {
 
 /// Opens the node in `data`.
 pub(crate) fn open(
+    fs: &Arc<dyn Fs>,
     data: &Path,
     soft_key: Option<&Path>,
     archives: Option<PathBuf>,
 ) -> Result<Opened, NodeError> {
-    let fs: Arc<dyn Fs> = Arc::new(Disk);
     // Places go into the ledger: a relative path would mean nothing to who reads it there.
     let data = &std::path::absolute(data).unwrap_or_else(|_| data.to_owned());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let dir =
-        DataDir::open(Arc::clone(&fs), data).map_err(|error| NodeError::of_data(data, error))?;
+        DataDir::open(Arc::clone(fs), data).map_err(|error| NodeError::of_data(data, error))?;
     let node = dir.marker().node_id;
     let vault_id = dir.marker().vault_id;
-    let mut store = DiskStore::open(Arc::clone(&fs), &dir.state(), CACHE_BYTES_DEFAULT)?;
+    let mut store = DiskStore::open(Arc::clone(fs), &dir.state(), CACHE_BYTES_DEFAULT)?;
     count_start(&mut store)?;
     let listen = local(&store, Listen::KEY, Listen::from_bytes)?.map(|listen| listen.addr);
     let keyring = Arc::new(Keyring::new(vault_id));
-    let soft = unseal(&mut store, &keyring, data, soft_key)?;
+    let soft = unseal(&**fs, &mut store, &keyring, data, soft_key)?;
 
-    let (log, opened) = Log::open(Arc::clone(&fs), &dir.log())?;
+    let (log, opened) = Log::open(Arc::clone(fs), &dir.log())?;
     if let Some(torn) = opened.torn {
         tracing::info!(?torn, "cut a torn tail off the log: nothing acknowledged was in it");
     }
@@ -65,7 +65,7 @@ pub(crate) fn open(
     let (ca_seed, ca) = ca(&view, &keyring)?;
     let now = clock.now();
     let warnings = clock_warning(view.head().at, now).into_iter().collect();
-    let audit = Audit::open(Arc::clone(&fs), &dir.audit(), node, now, Limits::default())
+    let audit = Audit::open(Arc::clone(fs), &dir.audit(), node, now, Limits::default())
         .map_err(|error| NodeError::new(Kind::Other, format!("the audit log: {error}")))?;
     let archives = archives.unwrap_or_else(|| dir.archives());
     let service = Service::open(Parts {
@@ -73,7 +73,7 @@ pub(crate) fn open(
         keyring,
         audit: audit.clone(),
         clock,
-        fs,
+        fs: Arc::clone(fs),
         node,
         data: dir.root().to_owned(),
         archives,
@@ -124,6 +124,7 @@ fn count_start(store: &mut DiskStore) -> Result<(), NodeError> {
 
 /// Opens the root with this node's soft key, and remembers where that lies.
 fn unseal(
+    fs: &dyn Fs,
     store: &mut DiskStore,
     keyring: &Keyring,
     data: &Path,
@@ -135,7 +136,7 @@ fn unseal(
         Some(_) => softkey::place(asked, slot.slot_id, data)?,
         None => PathBuf::from(&slot.key_path),
     };
-    let key = softkey::read(&path)?;
+    let key = softkey::read(fs, &path)?;
     let root = root(&store.view(), slot.generation)?;
     let opened = keyring.open_soft(slot.generation, slot.slot_id, &slot.sealed, &key, &root.kcv);
     opened.map_err(|error| match error {

@@ -1,7 +1,7 @@
 //! `restore`: an archive becomes a vault again, in an empty directory.
 //!
 //! A restore is a new incarnation: a new epoch whose first transaction makes a new administrator, since
-//! whoever opens a recovery slot may. Rows keep their revisions. Nothing is a vault before the archive
+//! whoever opens a recovery slot may, and a new signing subkey under the same primary. Rows keep their revisions. Nothing is a vault before the archive
 //! agreed with itself to its last byte: until then the directory bears the `INCOMPLETE` marker.
 
 use std::path::PathBuf;
@@ -18,7 +18,9 @@ use holdfast_records::{
     ClusterSecret, Identity, LedgerRow, Listen, NodeIdentity, Privilege, Record as _, SecretKind,
     SoftSlot, put,
 };
-use holdfast_recovery::{ArchiveFiles, Public, Signed, Unseal, open_archive};
+use holdfast_recovery::{
+    ArchiveFiles, Opened, Signed, Unseal, keep_slot, next_signer, open_archive,
+};
 use holdfast_store::log::Log;
 use holdfast_store::{Applied, DataDir, DiskStore, Loader, Marker, StateStore as _};
 use holdfast_types::{
@@ -88,26 +90,38 @@ pub fn restore(
     options: &RestoreOptions,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Restored, NodeError> {
+    restore_in(&Disk::shared(), files, signed, unseal, options, progress)
+}
+
+/// As [`restore`], on another file system.
+pub fn restore_in(
+    fs: &Arc<dyn Fs>,
+    files: &ArchiveFiles,
+    signed: &Signed,
+    unseal: &Unseal,
+    options: &RestoreOptions,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Restored, NodeError> {
     let public = &signed.public;
     let listen = options.listen.as_deref().unwrap_or(LISTEN_DEFAULT);
     let listen = crate::serve::listen_address(listen)?;
     let context_path = crate::init::context_path(options.context.as_ref())?;
     let slot = SlotId(random_array());
     let soft_path = softkey::place(options.soft_key.as_deref(), slot, &options.data)?;
-    softkey::must_be_free(&soft_path)?;
+    let left = crate::init::free_places(&**fs, &options.data, &soft_path, &context_path)?;
     let epoch = next_epoch(public.epoch, public.incarnation)?;
 
-    let fs: Arc<dyn Fs> = Arc::new(Disk);
     let node_id = NodeId(u64::from_be_bytes(random_array()));
     let marker = Marker { vault_id: public.vault_id, node_id };
-    let data = DataDir::create(Arc::clone(&fs), &options.data, marker)
+    let data = DataDir::create(Arc::clone(fs), &options.data, marker)
         .map_err(|error| NodeError::of_data(&options.data, error))?;
+    left.clear(&**fs)?;
     let head = Head { at: public.created, ..Head::new(epoch) };
     let membership = seed_membership(node_id, &listen.to_string());
     let applied = Applied { log: Some(seed_id(node_id)), membership };
-    let loader = DiskStore::loader(Arc::clone(&fs), &data.state(), head, applied.clone())?;
+    let loader = DiskStore::loader(Arc::clone(fs), &data.state(), head, applied.clone())?;
     let mut sink = Watched { loader, at: public.created };
-    let opened = open_archive(sealed(files)?, Some(public), unseal, &mut sink, progress)?;
+    let opened = open_archive(sealed(&**fs, files)?, Some(public), unseal, &mut sink, progress)?;
     let now = SystemClock.now().max(sink.at);
     let mut store = sink.loader.finish(None)?;
     let digest = store.view().head().digest(holdfast_types::TableClass::Archived);
@@ -119,28 +133,28 @@ pub fn restore(
     let api_key = ApiKey::generate().map_err(crate::init::key_failed)?;
     let identity = api_key.identity().map_err(crate::init::key_failed)?;
     let mut first = Transactions { store: &mut store, applied, epoch, at: now };
-    make_administrator(&mut first, public, identity)?;
-    let carried = carry(&mut first, unseal, options)?;
+    let signer = be_born(&mut first, signed, &opened, identity)?;
+    let carried = carry(&**fs, &mut first, unseal, options)?;
     let soft_key = SoftKey::generate();
     local_rows(&mut store, &opened.keyring, node_id, slot, (&soft_key, &soft_path), &listen)?;
     let ca = ca_certificate(&store.view())?;
     store.checkpoint()?;
     drop(store);
-    let (mut log, _) = Log::open(Arc::clone(&fs), &data.log())?;
+    let (mut log, _) = Log::open(Arc::clone(fs), &data.log())?;
     seed_log(&mut log, node_id)?;
     drop(log);
 
     let context = Context {
         server: format!("https://{}", crate::init::client_address(listen)),
         vault_id: public.vault_id.to_string(),
-        signer: signed.signer.clone(),
+        signer: signer.clone(),
         api_key: api_key.expose_text().to_string(),
         ca: tls::pem(&ca),
     };
-    crate::init::publish(&data, (&soft_path, &soft_key), (&context_path, &context))?;
+    crate::init::publish(&**fs, &data, (&soft_path, &soft_key), (&context_path, &context))?;
     let made = crate::Made {
         vault_id: public.vault_id,
-        signer: signed.signer.clone(),
+        signer,
         soft_key: soft_path,
         context: context_path,
         first: None,
@@ -192,12 +206,17 @@ impl Transactions<'_> {
     }
 }
 
-/// The new epoch's first transaction.
-fn make_administrator(
+/// The new epoch's first transaction: a new administrator, a new subkey that signs this epoch's archives, and
+/// the session keys of the slots that opened, so that the vault can open its archives again. Answers with the
+/// fingerprint of the signer, which is the one of before.
+fn be_born(
     first: &mut Transactions<'_>,
-    public: &Public,
+    signed: &Signed,
+    opened: &Opened,
     identity: IdentityId,
-) -> Result<(), NodeError> {
+) -> Result<String, NodeError> {
+    let Signed { public, unsigned, .. } = signed;
+    let unsigned = *unsigned;
     let (epoch, at) = (first.epoch, first.at);
     let bad =
         |why: String| NodeError::new(Kind::Internal, format!("the restore's transaction: {why}"));
@@ -213,17 +232,27 @@ fn make_administrator(
     let view = first.store.view();
     let mut draft = Draft::default();
     put(&mut draft, Expect::Absent, &record);
+    let (subkey, signer) = next_signer(&view, &opened.keyring, at)?;
+    if signer.fingerprint() != public.signer.fingerprint {
+        let message = "the archive's own signing key is not the one that its JSON names";
+        return Err(NodeError::new(Kind::Damaged, message));
+    }
+    put(&mut draft, Expect::Absent, &subkey);
+    for (slot, key) in &opened.sessions {
+        put(&mut draft, Expect::Absent, &keep_slot(&opened.keyring, *slot, key)?);
+    }
     let mut ledger = ledger_head(&view)?;
     let (archive, vault_id) = (Some(public.archive_id), public.vault_id);
     let Epoch { n, id: incarnation, parent, .. } = epoch;
-    let reborn = EntryKind::Epoch { archive, incarnation, n, parent, vault_id };
+    let reborn = EntryKind::Epoch { archive, incarnation, n, parent, unsigned, vault_id };
     for kind in [reborn, EntryKind::Administrator { identity }] {
         let entry = append(&ledger, at, kind);
         ledger = LedgerHead::after(&entry);
         let row = LedgerRow { seq: entry.seq, entry: entry.encode() };
         put(&mut draft, Expect::Absent, &row);
     }
-    first.apply(draft)
+    first.apply(draft)?;
+    Ok(signer.fingerprint())
 }
 
 /// Where the archive's ledger ends; its whole chain is checked on the way.
@@ -286,3 +315,6 @@ fn ca_certificate(view: &impl View) -> Result<Vec<u8>, NodeError> {
     let none = || NodeError::new(Kind::Damaged, "the archive holds no certificate authority");
     newest.map(|ca| ca.public).ok_or_else(none)
 }
+
+#[cfg(test)]
+mod tests;

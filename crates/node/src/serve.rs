@@ -3,6 +3,7 @@
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
 
+use holdfast_fs::Disk;
 use holdfast_records::Listen;
 use holdfast_types::Kind;
 use tokio::net::TcpListener;
@@ -30,8 +31,9 @@ pub struct ServeOptions {
 /// Serves until a signal asks it to stop. `ready` is called once the address answers.
 pub fn serve(options: &ServeOptions, ready: impl FnOnce(SocketAddr)) -> Result<(), NodeError> {
     harden::no_core_dumps();
+    let archives = options.archives.clone();
     runtime()?.block_on(async {
-        let node = open(&options.data, options.soft_key.as_deref(), options.archives.clone())?;
+        let node = open(&Disk::shared(), &options.data, options.soft_key.as_deref(), archives)?;
         let served = run(options, &node, ready).await;
         let closed = node.close().await;
         served.and(closed)
@@ -114,9 +116,8 @@ struct PidFile(PathBuf);
 impl PidFile {
     fn write(path: &PathBuf) -> Result<Self, NodeError> {
         let text = format!("{}\n", std::process::id());
-        std::fs::write(path, text).map_err(|error| {
-            NodeError::new(Kind::Other, format!("cannot write {}: {error}", path.display()))
-        })?;
+        // Who waits for the file reads a whole one.
+        holdfast_fs::write_atomic(&Disk, path, text.as_bytes())?;
         Ok(Self(path.clone()))
     }
 }

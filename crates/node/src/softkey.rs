@@ -2,15 +2,17 @@
 //!
 //! Whoever has the data and this file has the keys; whoever loses this file needs a custodian.
 
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use holdfast_fs::{Fs, FsError, read_to_vec};
 use holdfast_keyring::SoftKey;
 use holdfast_types::{Kind, SlotId};
 use zeroize::Zeroizing;
 
 use crate::NodeError;
+
+/// A file longer than this is no soft key.
+const FILE_BYTES_MAX: usize = 4096;
 
 /// Where the soft key of a slot lies when nothing is said: the XDG configuration directory.
 #[must_use]
@@ -55,51 +57,33 @@ pub(crate) fn place(asked: Option<&Path>, slot: SlotId, data: &Path) -> Result<P
     Ok(path)
 }
 
-/// Refuses a place where a soft key lies already, before anything is made.
-pub(crate) fn must_be_free(path: &Path) -> Result<(), NodeError> {
-    if !path.exists() {
-        return Ok(());
-    }
-    Err(NodeError::new(Kind::Exists, format!("a soft key exists at {}", path.display()))
-        .next("it may be a live vault's: choose another place with --soft-key FILE"))
+/// There is one already.
+pub(crate) fn exists(path: &Path) -> NodeError {
+    NodeError::new(Kind::Exists, format!("a soft key exists at {}", path.display()))
+        .next("it may be a live vault's: choose another place with --soft-key FILE")
 }
 
-/// Writes a new soft key, synced, with its directory.
-pub(crate) fn write_new(path: &Path, key: &SoftKey) -> Result<(), NodeError> {
-    let failed = |error: std::io::Error| {
+/// Writes a new soft key, durable with its directory: whole or absent, never over something.
+pub(crate) fn write_new(fs: &dyn Fs, path: &Path, key: &SoftKey) -> Result<(), NodeError> {
+    holdfast_fs::write_new(fs, path, key.expose_secret()).map_err(|error| {
         let shown = path.display();
-        match error.kind() {
-            std::io::ErrorKind::AlreadyExists => {
-                NodeError::new(Kind::Exists, format!("a soft key exists at {shown}"))
-                    .next("it may be a live vault's: choose another place with --soft-key FILE")
-            }
-            std::io::ErrorKind::StorageFull => {
+        let failed = match error {
+            FsError::Exists { .. } => return exists(path),
+            FsError::NoSpace { .. } => {
                 NodeError::new(Kind::NoSpace, format!("no space for the soft key {shown}"))
-                    .next("choose another place with --soft-key FILE")
             }
-            _ => {
+            error => {
                 NodeError::new(Kind::SoftKey, format!("cannot write the soft key {shown}: {error}"))
-                    .next("choose another place with --soft-key FILE")
             }
-        }
-    };
-    let parent = path.parent().unwrap_or(Path::new("/"));
-    std::fs::create_dir_all(parent).map_err(failed)?;
-    let mut options = std::fs::OpenOptions::new();
-    let mut file = options.write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
-    let written = file.write_all(key.expose_secret()).and_then(|()| file.sync_all());
-    let synced = written.and_then(|()| std::fs::File::open(parent)?.sync_all());
-    if synced.is_err() {
-        // It is ours, and nothing is sealed with it yet.
-        _ = std::fs::remove_file(path);
-    }
-    synced.map_err(failed)
+        };
+        failed.next("choose another place with --soft-key FILE")
+    })
 }
 
 /// Reads a soft key.
-pub(crate) fn read(path: &Path) -> Result<SoftKey, NodeError> {
+pub(crate) fn read(fs: &dyn Fs, path: &Path) -> Result<SoftKey, NodeError> {
     let shown = path.display();
-    let bytes = std::fs::read(path)
+    let bytes = read_to_vec(fs, path, FILE_BYTES_MAX)
         .map(Zeroizing::new)
         .map_err(|error| lost(&format!("cannot read the soft key {shown}: {error}")))?;
     SoftKey::read(&bytes)
@@ -117,6 +101,7 @@ pub(crate) fn lost(message: &str) -> NodeError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use holdfast_fs::Disk;
 
     #[test]
     fn never_under_the_data() {
@@ -138,13 +123,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("deep/soft.key");
         let key = SoftKey::generate();
-        write_new(&path, &key).unwrap();
+        write_new(&Disk, &path, &key).unwrap();
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
-        assert!(read(&path).unwrap() == key);
-        assert_eq!(write_new(&path, &SoftKey::generate()).unwrap_err().kind, Kind::Exists);
-        assert!(read(&path).unwrap() == key);
+        assert!(read(&Disk, &path).unwrap() == key);
+        assert_eq!(write_new(&Disk, &path, &SoftKey::generate()).unwrap_err().kind, Kind::Exists);
+        assert!(read(&Disk, &path).unwrap() == key);
         std::fs::write(&path, b"short").unwrap();
-        let error = read(&path).unwrap_err();
+        let error = read(&Disk, &path).unwrap_err();
         assert_eq!(error.kind, Kind::SoftKey);
         assert!(error.next.unwrap().contains("custodian"));
     }

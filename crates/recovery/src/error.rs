@@ -128,9 +128,9 @@ impl From<VerifyError> for ArchiveError {
 impl From<OpenError> for ArchiveError {
     fn from(error: OpenError) -> Self {
         match error {
-            OpenError::NotForThisIdentity { .. } | OpenError::WrongPassphrase => {
-                Self::WrongIdentity(error.to_string())
-            }
+            OpenError::NotForThisIdentity { .. }
+            | OpenError::WrongPassphrase
+            | OpenError::Gpg { .. } => Self::WrongIdentity(error.to_string()),
             other => Self::Damaged(other.to_string()),
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! - [`write_base`]: from one view to a sealed tar in constant memory, its public JSON and signature.
 //! - [`check_sidecars`]: signature, signer, size and SHA-256, without any secret.
+//! - [`accept_unsigned`]: where these are lost, what the tar says of itself, on the caller's own word.
 //! - [`open_archive`]: decrypts into a [`RowSink`](holdfast_machine::RowSink), strict in every byte, and
 //!   unwraps every key version against its check value. A drill and a restore are this, into a
 //!   scratch or a new data directory.
@@ -30,7 +31,7 @@ mod sidecars;
 mod signer;
 mod tar;
 
-pub use aids::{RECOVER_PY, aids};
+pub use aids::{Aids, RECOVER_PY, aids};
 pub use base::{BaseInput, SealedArchive, write_base};
 pub use carry::{Carried, Carry};
 pub use error::ArchiveError;
@@ -39,5 +40,5 @@ pub use name::ArchiveName;
 pub use open::{Nowhere, Opened, Unseal, open_archive};
 pub use public::{LedgerHead, PUBLIC_VERSION, Public, Signer};
 pub use sessions::{keep_archive, keep_slot, kept_sessions, kept_slots, seal_slot};
-pub use sidecars::{ArchiveFiles, Signed, Trust, check_sidecars};
+pub use sidecars::{ArchiveFiles, Signed, Trust, accept_unsigned, check_sidecars};
 pub use signer::{next_signer, signer, signer_user_id};

@@ -7,11 +7,10 @@ use holdfast_crypto::{SecretBytes, Sha256};
 use holdfast_keyring::Keyring;
 use holdfast_machine::{Digest, Digester, RowSink, SinkError};
 use holdfast_records::{KeyVersion, Record as _, RootGeneration, VersionState, json};
-use holdfast_seal::{OpenError, Opener, SessionKey, open_bytes, open_reader};
+use holdfast_seal::{OpenError, OpenedStream, Opener, SessionKey, open_bytes, open_reader};
 use holdfast_types::limits::{LINE_BYTES_MAX, MANIFEST_BYTES_MAX, SLOT_BYTES_MAX, SLOTS_MAX};
-use holdfast_types::{Generation, Row, SlotId, Table, TableClass};
+use holdfast_types::{Generation, Row, SlotId, Table, TableClass, hex};
 
-use crate::canonical::hex;
 use crate::members::{self, Sums, archived_tables};
 use crate::tar::Members;
 use crate::{ArchiveError, Count, Manifest, Public, SlotEntry};
@@ -74,12 +73,7 @@ pub fn open_archive<R: BufRead + Send>(
     progress: &mut dyn FnMut(u64),
 ) -> Result<Opened, ArchiveError> {
     let mut hashed = Hashed { inner: sealed, hash: Sha256::new(), size: 0 };
-    let outer = match unseal {
-        Unseal::Custodian(opener) => open_reader(BufReader::new(&mut hashed), opener)?,
-        Unseal::Sessions { archive, .. } => {
-            open_reader(BufReader::new(&mut hashed), &Opener::Session(archive.clone()))?
-        }
-    };
+    let outer = outer(BufReader::new(&mut hashed), unseal)?;
     let mut reading = Reading::new(outer, unseal, signed);
     let opened = reading.run(sink, progress)?;
     drop(reading);
@@ -99,6 +93,27 @@ struct Roots {
     keyring: Keyring,
     slot: SlotId,
     sessions: Vec<(SlotId, SessionKey)>,
+}
+
+/// The manifest alone, of a tar that is not read to its end: nothing vouches for it yet.
+pub(crate) fn read_manifest<R: BufRead + Send>(
+    sealed: R,
+    unseal: &Unseal,
+) -> Result<Manifest, ArchiveError> {
+    let mut reading = Reading::new(outer(sealed, unseal)?, unseal, None);
+    reading.named(members::README)?;
+    reading.named(members::RECOVER)?;
+    reading.manifest()
+}
+
+fn outer<'a, R: BufRead + Send + 'a>(
+    sealed: R,
+    unseal: &Unseal,
+) -> Result<OpenedStream<'a>, OpenError> {
+    match unseal {
+        Unseal::Custodian(opener) => open_reader(sealed, opener),
+        Unseal::Sessions { archive, .. } => open_reader(sealed, &Opener::Session(archive.clone())),
+    }
 }
 
 struct Reading<'a, R> {

@@ -1,16 +1,16 @@
 //! What can be said of an archive without any secret: signed by whom, and whole.
 
-use std::io::Read as _;
+use std::io::{BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
 use holdfast_crypto::Sha256;
 use holdfast_fs::{Fs, FsError, Open, Reader, read_to_vec};
 use holdfast_seal::verify_detached;
-use holdfast_types::Millis;
 use holdfast_types::limits::{MANIFEST_BYTES_MAX, SIGNATURE_BYTES_MAX};
+use holdfast_types::{Millis, hex};
 
-use crate::canonical::hex;
-use crate::{ArchiveError, Public};
+use crate::open::read_manifest;
+use crate::{ArchiveError, Public, Unseal};
 
 /// Bytes hashed at once.
 const BUFFER_BYTES: usize = 256 * 1024;
@@ -49,13 +49,16 @@ pub enum Trust {
     Nobody,
 }
 
-/// An archive whose signature, signer, size and SHA-256 agree.
+/// An archive whose signature, signer, size and SHA-256 agree; or one that was accepted without.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Signed {
-    /// What its JSON says.
+    /// What its JSON says; where it is unsigned, what its manifest says.
     pub public: Public,
-    /// The signer's fingerprint.
+    /// The signer's fingerprint; where it is unsigned, of whom the manifest names.
     pub signer: String,
+    /// Nobody vouches for it: no signature held, and the caller accepted that. The seal and everything inside
+    /// must agree all the same, but anybody who has the custodian's certificate could have sealed it.
+    pub unsigned: bool,
 }
 
 /// Checks signature, signer, size and SHA-256, in this order. Opens nothing.
@@ -67,14 +70,7 @@ pub fn check_sidecars(
     trust: &Trust,
     now: Millis,
 ) -> Result<Signed, ArchiveError> {
-    let json = read(fs, &files.json, MANIFEST_BYTES_MAX)?;
-    let signature = read(fs, &files.signature, SIGNATURE_BYTES_MAX)?;
-    let public = Public::from_bytes(&json)?;
-    let signer = verify_detached(&public.signer.certificate, &signature, &json, now)?;
-    if signer != public.signer.fingerprint {
-        return Err(ArchiveError::NotAuthentic("its JSON names another signer".to_owned()));
-    }
-    trusted(trust, &signer)?;
+    let (public, signer) = signed_json(fs, files, trust, now)?;
     let (sha256, size) = hash(fs, &files.tar)?;
     if size != public.size || hex::encode(&sha256) != public.sha256 {
         return Err(ArchiveError::damaged(format!(
@@ -85,7 +81,54 @@ pub fn check_sidecars(
             public.sha256
         )));
     }
-    Ok(Signed { public, signer })
+    Ok(Signed { public, signer, unsigned: false })
+}
+
+/// As [`check_sidecars`]; but where JSON or signature are missing or do not hold, what the sealed tar says of
+/// itself is taken for it, and the answer is *unsigned*. An archive that is signed, by somebody else or for
+/// other bytes, is refused as ever.
+///
+/// Errors: as [`check_sidecars`]; the tar does not open with `unseal`.
+pub fn accept_unsigned(
+    fs: &dyn Fs,
+    files: &ArchiveFiles,
+    trust: &Trust,
+    unseal: &Unseal,
+    now: Millis,
+) -> Result<Signed, ArchiveError> {
+    match signed_json(fs, files, trust, now) {
+        Err(
+            ArchiveError::Missing(_) | ArchiveError::NotAuthentic(_) | ArchiveError::Damaged(_),
+        ) => {}
+        Err(error) => return Err(error),
+        Ok(_) => return check_sidecars(fs, files, trust, now),
+    }
+    let (sha256, size) = hash(fs, &files.tar)?;
+    let file = fs.open(&files.tar, Open::Read).map_err(|error| missing(&files.tar, error))?;
+    let sealed = BufReader::with_capacity(BUFFER_BYTES, Reader::new(file));
+    // Not authenticated before the end of the tar: whoever opens it wholly compares it again.
+    let manifest = read_manifest(sealed, unseal)?;
+    let public = manifest.public(hex::encode(&sha256), size);
+    let signer = public.signer.fingerprint.clone();
+    Ok(Signed { public, signer, unsigned: true })
+}
+
+/// `NAME.json`, with a signature that holds and is the trusted signer's.
+fn signed_json(
+    fs: &dyn Fs,
+    files: &ArchiveFiles,
+    trust: &Trust,
+    now: Millis,
+) -> Result<(Public, String), ArchiveError> {
+    let json = read(fs, &files.json, MANIFEST_BYTES_MAX)?;
+    let signature = read(fs, &files.signature, SIGNATURE_BYTES_MAX)?;
+    let public = Public::from_bytes(&json)?;
+    let signer = verify_detached(&public.signer.certificate, &signature, &json, now)?;
+    if signer != public.signer.fingerprint {
+        return Err(ArchiveError::NotAuthentic("its JSON names another signer".to_owned()));
+    }
+    trusted(trust, &signer)?;
+    Ok((public, signer))
 }
 
 fn trusted(trust: &Trust, signer: &str) -> Result<(), ArchiveError> {

@@ -4,7 +4,7 @@
 //! LOCK          held by the one process that works here
 //! vault.json    {"format":1,"vault_id":"...","node_id":"..."}
 //! CURRENT       the state in use, "state.1\n"
-//! INCOMPLETE    there while an init or a restore is at work
+//! INCOMPLETE    there while an init or a restore is at work; says what it makes elsewhere
 //! state.N/  log/  audit/  archives/
 //! ```
 //!
@@ -16,7 +16,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use holdfast_fs::{Fs, FsError, Lock, Open, parent, read_to_vec, write_atomic};
+use holdfast_fs::{Fs, FsError, Lock, Open, make_dirs, read_to_vec, write_atomic};
 use holdfast_types::{NodeId, VaultId};
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +29,8 @@ const INCOMPLETE: &str = "INCOMPLETE";
 const FORMAT: u32 = 1;
 /// Most bytes of a marker.
 const MARKER_BYTES_MAX: usize = 4096;
+/// Most bytes of what `INCOMPLETE` says.
+const NOTE_BYTES_MAX: usize = 64 * 1024;
 
 /// Whose directory it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -82,24 +84,20 @@ impl DataDir {
     }
 
     /// Begins a new directory: absent, empty, or left incomplete by an earlier attempt, whose
-    /// remains are removed. Its log, audit and archives directories exist on return, its state does
-    /// not.
+    /// remains in it are removed. Its log, audit and archives directories exist on return, its state does
+    /// not. What the earlier attempt said that it makes elsewhere is still [`Self::unfinished`].
     ///
-    /// Errors: [`StoreError::NotEmpty`].
+    /// Errors: [`StoreError::NotEmpty`], [`StoreError::Vault`]; [`FsError::Locked`] while another attempt is at work.
     pub fn create(fs: Arc<dyn Fs>, root: &Path, marker: Marker) -> Result<Self, StoreError> {
-        fs.create_dir_all(root)?;
-        fs.sync_dir(parent(root))?;
-        let entries = fs.read_dir(root)?;
-        let unfinished = entries.iter().any(|entry| entry.name == INCOMPLETE);
-        if !unfinished && entries.iter().any(|entry| entry.name != LOCK) {
-            return Err(StoreError::NotEmpty(root.to_path_buf()));
-        }
+        make_dirs(fs.as_ref(), root)?;
+        may_be_created(fs.as_ref(), root)?;
         let lock = fs.lock(&root.join(LOCK))?;
+        // Another attempt may have ended between the look and the lock.
+        let remains = may_be_created(fs.as_ref(), root)?;
         fs.open(&root.join(INCOMPLETE), Open::Create)?.sync_all()?;
         fs.sync_dir(root)?;
-        for entry in entries.iter().filter(|e| e.name != LOCK && e.name != INCOMPLETE) {
-            let path = root.join(&entry.name);
-            if entry.is_dir { fs.remove_dir_all(&path)? } else { fs.remove_file(&path)? }
+        for (path, is_dir) in remains {
+            if is_dir { fs.remove_dir_all(&path)? } else { fs.remove_file(&path)? }
         }
         for name in ["log", "audit", "archives"] {
             fs.create_dir_all(&root.join(name))?;
@@ -107,6 +105,21 @@ impl DataDir {
         fs.sync_dir(root)?;
         let state = state_name(1);
         Ok(Self { fs, root: root.to_path_buf(), marker, state, _lock: lock })
+    }
+
+    /// What an attempt that did not end said of itself with [`Self::note`]; `None` where there is none.
+    pub fn unfinished(fs: &dyn Fs, root: &Path) -> Result<Option<Vec<u8>>, StoreError> {
+        match read_to_vec(fs, &root.join(INCOMPLETE), NOTE_BYTES_MAX) {
+            Ok(note) => Ok(Some(note)),
+            Err(FsError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Says in the marker of an unfinished directory what belongs to this attempt elsewhere, so that the
+    /// next one can clear it; durable on return.
+    pub fn note(&self, note: &[u8]) -> Result<(), StoreError> {
+        Ok(write_atomic(self.fs.as_ref(), &self.root.join(INCOMPLETE), note)?)
     }
 
     /// Ends an init or a restore: everything in it must be durable. From here on it opens.
@@ -186,6 +199,21 @@ impl DataDir {
         let text = format!("{state}\n");
         Ok(write_atomic(self.fs.as_ref(), &self.root.join(CURRENT), text.as_bytes())?)
     }
+}
+
+/// What an earlier attempt left in a directory that may be made (again): paths, and whether directories.
+fn may_be_created(fs: &dyn Fs, root: &Path) -> Result<Vec<(PathBuf, bool)>, StoreError> {
+    let entries = fs.read_dir(root)?;
+    let unfinished = entries.iter().any(|entry| entry.name == INCOMPLETE);
+    let others = entries.iter().filter(|entry| entry.name != LOCK && entry.name != INCOMPLETE);
+    let remains: Vec<_> = others.map(|entry| (root.join(&entry.name), entry.is_dir)).collect();
+    if unfinished || remains.is_empty() {
+        return Ok(remains);
+    }
+    if entries.iter().any(|entry| entry.name == MARKER) {
+        return Err(StoreError::Vault(root.to_path_buf()));
+    }
+    Err(StoreError::NotEmpty(root.to_path_buf()))
 }
 
 fn state_name(n: u64) -> String {

@@ -77,6 +77,9 @@ pub enum StoreError {
     /// There is something already where a vault was to be made.
     #[error("{} is not empty", .0.display())]
     NotEmpty(PathBuf),
+    /// There is a whole vault already where one was to be made.
+    #[error("there is a vault in {} already", .0.display())]
+    Vault(PathBuf),
 }
 
 impl StoreError {

@@ -2,7 +2,7 @@
 //!
 //! Order: everything is written and durable under the `INCOMPLETE` marker, the soft key after the
 //! state, the context after the soft key, and the marker goes last. A killed run leaves a directory that
-//! the next run of the same command clears.
+//! the next run of the same command clears, with the soft key and the context that it had made.
 
 mod rows;
 
@@ -21,6 +21,7 @@ use holdfast_store::log::Log;
 use holdfast_store::{Applied, DataDir, DiskStore, Marker};
 use holdfast_types::{Epoch, EpochId, Kind, NodeId, Revision, SlotId, VaultId};
 
+use crate::beside::{self, Left};
 use crate::{First, LISTEN_DEFAULT, NodeError, softkey, tls};
 use rows::{Founded, Founding, found};
 
@@ -58,18 +59,24 @@ pub struct Made {
 
 /// Makes a vault, and takes its first archive where there is a custodian.
 pub fn init(options: &InitOptions) -> Result<Made, NodeError> {
-    init_with(options, None, None)
+    init_in(&Disk::shared(), options)
 }
 
-/// As [`init`], with archives elsewhere, and a custodian's secret key for the first drill.
+/// As [`init`], on another file system.
+pub fn init_in(fs: &Arc<dyn Fs>, options: &InitOptions) -> Result<Made, NodeError> {
+    init_with(fs, options, None, None)
+}
+
+/// As [`init_in`], with archives elsewhere, and a custodian's secret key for the first drill.
 pub(crate) fn init_with(
+    fs: &Arc<dyn Fs>,
     options: &InitOptions,
     archives: Option<PathBuf>,
     secret: Option<&[u8]>,
 ) -> Result<Made, NodeError> {
-    let mut made = make(options)?;
+    let mut made = make(fs, options)?;
     if !options.custodians.is_empty() {
-        match crate::first::take(&options.data, archives, &made.signer, secret) {
+        match crate::first::take(fs, &options.data, archives, &made.signer, secret) {
             Ok(first) => made.first = Some(first),
             Err(error) => made.first_failed = Some(error.message),
         }
@@ -77,7 +84,7 @@ pub(crate) fn init_with(
     Ok(made)
 }
 
-fn make(options: &InitOptions) -> Result<Made, NodeError> {
+fn make(fs: &Arc<dyn Fs>, options: &InitOptions) -> Result<Made, NodeError> {
     let now = SystemClock.now();
     let custodians = certificates(options, now)?;
     let listen = options.listen.as_deref().unwrap_or(LISTEN_DEFAULT);
@@ -85,14 +92,14 @@ fn make(options: &InitOptions) -> Result<Made, NodeError> {
     let context_path = context_path(options.context.as_ref())?;
     let slot = SlotId(random_array());
     let soft_path = softkey::place(options.soft_key.as_deref(), slot, &options.data)?;
-    softkey::must_be_free(&soft_path)?;
+    let left = free_places(&**fs, &options.data, &soft_path, &context_path)?;
 
-    let fs: Arc<dyn Fs> = Arc::new(Disk);
     let vault_id = VaultId(random_array());
     let node_id = NodeId(u64::from_be_bytes(random_array()));
     let marker = Marker { vault_id, node_id };
-    let data = DataDir::create(Arc::clone(&fs), &options.data, marker)
+    let data = DataDir::create(Arc::clone(fs), &options.data, marker)
         .map_err(|error| NodeError::of_data(&options.data, error))?;
+    left.clear(&**fs)?;
 
     let base = Revision::epoch_base(1).unwrap_or_default();
     let epoch = Epoch { n: 1, id: EpochId(random_array()), parent: EpochId::default(), base };
@@ -110,7 +117,7 @@ fn make(options: &InitOptions) -> Result<Made, NodeError> {
         soft_path: soft_path.display().to_string(),
     })?;
     let head = Head { revision: base.next(), at: now, ..Head::new(epoch) };
-    write_state(&fs, &data, head, &founded, &listen.to_string())?;
+    write_state(fs, &data, head, &founded, &listen.to_string())?;
 
     let context = Context {
         server: format!("https://{}", client_address(listen)),
@@ -119,7 +126,7 @@ fn make(options: &InitOptions) -> Result<Made, NodeError> {
         api_key: api_key.expose_text().to_string(),
         ca: tls::pem(&founded.ca),
     };
-    publish(&data, (&soft_path, &soft_key), (&context_path, &context))?;
+    publish(&**fs, &data, (&soft_path, &soft_key), (&context_path, &context))?;
     Ok(Made {
         vault_id,
         signer: founded.signer,
@@ -130,23 +137,37 @@ fn make(options: &InitOptions) -> Result<Made, NodeError> {
     })
 }
 
-/// The last steps of an init or a restore: soft key, context, and the marker goes.
+/// What an earlier attempt left outside its data; an error where something else lies in the way of this one.
+pub(crate) fn free_places(
+    fs: &dyn Fs,
+    data: &Path,
+    soft_path: &Path,
+    context_path: &Path,
+) -> Result<Left, NodeError> {
+    let left = Left::by(fs, data)?;
+    left.must_be_free(fs, context_path, beside::context_exists)?;
+    left.must_be_free(fs, soft_path, softkey::exists)?;
+    Ok(left)
+}
+
+/// The last steps of an init or a restore: the marker names soft key and context, they are made, and the
+/// marker goes.
 pub(crate) fn publish(
+    fs: &dyn Fs,
     data: &DataDir,
     (soft_path, soft_key): (&Path, &SoftKey),
     (context_path, context): (&Path, &Context),
 ) -> Result<(), NodeError> {
-    softkey::write_new(soft_path, soft_key)?;
-    let written = context.write_new(context_path).map_err(NodeError::from);
-    let finished = written.and_then(|()| {
-        data.finish().map_err(|error| {
-            _ = std::fs::remove_file(context_path);
-            NodeError::of_data(data.root(), error)
-        })
-    });
-    if finished.is_err() {
-        // Ours, and of no use to anybody without the data.
-        _ = std::fs::remove_file(soft_path);
+    let text = context.to_text()?;
+    let files = [(soft_path, &soft_key.expose_secret()[..]), (context_path, text.as_bytes())];
+    let of_data = |error| NodeError::of_data(data.root(), error);
+    data.note(&beside::note(&files)?).map_err(of_data)?;
+    softkey::write_new(fs, soft_path, soft_key)?;
+    let written = beside::write_context(fs, context_path, context);
+    let finished = written.and_then(|()| data.finish().map_err(of_data));
+    // Ours, and of no use to anybody without the data; but where the marker is gone the vault is whole.
+    if finished.is_err() && DataDir::unfinished(fs, data.root()).is_ok_and(|note| note.is_some()) {
+        _ = Left::by(fs, data.root()).and_then(|left| left.clear(fs));
     }
     finished
 }
@@ -175,16 +196,10 @@ fn certificates(
 
 pub(crate) fn context_path(asked: Option<&PathBuf>) -> Result<PathBuf, NodeError> {
     let path = asked.cloned().or_else(holdfast_client::default_path);
-    let path = path.ok_or_else(|| {
+    path.ok_or_else(|| {
         NodeError::new(Kind::BadInput, "there is no configuration directory for the context")
             .next("say where it goes with --context FILE")
-    })?;
-    if path.exists() {
-        let message = format!("a context file exists at {}", path.display());
-        return Err(NodeError::new(Kind::Exists, message)
-            .next("it may be another vault's: choose another place with --context FILE"));
-    }
-    Ok(path)
+    })
 }
 
 /// State, local rows and log, all durable.
@@ -237,7 +252,7 @@ mod tests {
     #[test]
     fn a_vault_is_made_once_and_never_over_something() {
         let dir = tempfile::tempdir().unwrap();
-        let made = make(&options(dir.path())).unwrap();
+        let made = make(&Disk::shared(), &options(dir.path())).unwrap();
         let context = Context::read(&made.context).ok().unwrap();
         assert_eq!(context.vault_id, made.vault_id.to_string());
         assert_eq!(context.signer, made.signer);

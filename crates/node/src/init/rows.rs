@@ -7,7 +7,8 @@ use holdfast_records::{
     ClusterSecret, Custodian, Enclave, EnclaveName, EnclaveState, Identity, LedgerRow, Privilege,
     Record, RootGeneration, SecretKind, Slot, SlotKind, SoftSlot, Vault,
 };
-use holdfast_seal::{Certificate, SigningKey, SigningPart, seal_bytes};
+use holdfast_recovery::{seal_slot, signer_user_id};
+use holdfast_seal::{Certificate, SigningKey, SigningPart};
 use holdfast_types::{
     CustodianId, EnclaveId, EpochId, Generation, IdentityId, Kind, Millis, Name, Revision, Row,
     SecretId, SlotId, Value, VaultId,
@@ -36,11 +37,6 @@ pub(crate) struct Founded {
     pub(crate) ca: Vec<u8>,
     /// The fingerprint of the certificate that signs archives.
     pub(crate) signer: String,
-}
-
-/// The user id of a vault's signing certificate; part of its fingerprint's certificate, so constant.
-pub(crate) fn signer_user_id(vault: VaultId) -> String {
-    format!("holdfast vault {vault}")
 }
 
 struct Rows {
@@ -76,6 +72,7 @@ pub(crate) fn found(founding: &Founding<'_>) -> Result<Founded, NodeError> {
         incarnation: founding.incarnation,
         n: 1,
         parent: EpochId::default(),
+        unsigned: false,
         vault_id,
     });
     rows.log(EntryKind::Administrator { identity: founding.administrator });
@@ -131,12 +128,7 @@ fn custodian(
 ) -> Result<(), NodeError> {
     let (custodian_id, slot_id) = (CustodianId(random_array()), SlotId(random_array()));
     let fingerprint = certificate.fingerprint();
-    let payload = keyring.slot_payload(generation)?;
-    let recipients = std::slice::from_ref(certificate);
-    let sealed = seal_bytes(payload.expose_secret(), recipients, "slot");
-    let (sealed, _) = sealed.map_err(|error| {
-        NodeError::new(Kind::BadInput, format!("cannot seal to {fingerprint}: {error}"))
-    })?;
+    let (sealed, session) = seal_slot(keyring, generation, slot_id, certificate)?;
     let taken: Vec<Name> = rows.custodian_names();
     let name = custodian_name(certificate, &taken)?;
     rows.log(EntryKind::CustodianAdded {
@@ -152,6 +144,7 @@ fn custodian(
         added: now,
         expires: certificate.expires(),
     });
+    rows.put(&session);
     let (kind, custodian) = (SlotKind::OpenPgp, Some(custodian_id));
     rows.put(&Slot { generation, slot_id, kind, custodian, recipient: fingerprint, sealed });
     Ok(())

@@ -51,7 +51,7 @@ fn every_version_is_recovered_without_holdfast() {
     std::fs::write(dir.join(format!("{name}.json")), &sealed.json).unwrap();
     std::fs::write(dir.join(format!("{name}.json.sig")), &sealed.signature).unwrap();
     std::fs::write(dir.join("me.asc"), &scene.secrets[1]).unwrap();
-    for (file, bytes) in aids(scene.signer.certificate_bytes()) {
+    for (file, bytes) in aids(scene.signer.certificate_bytes(), None).files {
         std::fs::write(dir.join(file), bytes).unwrap();
     }
     let run = |line: &str| shell(&home, dir, line);

@@ -8,7 +8,8 @@ use holdfast_types::{NodeId, VaultId};
 
 use crate::support::{head, images_wanted, per_point};
 
-const ROOT: &str = "/data";
+const ROOT: &str = "/deep/data";
+const NOTE: &[u8] = b"what is made elsewhere";
 
 fn marker() -> Marker {
     Marker { vault_id: VaultId([3; 16]), node_id: NodeId(u64::MAX - 5) }
@@ -26,6 +27,8 @@ fn a_directory_opens_as_a_whole_or_says_what_it_is() {
     let recorder = mem.recorder();
     let mut data = DataDir::create(mem.shared(), Path::new(ROOT), marker()).expect("nothing there");
     load(&mem, &data.state());
+    data.note(NOTE).expect("noted");
+    let noted = recorder.len();
     data.finish().expect("finished");
     let finished = recorder.len();
     let next = data.next_state().expect("a place");
@@ -50,11 +53,18 @@ fn a_directory_opens_as_a_whole_or_says_what_it_is() {
                     .unwrap_or_else(|error| panic!("operation {at}: {error}"));
                 assert!(matches!(
                     DataDir::create(image.fs.shared(), Path::new(ROOT), marker()),
-                    Err(StoreError::NotEmpty(_))
+                    Err(StoreError::Vault(_))
                 ));
             }
             Err(StoreError::NoVault(_) | StoreError::Incomplete(_)) => {
                 assert!(at < finished, "operation {at}: a finished directory is gone");
+                let note = DataDir::unfinished(&image.fs, Path::new(ROOT)).expect("readable");
+                if at >= noted {
+                    assert_eq!(note.as_deref(), Some(NOTE), "operation {at}");
+                } else {
+                    let note = note.unwrap_or_default();
+                    assert!(note.is_empty() || note == NOTE, "operation {at}: half a note");
+                }
                 again(&image.fs);
             }
             Err(error) => panic!("operation {at}, {:?}: {error}", image.damage),

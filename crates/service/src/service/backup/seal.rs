@@ -5,7 +5,7 @@ use std::io::Write;
 use holdfast_machine::View;
 use holdfast_records::{Custodian, RootGeneration, Slot};
 use holdfast_recovery::{
-    ArchiveError, ArchiveName, BaseInput, LedgerHead, SealedArchive, aids, kept_slots, signer,
+    ArchiveError, ArchiveName, BaseInput, LedgerHead, SealedArchive, kept_slots, signer,
     write_base,
 };
 use holdfast_seal::SessionKey;
@@ -121,9 +121,9 @@ impl Service {
         Ok(signer(view, &self.keyring)?.fingerprint())
     }
 
-    /// What lies at the root of every target.
-    pub(super) fn recovery_aids(&self) -> Result<Vec<(&'static str, Vec<u8>)>, Error> {
-        Ok(aids(signer(&self.cluster.view(), &self.keyring)?.certificate_bytes()))
+    /// The certificate that archives are signed with.
+    pub(super) fn signer_certificate(&self) -> Result<Vec<u8>, Error> {
+        Ok(signer(&self.cluster.view(), &self.keyring)?.certificate_bytes())
     }
 }
 

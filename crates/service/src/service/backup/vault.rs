@@ -7,9 +7,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use holdfast_fs::{Fs, FsError, Open, Reader, Writer, temporary, write_atomic};
-use holdfast_recovery::{ArchiveError, Nowhere, Unseal, open_archive};
+use holdfast_fs::{Fs, FsError, Open, Reader, Writer, read_to_vec, temporary, write_atomic};
+use holdfast_recovery::{ArchiveError, Nowhere, Unseal, aids, open_archive};
 use holdfast_seal::SessionKey;
+use holdfast_types::limits::CERTIFICATE_BYTES_MAX;
 use holdfast_types::{IdentityId, Kind, SlotId};
 
 use super::{Backup, Service, State, blocking, seal};
@@ -41,9 +42,9 @@ impl Service {
         let maker = backup.take()?;
         let (fs, dir) = (self.fs.clone(), self.archives.clone());
         let (file, bytes) = (backup.file(), backup.bytes.clone());
-        let aids = self.recovery_aids()?;
+        let certificate = self.signer_certificate()?;
         let sealed = blocking(move || {
-            write_aids(&*fs, &dir, &aids)?;
+            write_aids(&*fs, &dir, certificate)?;
             write_archive(&*fs, &dir, &file, maker, &bytes)
         });
         let (sealed, verified) = sealed.await?;
@@ -55,14 +56,15 @@ impl Service {
     }
 }
 
-/// What lies at the root of every target, so that recovery by hand can begin there. Made once.
-fn write_aids(fs: &dyn Fs, dir: &Path, aids: &[(&'static str, Vec<u8>)]) -> Result<(), Error> {
+/// What lies at the root of every target, so that recovery by hand can begin there. Written where it is missing,
+/// or older than this.
+fn write_aids(fs: &dyn Fs, dir: &Path, certificate: Vec<u8>) -> Result<(), Error> {
     fs.create_dir_all(dir)?;
-    for (name, bytes) in aids {
-        let path = dir.join(name);
-        let same = holdfast_fs::read_to_vec(fs, &path, bytes.len()).is_ok_and(|old| old == *bytes);
-        if !same {
-            write_atomic(fs, &path, bytes)?;
+    let there = |name| read_to_vec(fs, &dir.join(name), CERTIFICATE_BYTES_MAX).ok();
+    let aids = aids(certificate, there("cluster.pgp").as_deref());
+    for (name, bytes) in aids.files {
+        if there(name).is_none_or(|there| there != bytes) {
+            write_atomic(fs, &dir.join(name), &bytes)?;
         }
     }
     Ok(())

@@ -1,0 +1,185 @@
+//! Restores of restores: the same signer, a subkey of its own for each epoch, and stock gpg's word for it.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use holdfast_ledger::{Entry, EntryKind};
+use holdfast_machine::View as _;
+use holdfast_recovery::{Trust, accept_unsigned, check_sidecars};
+use holdfast_seal::{Identity, Opener};
+use holdfast_service::Caller;
+
+use super::*;
+use crate::{InitOptions, init};
+
+/// A vault in a directory, and a custodian's secret key.
+struct Scene {
+    dir: tempfile::TempDir,
+    secret: String,
+    signer: String,
+}
+
+impl Scene {
+    /// A first vault, with its first archive.
+    fn new() -> (Self, PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let (secret, certificate) =
+            holdfast_seal::generate_custodian("Anna", SystemClock.now()).unwrap();
+        let made = init(&InitOptions {
+            data: dir.path().join("data-1"),
+            custodians: vec![("anna.asc".to_owned(), certificate)],
+            soft_key: Some(dir.path().join("1.key")),
+            context: Some(dir.path().join("1.toml")),
+            ..InitOptions::default()
+        })
+        .unwrap();
+        let archive = made.first.expect("the first archive was taken").archive;
+        (Self { dir, secret: secret.to_string(), signer: made.signer }, archive)
+    }
+
+    fn unseal(&self) -> Unseal {
+        let identity = Identity::read(self.secret.as_bytes(), None).unwrap();
+        Unseal::Custodian(Opener::Identity(identity))
+    }
+
+    fn options(&self, n: u32) -> RestoreOptions {
+        RestoreOptions {
+            data: self.dir.path().join(format!("data-{n}")),
+            soft_key: Some(self.dir.path().join(format!("{n}.key"))),
+            context: Some(self.dir.path().join(format!("{n}.toml"))),
+            ..RestoreOptions::default()
+        }
+    }
+
+    fn check(&self, archive: &std::path::Path) -> Signed {
+        let trust = Trust::Fingerprint(self.signer.clone());
+        check_sidecars(&Disk, &ArchiveFiles::of(archive), &trust, SystemClock.now()).unwrap()
+    }
+
+    fn restore(&self, archive: &std::path::Path, n: u32) -> Restored {
+        let files = ArchiveFiles::of(archive);
+        let signed = self.check(archive);
+        restore(&files, &signed, &self.unseal(), &self.options(n), &mut |_| ()).unwrap()
+    }
+
+    /// Opens the vault of an epoch, and takes an archive in it.
+    fn backup(&self, n: u32) -> PathBuf {
+        let data = self.options(n).data;
+        crate::serve::runtime().unwrap().block_on(async {
+            let node = crate::open::open(&Disk::shared(), &data, None, None).unwrap();
+            let info = node.service.backup_to_vault(&Caller::system(), None).await.unwrap();
+            let archive =
+                node.service.show_archive(&Caller::system(), &info.name).await.unwrap();
+            assert!(archive.verified.is_some(), "by the slot that the restore opened");
+            let sheet = node.service.sheet(&Caller::system()).await.unwrap();
+            assert_eq!(sheet.fingerprint, self.signer);
+            node.close().await.unwrap();
+            data.join("archives").join(info.file)
+        })
+    }
+
+    /// The ledger of a vault that is not running.
+    fn ledger(&self, n: u32) -> Vec<EntryKind> {
+        let state = self.options(n).data.join("state.1");
+        let store = DiskStore::open(Disk::shared(), &state, 1 << 20).unwrap();
+        let view = store.view();
+        let mut found = Vec::new();
+        view.scan(LedgerRow::TABLE, &[], &mut |key, value| {
+            let row = LedgerRow::decode(value.schema, key, &value.body).unwrap();
+            found.push(Entry::decode(&row.entry).unwrap().kind);
+            std::ops::ControlFlow::Continue(())
+        })
+        .unwrap();
+        found
+    }
+}
+
+fn output(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{command:?}: {text}");
+    String::from_utf8(output.stdout).unwrap() + &text
+}
+
+#[test]
+fn each_epoch_signs_with_its_own_subkey_under_one_fingerprint() {
+    let (scene, first) = Scene::new();
+    assert_eq!(scene.restore(&first, 2).made.signer, scene.signer);
+    let second = scene.backup(2);
+    assert_eq!(scene.restore(&second, 3).epoch, 3);
+    let third = scene.backup(3);
+    // Another restore of the first archive: its subkey is not in the chain of the others.
+    scene.restore(&first, 4);
+    let branch = scene.backup(4);
+    let archives = [&first, &second, &third, &branch];
+    for archive in archives {
+        assert_eq!(scene.check(archive).signer, scene.signer);
+    }
+
+    // Stock gpg, by the newest certificate at a target that both branches write to.
+    let cluster = |archive: &PathBuf| archive.with_file_name("cluster.pgp");
+    let there = std::fs::read(cluster(&third)).unwrap();
+    let certificate = std::fs::read(cluster(&branch)).unwrap();
+    let merged = holdfast_recovery::aids(certificate, Some(&there));
+    assert!(!merged.another);
+    let target = scene.dir.path().join("cluster.pgp");
+    std::fs::write(&target, &merged.files[2].1).unwrap();
+    let home = tempfile::Builder::new().prefix("hf").tempdir_in("/tmp").unwrap();
+    let mut signers = std::collections::BTreeSet::new();
+    for (n, archive) in archives.into_iter().enumerate() {
+        let files = ArchiveFiles::of(archive);
+        // What an archive's own target has is enough for it, too.
+        let own = if n < 3 { cluster(&third) } else { cluster(&branch) };
+        for keyring in [&target, &own] {
+            let mut gpgv = Command::new("gpgv");
+            gpgv.arg("--homedir").arg(home.path()).arg("--keyring").arg(keyring);
+            let said = output(gpgv.args(["--status-fd", "1"]).arg(&files.signature).arg(&files.json));
+            let valid = said.lines().find(|line| line.contains(" VALIDSIG ")).unwrap();
+            assert!(valid.ends_with(&scene.signer), "{valid}: the primary comes last");
+            signers.insert(valid.split(' ').nth(2).unwrap().to_owned());
+        }
+    }
+    assert_eq!(signers.len(), 4, "a subkey for each epoch");
+    let mut gpg = Command::new("gpg");
+    gpg.arg("--homedir").arg(home.path()).args(["--batch", "--with-colons", "--show-keys"]);
+    let shown = output(gpg.arg(&target));
+    assert_eq!(shown.lines().filter(|line| line.starts_with("pub:")).count(), 1, "{shown}");
+    assert_eq!(shown.lines().filter(|line| line.starts_with("sub:")).count(), 4, "{shown}");
+    assert!(shown.contains(&scene.signer));
+}
+
+#[test]
+fn the_first_archive_is_byte_drilled_and_a_restore_remembers() {
+    let (scene, first) = Scene::new();
+    let kinds = scene.ledger(1);
+    let byte = |kind: &EntryKind| {
+        matches!(kind, EntryKind::Drilled { by, mode: holdfast_ledger::DrillMode::Byte, .. } if !by.is_empty())
+    };
+    assert!(kinds.iter().any(byte), "{kinds:?}");
+    assert!(kinds.iter().any(|kind| matches!(kind, EntryKind::Verified { by, .. } if by == "vault")));
+    scene.restore(&first, 2);
+    let last = scene.ledger(2);
+    let epoch = last.iter().rev().find(|kind| matches!(kind, EntryKind::Epoch { .. })).unwrap();
+    assert!(matches!(epoch, EntryKind::Epoch { n: 2, unsigned: false, .. }));
+}
+
+#[test]
+fn an_unsigned_archive_is_restored_only_where_that_is_accepted_and_the_ledger_says_so() {
+    let (scene, first) = Scene::new();
+    let files = ArchiveFiles::of(&first);
+    std::fs::remove_file(&files.signature).unwrap();
+    std::fs::write(&files.json, b"{}\n").unwrap();
+    let (unseal, now) = (scene.unseal(), SystemClock.now());
+    assert!(check_sidecars(&Disk, &files, &Trust::Nobody, now).is_err());
+    let signed = accept_unsigned(&Disk, &files, &Trust::Nobody, &unseal, now).unwrap();
+    assert!(signed.unsigned);
+    let tried =
+        crate::drill(&files, &signed.public, &unseal, scene.dir.path(), &mut |_| ()).unwrap();
+    let restored = restore(&files, &signed, &unseal, &scene.options(2), &mut |_| ()).unwrap();
+    assert_eq!(restored.digest, tried.digest);
+    let ledger = scene.ledger(2);
+    let epoch = ledger.iter().rev().find(|kind| matches!(kind, EntryKind::Epoch { .. })).unwrap();
+    assert!(matches!(epoch, EntryKind::Epoch { n: 2, unsigned: true, .. }), "{epoch:?}");
+    // What the vault seals from then on is signed again, under the same fingerprint.
+    assert!(!scene.check(&scene.backup(2)).unsigned);
+}

@@ -37,4 +37,4 @@ pub use open::{OpenError, OpenedStream, Opener, open_bytes, open_reader};
 pub use seal::{SealError, seal_bytes, seal_reader};
 pub use session::SessionKey;
 pub use signing::{SigningError, SigningKey, SigningPart};
-pub use verify::{VerifyError, verify_detached};
+pub use verify::{VerifyError, merge_signers, verify_detached};

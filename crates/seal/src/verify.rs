@@ -5,8 +5,9 @@
 //! bytes is refused, so that every flip of a signature is noticed.
 
 use holdfast_types::{Millis, limits::SIGNATURE_BYTES_MAX};
-use pgp::composed::SignedPublicKey;
+use pgp::composed::{SignedPublicKey, SignedPublicSubKey};
 use pgp::packet::{Packet, PacketParser, Signature, SignatureType};
+use pgp::ser::Serialize as _;
 use pgp::types::KeyDetails;
 
 use crate::certificate;
@@ -58,6 +59,29 @@ pub fn verify_detached(
     }
     verify_by_subkey(&certificate, &signature, data, created, now)?;
     Ok(packets::fingerprint(&certificate.primary_key))
+}
+
+/// `new` with those subkeys of `old` that it lacks: two restores of one archive bind different subkeys to the
+/// same primary, and what either signed must verify. `None` where `old` is no certificate, or of another
+/// primary. Bindings are not judged here; whoever verifies does.
+#[must_use]
+pub fn merge_signers(old: &[u8], new: &[u8]) -> Option<Vec<u8>> {
+    let (old, mut new) = (certificate::parse(old).ok()?, certificate::parse(new).ok()?);
+    if old.primary_key.fingerprint() != new.primary_key.fingerprint() {
+        return None;
+    }
+    for subkey in old.public_subkeys {
+        let known =
+            |other: &SignedPublicSubKey| other.key.fingerprint() == subkey.key.fingerprint();
+        if !new.public_subkeys.iter().any(known) {
+            new.public_subkeys.push(subkey);
+        }
+    }
+    // One order, so that merging again changes nothing.
+    new.public_subkeys.sort_by_key(|subkey| {
+        (subkey.key.created_at().as_secs(), subkey.key.fingerprint().as_bytes().to_vec())
+    });
+    new.to_bytes().ok()
 }
 
 fn parse(bytes: &[u8]) -> Result<Signature, VerifyError> {

@@ -68,8 +68,7 @@ impl Scene {
         crate::serve::runtime().unwrap().block_on(async {
             let node = crate::open::open(&Disk::shared(), &data, None, None).unwrap();
             let info = node.service.backup_to_vault(&Caller::system(), None).await.unwrap();
-            let archive =
-                node.service.show_archive(&Caller::system(), &info.name).await.unwrap();
+            let archive = node.service.show_archive(&Caller::system(), &info.name).await.unwrap();
             assert!(archive.verified.is_some(), "by the slot that the restore opened");
             let sheet = node.service.sheet(&Caller::system()).await.unwrap();
             assert_eq!(sheet.fingerprint, self.signer);
@@ -133,7 +132,8 @@ fn each_epoch_signs_with_its_own_subkey_under_one_fingerprint() {
         for keyring in [&target, &own] {
             let mut gpgv = Command::new("gpgv");
             gpgv.arg("--homedir").arg(home.path()).arg("--keyring").arg(keyring);
-            let said = output(gpgv.args(["--status-fd", "1"]).arg(&files.signature).arg(&files.json));
+            let said =
+                output(gpgv.args(["--status-fd", "1"]).arg(&files.signature).arg(&files.json));
             let valid = said.lines().find(|line| line.contains(" VALIDSIG ")).unwrap();
             assert!(valid.ends_with(&scene.signer), "{valid}: the primary comes last");
             signers.insert(valid.split(' ').nth(2).unwrap().to_owned());
@@ -152,11 +152,11 @@ fn each_epoch_signs_with_its_own_subkey_under_one_fingerprint() {
 fn the_first_archive_is_byte_drilled_and_a_restore_remembers() {
     let (scene, first) = Scene::new();
     let kinds = scene.ledger(1);
-    let byte = |kind: &EntryKind| {
-        matches!(kind, EntryKind::Drilled { by, mode: holdfast_ledger::DrillMode::Byte, .. } if !by.is_empty())
-    };
+    let byte = |kind: &EntryKind| matches!(kind, EntryKind::Drilled { by, mode: holdfast_ledger::DrillMode::Byte, .. } if !by.is_empty());
     assert!(kinds.iter().any(byte), "{kinds:?}");
-    assert!(kinds.iter().any(|kind| matches!(kind, EntryKind::Verified { by, .. } if by == "vault")));
+    assert!(
+        kinds.iter().any(|kind| matches!(kind, EntryKind::Verified { by, .. } if by == "vault"))
+    );
     scene.restore(&first, 2);
     let last = scene.ledger(2);
     let epoch = last.iter().rev().find(|kind| matches!(kind, EntryKind::Epoch { .. })).unwrap();

@@ -5,8 +5,7 @@ use std::io::Write;
 use holdfast_machine::View;
 use holdfast_records::{Custodian, RootGeneration, Slot};
 use holdfast_recovery::{
-    ArchiveError, ArchiveName, BaseInput, LedgerHead, SealedArchive, kept_slots, signer,
-    write_base,
+    ArchiveError, ArchiveName, BaseInput, LedgerHead, SealedArchive, kept_slots, signer, write_base,
 };
 use holdfast_seal::SessionKey;
 use holdfast_types::{ArchiveId, Kind, Name, Revision, SlotId};

@@ -27,8 +27,12 @@ impl IntoResponse for Failed {
 
 /// A JSON response. What is sent has text keys only, so it always serialises.
 pub(crate) fn json<T: serde::Serialize>(status: StatusCode, value: &T) -> Response {
-    let body = serde_json::to_vec(value).unwrap_or_default();
-    let mut response = Response::new(axum::body::Body::from(body));
+    respond(status, serde_json::to_vec(value).unwrap_or_default().into())
+}
+
+/// A response whose body is JSON.
+pub(crate) fn respond(status: StatusCode, body: axum::body::Body) -> Response {
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     let json = HeaderValue::from_static("application/json");
     response.headers_mut().insert(header::CONTENT_TYPE, json);

@@ -15,6 +15,8 @@ mod extract;
 #[cfg(feature = "server")]
 mod native;
 #[cfg(feature = "server")]
+mod reply;
+#[cfg(feature = "server")]
 mod routes;
 pub mod wire;
 

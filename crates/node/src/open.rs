@@ -14,15 +14,13 @@ use holdfast_records::{
     ClusterSecret, Listen, NodeIdentity, Record as _, RootGeneration, SecretKind, SoftSlot,
 };
 use holdfast_service::audit::{Audit, Limits};
-use holdfast_service::{Level, Parts, Service, SlotInfo, Warning};
+use holdfast_service::{Parts, Service, SlotInfo};
 use holdfast_store::log::Log;
 use holdfast_store::{CACHE_BYTES_DEFAULT, DataDir, DiskStore, StateStore as _};
-use holdfast_types::{Generation, Kind, Millis, VaultId};
+use holdfast_types::{Generation, Kind, VaultId};
 
 use crate::{NodeError, softkey};
 
-/// A clock this far behind state time is worth a warning.
-const CLOCK_BEHIND_MS: u64 = 5 * 60 * 1000;
 
 /// A node that is ready to serve.
 pub(crate) struct Opened {
@@ -64,7 +62,6 @@ pub(crate) fn open(
     let view = cluster.view();
     let (ca_seed, ca) = ca(&view, &keyring)?;
     let now = clock.now();
-    let warnings = clock_warning(view.head().at, now).into_iter().collect();
     let audit = Audit::open(Arc::clone(fs), &dir.audit(), node, now, Limits::default())
         .map_err(|error| NodeError::new(Kind::Other, format!("the audit log: {error}")))?;
     let archives = archives.unwrap_or_else(|| dir.archives());
@@ -78,7 +75,7 @@ pub(crate) fn open(
         data: dir.root().to_owned(),
         archives,
         soft: Some(soft),
-        warnings,
+        warnings: Vec::new(),
     })?;
     Ok(Opened { service, vault_id, listen, ca_seed, ca, cluster, audit, _data: dir })
 }
@@ -190,15 +187,4 @@ fn ca(view: &impl View, keyring: &Keyring) -> Result<(SecretBytes, Vec<u8>), Nod
     let ca = newest.ok_or_else(|| damaged("there is no certificate authority"))?;
     let what = SecretRef::ClusterSecret { id: ca.secret_id, n: ca.n, kind: ca.kind };
     Ok((keyring.unwrap_secret(what, &ca.wrapped)?, ca.public))
-}
-
-fn clock_warning(state: Millis, now: Millis) -> Option<Warning> {
-    (state.since(now) > CLOCK_BEHIND_MS).then(|| Warning {
-        level: Level::Warning,
-        what: format!(
-            "this host's clock is {} s behind the vault's time, which stands still until then",
-            state.since(now) / 1000
-        ),
-        next: "set the clock: timedatectl".to_owned(),
-    })
 }

@@ -7,6 +7,7 @@ mod caches;
 mod commit;
 mod crypto;
 mod custodians;
+mod disks;
 mod drills;
 mod enclaves;
 mod enter;

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use holdfast_machine::View;
 use holdfast_records::{AuditHead, Identity, Privilege, Record as _};
-use holdfast_types::{Table, TableClass};
+use holdfast_store::{ChangesError, changes_since};
+use holdfast_types::{Revision, Table, TableClass};
 
 use super::Service;
 use super::read::{each, get};
@@ -70,13 +71,27 @@ impl Service {
         let audit_head = self.audit.head();
         let recorded = get::<AuditHead>(view, &self.audit_key())?.map(|found| found.record.count);
         let now = self.clock.now();
+        let stored = || archives.iter().filter(|archive| archive.stored.is_some());
+        let elsewhere = stored()
+            .take(ARCHIVES_SHOWN)
+            .find(|archive| !self.on_data_disk(archive))
+            .and_then(|archive| archive.stored);
+        let keys_changed = match stored().next() {
+            Some(newest) => self.keys_changed_since(newest.to)?,
+            None => 0,
+        };
         let facts = Facts {
             now,
             clock_drift_ms: self.clock_drift_ms(),
             state_at: head.at,
             custodians,
             archives,
-            own_directory_on_data_disk: self.own_directory_on_data_disk(),
+            elsewhere,
+            keys_changed,
+            epoch_base: head.epoch.base,
+            soft_key_on_data_disk: self
+                .soft_key_on_data_disk()
+                .map(|path| path.display().to_string()),
             administrators: administrators(view)?,
             audit_dropped: self.audit.dropped(),
             audit_fault: self.audit.fault(),
@@ -123,15 +138,17 @@ impl Service {
         self.clock.now().0.abs_diff(at.0.saturating_add(measured))
     }
 
-    /// The archive directory, where it is on the disk of the data (or cannot be told apart).
-    fn own_directory_on_data_disk(&self) -> Option<String> {
-        use std::os::unix::fs::MetadataExt as _;
-        let device = |path: &std::path::Path| std::fs::metadata(path).ok().map(|meta| meta.dev());
-        let same = match (device(&self.data), device(&self.archives)) {
-            (Some(data), Some(archives)) => data == archives,
-            _ => true,
-        };
-        same.then(|| self.archives.display().to_string())
+    /// Keys that were made, rotated, deleted or undeleted after a revision; none where this is not known.
+    fn keys_changed_since(&self, after: Revision) -> Result<u64, Error> {
+        let mut changed = 0;
+        let counted = changes_since(&self.cluster.view(), after, &mut |_, table, _| {
+            changed += u64::from(table == Table::KEYS);
+            ControlFlow::Continue(())
+        });
+        match counted {
+            Ok(()) | Err(ChangesError::BelowFloor { .. }) => Ok(changed),
+            Err(ChangesError::Read(error)) => Err(error.into()),
+        }
     }
 }
 

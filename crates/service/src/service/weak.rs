@@ -2,7 +2,7 @@
 //!
 //! A warning is never about convenience: each says how keys could be lost, or how nobody would notice.
 
-use holdfast_types::Millis;
+use holdfast_types::{Millis, Revision};
 
 use crate::{ArchiveInfo, CustodianInfo, Level, Warning};
 
@@ -15,6 +15,8 @@ const ARCHIVE_AGE_CRITICAL: u64 = 7 * DAY;
 const DRILL_AGE_WARNING: u64 = 90 * DAY;
 /// How long before its end a custodian's certificate is mentioned.
 const EXPIRY_NOTICE: u64 = 60 * DAY;
+/// How far this host's clock may be behind the state's time.
+const CLOCK_BEHIND: u64 = 5 * 60 * 1000;
 /// How far the clock may be from where it should be.
 const CLOCK_JUMP: u64 = HOUR;
 
@@ -30,8 +32,14 @@ pub(super) struct Facts {
     pub custodians: Vec<CustodianInfo>,
     /// All archives, newest first.
     pub archives: Vec<ArchiveInfo>,
-    /// The vault's own archive directory, where it is on the disk of the data.
-    pub own_directory_on_data_disk: Option<String>,
+    /// When the newest archive that lies on another disk than the data was stored there.
+    pub elsewhere: Option<Millis>,
+    /// Keys made, rotated, deleted or undeleted after the newest stored archive.
+    pub keys_changed: u64,
+    /// Where this incarnation begins.
+    pub epoch_base: Revision,
+    /// The soft key's file, where it lies on the disk of the data.
+    pub soft_key_on_data_disk: Option<String>,
     /// Live administrators.
     pub administrators: usize,
     /// Audit records dropped since the start.
@@ -49,6 +57,7 @@ pub(super) fn points(facts: &Facts) -> Vec<Warning> {
     let mut found = facts.node.clone();
     custodians(facts, &mut found);
     archives(facts, &mut found);
+    soft_key(facts, &mut found);
     clock(facts, &mut found);
     audit(facts, &mut found);
     if facts.administrators == 1 {
@@ -118,12 +127,27 @@ fn archives(facts: &Facts, found: &mut Vec<Warning>) {
         let what = format!("the newest stored archive is {} old", span(age));
         found.push(warning(level, what, backup));
     }
-    if let Some(own) = &facts.own_directory_on_data_disk {
-        let stored = facts.archives.iter().filter(|archive| archive.stored.is_some());
-        if stored.clone().all(|archive| archive.place.starts_with(own.as_str())) {
+    if newest.to < facts.epoch_base {
+        let what = "no archive since this vault was restored: its new administrator is in none";
+        found.push(warning(Level::Warning, what, backup));
+    }
+    if facts.keys_changed > 0 {
+        let what = match facts.keys_changed {
+            1 => "1 key was made or changed after the newest stored archive".to_owned(),
+            n => format!("{n} keys were made or changed after the newest stored archive"),
+        };
+        found.push(warning(Level::Warning, what, backup));
+    }
+    match facts.elsewhere.map(|stored| facts.now.since(stored)) {
+        None => {
             let what = "archives are on the data's own disk: one failure takes both";
             found.push(warning(Level::Warning, what, backup));
         }
+        Some(age) if age >= ARCHIVE_AGE_CRITICAL => {
+            let what = format!("the newest archive on another disk is {} old", span(age));
+            found.push(warning(Level::Warning, what, backup));
+        }
+        Some(_) => {}
     }
     let full = facts.archives.iter().filter(|archive| archive.drilled_full);
     let drill = format!("holdfast drill {} --identity SECRET_KEY_FILE", newest.name);
@@ -145,10 +169,18 @@ fn archives(facts: &Facts, found: &mut Vec<Warning>) {
     }
 }
 
+fn soft_key(facts: &Facts, found: &mut Vec<Warning>) {
+    if let Some(path) = &facts.soft_key_on_data_disk {
+        let what = format!("the soft key {path} is on the data's own disk: a thief of it has both");
+        let next = "move it to another disk: holdfast server --data DIR --soft-key FILE";
+        found.push(warning(Level::Info, what, next));
+    }
+}
+
 fn clock(facts: &Facts, found: &mut Vec<Warning>) {
     let set = "set this host's clock (timedatectl set-ntp true)";
     let behind = facts.state_at.since(facts.now);
-    if behind >= CLOCK_JUMP {
+    if behind >= CLOCK_BEHIND {
         let what = format!(
             "this host's clock is {} behind the state's time, which never goes back",
             span(behind)
@@ -194,7 +226,7 @@ fn span(ms: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use holdfast_types::{ArchiveId, CustodianId, Revision, SlotId};
+    use holdfast_types::{ArchiveId, CustodianId, SlotId};
 
     use super::*;
 
@@ -235,7 +267,10 @@ mod tests {
             state_at: NOW,
             custodians: vec![custodian("anna"), custodian("ben")],
             archives: vec![archive("/mnt/usb"), archive("/data/archives")],
-            own_directory_on_data_disk: Some("/data/archives".to_owned()),
+            elsewhere: Some(NOW),
+            keys_changed: 0,
+            epoch_base: Revision(1),
+            soft_key_on_data_disk: None,
             administrators: 2,
             audit_dropped: 0,
             audit_fault: None,
@@ -272,7 +307,17 @@ mod tests {
         check(|f| f.archives.iter_mut().for_each(|a| a.stored = None), Critical, "no archive");
         check(|f| f.now = Millis(NOW.0 + 2 * DAY), Warning, "archive is 2 days old");
         check(|f| f.now = Millis(NOW.0 + 8 * DAY), Critical, "archive is 8 days old");
-        check(|f| _ = f.archives.remove(0), Warning, "own disk");
+        check(|f| f.elsewhere = None, Warning, "archives are on the data's own disk");
+        check(
+            |f| f.elsewhere = Some(Millis(NOW.0 - 8 * DAY)),
+            Warning,
+            "on another disk is 8 days",
+        );
+        check(|f| f.keys_changed = 1, Warning, "1 key was made");
+        check(|f| f.keys_changed = 7, Warning, "7 keys were made");
+        check(|f| f.epoch_base = Revision(10), Warning, "since this vault was restored");
+        check(|f| f.soft_key_on_data_disk = Some("/k".to_owned()), Info, "soft key /k");
+        check(|f| f.state_at = Millis(NOW.0 + 6 * 60 * 1000), Warning, "6 minutes behind");
         check(
             |f| f.archives.iter_mut().for_each(|a| a.drilled_full = false),
             Warning,

@@ -2,15 +2,14 @@
 //! *Verified*: what was read back was opened, too, with the session keys that were kept: seal, sums, counts,
 //! digest, root, canary, and every key version unwrapped. Both are one reading, in constant memory.
 
-use std::io::{BufReader, BufWriter, Read as _, Write as _};
+use std::io::{BufReader, BufWriter, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use holdfast_fs::{Fs, FsError, Open, Reader, Writer, read_to_vec, temporary, write_atomic};
-use holdfast_recovery::{ArchiveError, Nowhere, Unseal, aids, open_archive};
+use holdfast_fs::{Fs, FsError, Open, Reader};
+use holdfast_recovery::{ArchiveError, Nowhere, Placing, Unseal, open_archive, place_aids};
 use holdfast_seal::SessionKey;
-use holdfast_types::limits::CERTIFICATE_BYTES_MAX;
 use holdfast_types::{IdentityId, Kind, SlotId};
 
 use super::{Backup, Service, State, blocking, seal};
@@ -41,89 +40,49 @@ impl Service {
     ) -> Result<super::Done, Error> {
         let maker = backup.take()?;
         let (fs, dir) = (self.fs.clone(), self.archives.clone());
-        let (file, bytes) = (backup.file(), backup.bytes.clone());
+        let bytes = backup.bytes.clone();
         let certificate = self.signer_certificate()?;
         let sealed = blocking(move || {
-            write_aids(&*fs, &dir, certificate)?;
-            write_archive(&*fs, &dir, &file, maker, &bytes)
+            place_aids(&*fs, &dir, certificate)?;
+            write_archive(&fs, &dir, maker, &bytes)
         });
         let (sealed, verified) = sealed.await?;
         let place = self.archives.display().to_string();
         let done = self.record_written(actor, backup, &sealed, Some(place.clone())).await?;
         // The object was read back before its name appeared.
+        let place = self.archives.join(&done.info.file).display().to_string();
         self.record_stored(actor, backup, &place, "vault".to_owned(), verified).await?;
         Ok(done)
     }
 }
 
-/// What lies at the root of every target, so that recovery by hand can begin there. Written where it is missing,
-/// or older than this.
-fn write_aids(fs: &dyn Fs, dir: &Path, certificate: Vec<u8>) -> Result<(), Error> {
-    fs.create_dir_all(dir)?;
-    let there = |name| read_to_vec(fs, &dir.join(name), CERTIFICATE_BYTES_MAX).ok();
-    let aids = aids(certificate, there("cluster.pgp").as_deref());
-    for (name, bytes) in aids.files {
-        if there(name).is_none_or(|there| there != bytes) {
-            write_atomic(fs, &dir.join(name), &bytes)?;
-        }
-    }
-    Ok(())
-}
-
 /// The tar under a temporary name, synced and read back; then its name, its JSON, its signature: without
 /// the last one it is unfinished. Whether it was opened, too, is the second answer.
 fn write_archive(
-    fs: &dyn Fs,
+    fs: &Arc<dyn Fs>,
     dir: &Path,
-    file: &str,
-    maker: seal::Maker,
-    bytes: &Arc<AtomicU64>,
-) -> Result<(seal::Sealed, bool), Error> {
-    let path = dir.join(file);
-    let temporary = temporary(&path);
-    let written = write_tar(fs, &temporary, maker, bytes);
-    let (sealed, verified) = match written {
-        Ok(written) => written,
-        Err(error) => {
-            // The first error is the one to report. Only names of our own making are removed.
-            let _ = fs.remove_file(&temporary);
-            return Err(error);
-        }
-    };
-    fs.rename_new(&temporary, &path)?;
-    fs.sync_dir(dir)?;
-    write_atomic(fs, &dir.join(format!("{}.json", sealed.name)), &sealed.json)?;
-    write_atomic(fs, &dir.join(format!("{}.json.sig", sealed.name)), &sealed.signature)?;
-    Ok((sealed, verified))
-}
-
-fn write_tar(
-    fs: &dyn Fs,
-    path: &Path,
     mut maker: seal::Maker,
     bytes: &Arc<AtomicU64>,
 ) -> Result<(seal::Sealed, bool), Error> {
     let slots = maker.take_slots();
-    let handle = fs.open(path, Open::Create)?;
-    handle.set_len(0)?;
-    let counted = Counted { inner: Writer::new(handle.clone()), bytes };
+    let mut placing = Placing::begin(fs, dir, maker.name())?;
+    let counted = Counted { inner: &mut placing, bytes };
     let mut out = BufWriter::with_capacity(BUFFER_BYTES, counted);
     let sealed = maker.seal(&mut out)?;
-    out.flush().map_err(|error| write_failed(path, &error))?;
+    out.flush().map_err(|error| write_failed(dir, &error))?;
     drop(out);
-    handle.sync_all()?;
-    drop(handle);
-    if slots.is_empty() {
-        // After a restore, where nobody's slot was opened that is still there.
-        read_back(fs, path, &sealed)?;
-        return Ok((sealed, false));
+    placing.sync()?;
+    let path = placing.temporary();
+    // After a restore there may be nobody's slot that was opened and is still there.
+    let verified = !slots.is_empty() && open_back(&**fs, &path, &sealed, slots)?;
+    if !verified {
+        read_back(&placing, &sealed)?;
     }
-    let verified = open_back(fs, path, &sealed, slots)?;
+    placing.finish(&sealed.json, &sealed.signature)?;
     Ok((sealed, verified))
 }
 
-/// Reads the whole file back and opens it. Whether one of the slots inside could be opened is the answer;
-/// where none could, the file was still read back and is what was written.
+/// Reads the whole file back and opens it. Whether one of the slots inside could be opened is the answer.
 fn open_back(
     fs: &dyn Fs,
     path: &Path,
@@ -133,13 +92,9 @@ fn open_back(
     let unseal = Unseal::Sessions { archive: sealed.session_key.clone(), slots };
     let reader = Reader::new(fs.open(path, Open::Read)?);
     let reader = BufReader::with_capacity(BUFFER_BYTES, reader);
-    let opened = open_archive(reader, Some(&sealed.public), &unseal, &mut Nowhere, &mut |_| ());
-    match opened {
+    match open_archive(reader, Some(&sealed.public), &unseal, &mut Nowhere, &mut |_| ()) {
         Ok(_) => Ok(true),
-        Err(ArchiveError::WrongIdentity(_)) => {
-            read_back(fs, path, sealed)?;
-            Ok(false)
-        }
+        Err(ArchiveError::WrongIdentity(_)) => Ok(false),
         Err(error) => {
             let message =
                 format!("{} does not read back as it was sealed: {error}", path.display());
@@ -149,28 +104,17 @@ fn open_back(
 }
 
 /// Size and SHA-256 of the whole file are those of what was written.
-fn read_back(fs: &dyn Fs, path: &Path, sealed: &seal::Sealed) -> Result<(), Error> {
-    let mut reader = Reader::new(fs.open(path, Open::Read)?);
-    let mut hash = holdfast_crypto::Sha256::new();
-    let mut buffer = vec![0; BUFFER_BYTES];
-    loop {
-        let read = reader.read(&mut buffer).map_err(|error| {
-            Error::new(Kind::Damaged, format!("failed to read back {}: {error}", path.display()))
-        })?;
-        if read == 0 {
-            break;
-        }
-        hash.update(&buffer[..read]);
-    }
-    if (hash.finish(), reader.position()) == (sealed.sha256, sealed.size) {
+fn read_back(placing: &Placing, sealed: &seal::Sealed) -> Result<(), Error> {
+    if placing.read_back()? == (sealed.size, sealed.sha256) {
         return Ok(());
     }
+    let path = placing.path();
     let message = format!("{} reads back differently from what was written", path.display());
     Err(Error::new(Kind::Damaged, message).next(CHECK_DISK))
 }
 
 struct Counted<'a> {
-    inner: Writer,
+    inner: &'a mut Placing,
     bytes: &'a AtomicU64,
 }
 

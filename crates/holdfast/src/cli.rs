@@ -90,9 +90,7 @@ pub(crate) struct InEnclave {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Make a vault, once
     Init(init::Init),
-    /// Serve a vault; never makes one, except with --dev
     Server(server::Server),
     /// Keys: make, use, rotate, delete
     #[command(subcommand)]
@@ -115,18 +113,11 @@ pub(crate) enum Command {
     /// Archives that were made, and how far each is proved
     #[command(subcommand)]
     Archive(archive::Archive),
-    /// Make an archive of everything
     Backup(backup::Backup),
-    /// Check an archive; without a secret: "signed and whole, not opened"
     Verify(verify::Verify),
-    /// Restore an archive in scratch, timed, and record it
     Drill(drill::Drill),
-    /// Make a vault again from an archive
     Restore(restore::Restore),
-    /// Print the page a custodian keeps
     Sheet(sheet::Sheet),
-    /// Show the vault and what is weak
     Status(status::Status),
-    /// Print the script that completes commands in a shell
     Completions(completions::Completions),
 }

@@ -31,6 +31,8 @@ fn main() -> ExitCode {
     log_to_stderr();
     match commands::run(&cli) {
         Ok(()) => ExitCode::SUCCESS,
+        // What went wrong is that somebody asked for the end.
+        Err(_) if holdfast_node::interrupted() => Failure::Interrupted.report(cli.global.json),
         Err(failure) => failure.report(cli.global.json),
     }
 }
@@ -40,8 +42,8 @@ fn usage(error: &clap::Error) -> ExitCode {
     let json = std::env::args_os().any(|argument| argument == "--json");
     if error.use_stderr() && json {
         let text = error.to_string();
-        let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
-        output::usage_json(message);
+        let what: Vec<_> = text.lines().map(str::trim).take_while(|it| !it.is_empty()).collect();
+        output::usage_json(what.join(" ").trim_start_matches("error: "));
     } else {
         // Nobody may be reading; that is no reason to end otherwise.
         _ = error.print();

@@ -7,6 +7,7 @@ use crate::Done;
 use crate::cli::Cli;
 use crate::output;
 
+/// Print the script that completes commands in a shell
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   holdfast completions bash > ~/.local/share/bash-completion/completions/holdfast

@@ -4,15 +4,16 @@ use std::path::PathBuf;
 
 use clap::Args;
 use holdfast_node::{InitOptions, Made};
+use holdfast_types::Kind;
 use holdfast_types::limits::CERTIFICATE_BYTES_MAX;
 
-use super::read_input;
 use super::server::quoted;
+use super::{must_be_a_directory, read_input};
 use crate::Done;
 use crate::cli::Global;
 use crate::output;
 
-/// Make a vault, once
+/// Make a vault, once, and its first archive
 ///
 /// Each custodian can restore it alone, and no secret of theirs touches this host: only certificates do.
 /// The first archive goes to DIR/archives and is drilled with its own session keys. The administrator's
@@ -75,6 +76,7 @@ impl MadeJson {
 
 impl Init {
     pub(crate) fn run(&self, global: &Global) -> Done {
+        must_be_a_directory(&self.data, Kind::Exists)?;
         let mut custodians = Vec::new();
         for file in &self.custodian {
             let bytes = read_input(Some(file), CERTIFICATE_BYTES_MAX, "give one certificate")?;

@@ -69,6 +69,15 @@ async fn until_interrupted(command: impl Future<Output = Done>) -> Done {
     }
 }
 
+/// Refuses a data directory that is something else, before anything looks into it.
+fn must_be_a_directory(data: &std::path::Path, kind: Kind) -> Done {
+    if !data.exists() || data.is_dir() {
+        return Ok(());
+    }
+    Err(Failure::new(kind, format!("{} is not a directory", data.display()))
+        .next("choose another place with --data DIR"))
+}
+
 /// Reads a file or, for `-` or nothing, standard input; at most `max` bytes.
 fn read_input(
     path: Option<&std::path::Path>,

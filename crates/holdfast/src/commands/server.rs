@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use holdfast_node::{DevOptions, Made, ServeOptions};
+use holdfast_types::Kind;
 
 use super::init::{MadeJson, first};
+use super::must_be_a_directory;
 use crate::Done;
 use crate::cli::Global;
 use crate::output;
@@ -50,6 +52,7 @@ struct Serving {
 
 impl Server {
     pub(crate) fn run(&self, global: &Global) -> Done {
+        must_be_a_directory(&self.data, Kind::NoVault)?;
         if self.dev {
             return self.dev(global);
         }

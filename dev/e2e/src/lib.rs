@@ -1,7 +1,7 @@
 //! Runs the real binary as people do: a host of its own for each test (a directory, a user, a home), a
 //! server that ends with the test, the README's block.
 
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Map;
 
-use crate::tables::TableInfo;
+use crate::define::TableInfo;
 use crate::{Record, RecordError, tables};
 
 /// Largest integer that every JSON reader keeps exact.
@@ -33,8 +33,8 @@ pub enum JsonError {
     /// Spaces, order, case, escapes, duplicates: not how it is written.
     #[error("line is not in its canonical form")]
     NotCanonical,
-    /// A schema newer than this program.
-    #[error("schema {0} is newer than this program")]
+    /// A schema that this program does not know: a newer one wrote it, or none did.
+    #[error("schema {0} is none that this program knows")]
     Schema(u64),
 }
 

@@ -5,6 +5,7 @@
 //! its JSON for ever. JSON → row → JSON is byte-identical, which [`json::parse`] enforces.
 
 mod body;
+mod define;
 pub mod json;
 mod keypart;
 mod kinds;
@@ -16,6 +17,7 @@ mod tables;
 pub(crate) use holdfast_types::hex;
 use holdfast_types::{Body, Draft, Expect, Millis, Revision, Table};
 
+pub use define::TableInfo;
 pub use kinds::{
     EnclaveState, JobKind, JobState, KeyKind, KeyState, Privilege, SecretKind, SlotKind,
     UnknownText, VersionState,
@@ -24,8 +26,8 @@ pub use local::{Listen, NodeIdentity, SoftSlot};
 pub use rule::{Pattern, Rule, RuleParseError};
 pub use tables::{
     ArchiveState, AuditHead, ClusterSecret, Custodian, Enclave, EnclaveName, Identity, Job, Key,
-    KeyName, KeyVersion, LedgerRow, Policy, RootGeneration, SessionKey, Slot, TableInfo, Vault,
-    archive_name, table_named, tables,
+    KeyName, KeyVersion, LedgerRow, Policy, RootGeneration, SessionKey, Slot, Vault, archive_name,
+    table_named, tables,
 };
 
 /// A record of one table.

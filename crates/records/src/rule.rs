@@ -3,10 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use holdfast_types::limits::RULE_BYTES_MAX;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-
-/// Longest text of a rule, in bytes.
-const RULE_BYTES_MAX: usize = 256;
 
 /// An exact text, or everything that begins with what stands before one trailing `*`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

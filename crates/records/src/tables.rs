@@ -1,115 +1,18 @@
-//! One struct per table. Key fields first; the macro lets every table be one paragraph.
+//! One struct per table, a paragraph each: key fields first. `define.rs` makes records of them.
 
 use holdfast_types::{
     ArchiveId, Body, CustodianId, EnclaveId, Generation, IdentityId, JobId, KeyId, Millis, Name,
-    NodeId, Revision, Row, SecretId, SlotId, Table, VaultId, Version,
+    NodeId, Revision, SecretId, SlotId, Table, VaultId, Version,
 };
 use serde::{Deserialize, Serialize};
 
+use crate::define::{Object, TableInfo, records};
 use crate::json::{JsonError, line_of, row_of};
 use crate::keypart::KeyPart as _;
 use crate::{
     EnclaveState, JobKind, JobState, KeyKind, KeyState, Privilege, Record, RecordError, Rule,
     SecretKind, SlotKind, VersionState, body,
 };
-
-/// A JSON object.
-type Object = serde_json::Map<String, serde_json::Value>;
-/// A row's key and body.
-type KeyAndBody = (Vec<u8>, Body);
-
-/// A table of archives and what is done with its rows.
-pub struct TableInfo {
-    /// The table.
-    pub table: Table,
-    /// Its name in archives; cluster-only tables have one, too, for messages.
-    pub name: &'static str,
-    pub(crate) line: fn(&Row) -> Result<String, JsonError>,
-    pub(crate) row: fn(Object) -> Result<KeyAndBody, JsonError>,
-    pub(crate) tombstone: fn(&[u8]) -> Result<Object, JsonError>,
-    pub(crate) key_of: fn(&Object) -> Result<Vec<u8>, JsonError>,
-}
-
-macro_rules! records {
-    ($(
-        $(#[$doc:meta])*
-        $record:ident, $table:ident, $name:literal,
-        key { $($(#[$kattr:meta])* $key:ident: $kty:ty,)* }
-        body { $($(#[$battr:meta])* $field:ident: $fty:ty,)* }
-    )*) => {
-        $(
-            $(#[$doc])*
-            #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-            #[serde(deny_unknown_fields)]
-            pub struct $record {
-                $($(#[$kattr])* pub $key: $kty,)*
-                $($(#[$battr])* pub $field: $fty,)*
-            }
-
-            impl Record for $record {
-                const TABLE: Table = Table::$table;
-                const SCHEMA: u8 = 1;
-
-                #[allow(unused_mut)]
-                fn key(&self) -> Vec<u8> {
-                    let mut out = Vec::new();
-                    $(self.$key.write(&mut out);)*
-                    out
-                }
-
-                fn encode(&self) -> Body {
-                    body::encode(Self::SCHEMA, &($(&self.$field,)*))
-                }
-
-                #[allow(unused_mut, unused_variables)]
-                fn decode(schema: u8, key: &[u8], bytes: &[u8]) -> Result<Self, RecordError> {
-                    let table = Self::TABLE;
-                    if schema != Self::SCHEMA {
-                        return Err(RecordError::Schema { table, schema });
-                    }
-                    let mut from = key;
-                    $(let $key = <$kty>::read(&mut from).ok_or(RecordError::Key(table))?;)*
-                    if !from.is_empty() {
-                        return Err(RecordError::Key(table));
-                    }
-                    let ($($field,)*): ($($fty,)*) = body::decode(table, bytes)?;
-                    Ok(Self { $($key,)* $($field,)* })
-                }
-            }
-        )*
-
-        const TABLES: &[TableInfo] = &[$(TableInfo {
-            table: Table::$table,
-            name: $name,
-            line: line_of::<$record>,
-            row: row_of::<$record>,
-            tombstone: |key| {
-                #[allow(unused_mut)]
-                let mut map = Object::new();
-                #[allow(unused_mut)]
-                let mut from = key;
-                $(
-                    let part = <$kty>::read(&mut from).ok_or(RecordError::Key(Table::$table))?;
-                    map.insert(stringify!($key).to_owned(), part.to_json()?);
-                )*
-                if !from.is_empty() {
-                    return Err(RecordError::Key(Table::$table).into());
-                }
-                Ok(map)
-            },
-            key_of: |map| {
-                #[allow(unused_mut)]
-                let mut out = Vec::new();
-                $(
-                    let value = map.get(stringify!($key)).ok_or(JsonError::Missing(stringify!($key)))?;
-                    <$kty>::from_json(value)?.write(&mut out);
-                )*
-                let _ = map;
-                Ok(out)
-            },
-        },)*];
-    };
-}
 
 records! {
     /// The vault itself; one row.

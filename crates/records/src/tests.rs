@@ -215,6 +215,27 @@ fn cut_or_longer_rows_are_refused() {
     }
 }
 
+/// A node's own rows, as `testdata/records/local-v1.txt` has them.
+#[test]
+fn a_nodes_own_records_are_written_and_read_as_published() {
+    let golden = include_str!("../../../testdata/records/local-v1.txt");
+    let soft = SoftSlot {
+        slot_id: SlotId([1; 16]),
+        generation: Generation(1),
+        key_path: "/k".into(),
+        sealed: vec![1, 2],
+    };
+    let listen = Listen { addr: "127.0.0.1:1".into() };
+    let node = NodeIdentity { node_id: NodeId(u64::MAX), boot: 3 };
+    let line = |key: &[u8], bytes: &[u8]| {
+        format!("{} {}\n", String::from_utf8_lossy(key), hex::encode(bytes))
+    };
+    let written = line(SoftSlot::KEY, &soft.to_bytes())
+        + &line(Listen::KEY, &listen.to_bytes())
+        + &line(NodeIdentity::KEY, &node.to_bytes());
+    assert_eq!(golden.split_once('\n').unwrap().1, written);
+}
+
 #[test]
 fn a_nodes_own_records_come_back_and_nothing_else_does() {
     let slot = SoftSlot {

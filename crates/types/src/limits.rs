@@ -49,12 +49,20 @@ pub const CERTIFICATE_BYTES_MAX: usize = 64 * 1024;
 
 /// Most rules of one policy.
 pub const POLICY_RULES_MAX: usize = 256;
+/// Longest rule, in bytes: an action, a colon, a name.
+pub const RULE_BYTES_MAX: usize = 256;
 
 const _: () = {
     assert!((EPOCH_MAX as u64) << EPOCH_SHIFT < 1 << 53);
     assert!(ROW_BODY_BYTES_MAX * 2 < LINE_BYTES_MAX, "a body in hex fits a line");
     assert!(ROW_BODY_BYTES_MAX < ENTRY_BYTES_MAX);
     assert!(CERTIFICATE_BYTES_MAX < ROW_BODY_BYTES_MAX);
+    assert!(SLOT_BYTES_MAX < ROW_BODY_BYTES_MAX);
+    // two counts, and a length of two bytes for each rule
+    assert!(
+        POLICY_RULES_MAX * (RULE_BYTES_MAX + 2) + 4 < ROW_BODY_BYTES_MAX,
+        "a policy fits a row"
+    );
     assert!(LINE_BYTES_MAX < MEMBER_BYTES_MAX);
     // base64 is 4/3; ciphertext and context together with 64 KiB of JSON
     assert!(

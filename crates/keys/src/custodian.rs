@@ -81,7 +81,8 @@ pub fn add_custodian(
 /// Removes a custodian and their slots. Archives made before still open with their key. `all` are the
 /// custodians that exist, `slots` all slots.
 ///
-/// Errors: it is the last one: no archive could be made or opened.
+/// Errors: it is the last one. A vault without any keeps keys that one disk can lose; only a first start
+/// may ask for that. Who must go is replaced first.
 pub fn remove_custodian(
     which: &Stored<Custodian>,
     all: &[Stored<Custodian>],
@@ -90,7 +91,10 @@ pub fn remove_custodian(
     let id = which.record.custodian_id;
     let other = all.iter().find(|found| found.record.custodian_id != id).ok_or_else(|| {
         RuleError::refused(
-            format!("{} is the last custodian: no archive could be opened", which.record.name),
+            format!(
+                "{} is the last custodian: without one no archive could be made",
+                which.record.name
+            ),
             "add another one first: holdfast custodian add CERTIFICATE_FILE",
         )
     })?;

@@ -94,7 +94,8 @@ fn empty(enclave: &Enclave, contents: Contents) -> Result<(), RuleError> {
         enclave.name
     );
     let next = if keys > 0 {
-        "an enclave that holds keys, even deleted ones, stays: data may still need them"
+        "an enclave that ever held a key cannot be removed: deleted keys can come back, and destroying them for \
+         good is not there yet"
     } else {
         "remove its policies and identities first"
     };

@@ -312,6 +312,8 @@ fn a_removed_custodian_takes_their_slots_along_and_the_last_one_stays() {
         Kind::Refused,
         "last custodian",
     );
+    let error = remove_custodian(&one, std::slice::from_ref(&one), &slots).unwrap_err();
+    assert!(format!("{error:?}").contains("custodian add"), "it says what to do first: {error:?}");
 }
 
 #[test]

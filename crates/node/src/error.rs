@@ -111,6 +111,10 @@ impl From<ArchiveError> for NodeError {
             ArchiveError::WrongIdentity(_) => {
                 made.next("give the secret key of one of its custodians with --identity FILE")
             }
+            ArchiveError::Missing(_) => made.next(
+                "NAME.tar.gpg, NAME.json and NAME.json.sig belong together: take another copy; where one of the \
+                 last two is lost for good, --accept-unsigned goes on without",
+            ),
             ArchiveError::Damaged(_) | ArchiveError::NotAuthentic(_) => {
                 made.next("take another copy of it, or another archive")
             }

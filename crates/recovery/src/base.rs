@@ -16,7 +16,7 @@ use holdfast_types::{ArchiveId, Millis, Revision, Row, TableClass, hex};
 
 use crate::manifest::counts;
 use crate::members::{self, Sums, archived_tables};
-use crate::public::{LedgerHead, PUBLIC_VERSION, Signer};
+use crate::public::{Facts, LedgerHead, PUBLIC_VERSION, Signer};
 use crate::{
     ArchiveError, ArchiveName, Manifest, Public, RECOVER_PY, RootEntry, SlotEntry, aids, tar,
 };
@@ -150,35 +150,38 @@ impl Contents {
             recipient: slot.recipient.clone(),
             slot_id: slot.slot_id,
         };
-        let manifest = Manifest {
+        let facts = Facts {
             archive_id: input.archive_id,
             base_sha256: None,
-            canary: current.canary.clone(),
-            counts: counts(head),
             created: input.created,
-            digest: head.digest(TableClass::Archived).to_string(),
             epoch: head.revision.epoch(),
             file: format!("{name}.tar.gpg"),
-            format: Public::format(),
+            format: Facts::format(),
             from: Revision::ZERO,
             incarnation: head.epoch.id,
             kind: "base".to_owned(),
             ledger: input.ledger.clone(),
             min_reader: PUBLIC_VERSION,
-            openers,
             prev_sha256: None,
             recipients: input.custodians.iter().map(|who| who.fingerprint.clone()).collect(),
-            roots: roots.iter().map(root_entry).collect(),
             seal: "openpgp".to_owned(),
             signer: Signer {
                 certificate: input.signer.certificate_bytes(),
                 fingerprint: input.signer.fingerprint(),
             },
-            slots: slots.iter().map(entry).collect(),
             to: head.revision,
-            tombstone_horizon: head.prune_floor,
             vault_id: vault.vault_id,
             version: PUBLIC_VERSION,
+        };
+        let manifest = Manifest {
+            facts,
+            canary: current.canary.clone(),
+            counts: counts(head),
+            digest: head.digest(TableClass::Archived).to_string(),
+            openers,
+            roots: roots.iter().map(root_entry).collect(),
+            slots: slots.iter().map(entry).collect(),
+            tombstone_horizon: head.prune_floor,
         };
         let slots = slots.into_iter().map(|slot| (entry(&slot).member(), slot.sealed)).collect();
         Ok(Self { manifest, slots })
@@ -225,7 +228,7 @@ impl<'a, V: View> BaseTar<'a, V> {
             (members::README.to_owned(), aids::readme().to_vec()),
             (members::RECOVER.to_owned(), RECOVER_PY.to_vec()),
             (members::MANIFEST.to_owned(), manifest.to_bytes()),
-            (members::CLUSTER.to_owned(), manifest.signer.certificate),
+            (members::CLUSTER.to_owned(), manifest.facts.signer.certificate),
         ]);
         small.extend(contents.slots);
         Self {

@@ -38,7 +38,7 @@ pub use error::ArchiveError;
 pub use manifest::{Count, Manifest, RootEntry, SlotEntry};
 pub use name::ArchiveName;
 pub use open::{Nowhere, Opened, Unseal, open_archive};
-pub use public::{LedgerHead, PUBLIC_VERSION, Public, Signer};
+pub use public::{Facts, LedgerHead, PUBLIC_VERSION, Public, Signer};
 pub use sessions::{keep_archive, keep_slot, kept_sessions, kept_slots, seal_slot};
 pub use sidecars::{ArchiveFiles, Signed, Trust, accept_unsigned, check_sidecars};
 pub use signer::{next_signer, signer, signer_user_id};

@@ -12,10 +12,9 @@ pub const PUBLIC_VERSION: u32 = 1;
 /// What the `format` field says.
 const FORMAT: &str = "holdfast-archive";
 
-/// What is public about an archive. Fields stand in the order of the canonical form.
+/// What `NAME.json` and `manifest.json` both say of an archive.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Public {
+pub struct Facts {
     /// Its id.
     pub archive_id: ArchiveId,
     /// SHA-256 of the sealed base of its chain; null in a base.
@@ -44,18 +43,34 @@ pub struct Public {
     pub recipients: Vec<String>,
     /// `openpgp`.
     pub seal: String,
-    /// SHA-256 of the sealed tar.
-    pub sha256: String,
     /// Who signs.
     pub signer: Signer,
-    /// Bytes of the sealed tar.
-    pub size: u64,
     /// The revision it holds.
     pub to: Revision,
     /// The vault.
     pub vault_id: VaultId,
     /// The version of the format.
     pub version: u32,
+}
+
+/// What is public about an archive.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Public {
+    /// What the manifest says, too.
+    #[serde(flatten)]
+    pub facts: Facts,
+    /// SHA-256 of the sealed tar.
+    pub sha256: String,
+    /// Bytes of the sealed tar.
+    pub size: u64,
+}
+
+impl std::ops::Deref for Public {
+    type Target = Facts;
+
+    fn deref(&self) -> &Facts {
+        &self.facts
+    }
 }
 
 /// The ledger's head.
@@ -79,7 +94,7 @@ pub struct Signer {
     pub fingerprint: String,
 }
 
-impl Public {
+impl Facts {
     /// The fields that are the same in every archive of today.
     pub(crate) fn format() -> String {
         FORMAT.to_owned()
@@ -96,6 +111,19 @@ impl Public {
         }
     }
 
+    /// Whether they are those of an archive of today, and agree.
+    pub(crate) fn fit(&self) -> bool {
+        self.format == FORMAT
+            && self.kind == "base"
+            && self.from == Revision::ZERO
+            && self.seal == "openpgp"
+            && self.file == format!("{}.tar.gpg", self.name())
+            && self.epoch == self.to.epoch()
+            && (1..=RECIPIENTS_MAX).contains(&self.recipients.len())
+    }
+}
+
+impl Public {
     /// The bytes of `NAME.json`.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
@@ -108,22 +136,11 @@ impl Public {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ArchiveError> {
         newer_than_this(bytes)?;
         let public: Self = canonical::from_bytes("the archive's JSON", bytes)?;
-        if public.fits_itself() && is_sha256(&public.sha256) {
+        if public.facts.fit() && is_sha256(&public.sha256) {
             Ok(public)
         } else {
             Err(ArchiveError::damaged("the fields of the archive's JSON do not fit one another"))
         }
-    }
-
-    /// Whether the fields that both JSONs have are those of an archive of today, and agree.
-    pub(crate) fn fits_itself(&self) -> bool {
-        self.format == FORMAT
-            && self.kind == "base"
-            && self.from == Revision::ZERO
-            && self.seal == "openpgp"
-            && self.file == format!("{}.tar.gpg", self.name())
-            && self.epoch == self.to.epoch()
-            && (1..=RECIPIENTS_MAX).contains(&self.recipients.len())
     }
 }
 

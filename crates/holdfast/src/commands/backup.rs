@@ -160,7 +160,7 @@ impl Backup {
 fn write_aids(dir: &Path, json: &[u8]) -> Done {
     let public = Public::from_bytes(json).map_err(holdfast_node::NodeError::from)?;
     let there = std::fs::read(dir.join("cluster.pgp")).ok();
-    let aids = aids(public.signer.certificate, there.as_deref());
+    let aids = aids(public.facts.signer.certificate, there.as_deref());
     for (name, bytes) in aids.files {
         let there = std::fs::read(dir.join(name)).ok();
         if there.as_ref().is_some_and(|there| *there == bytes) {

@@ -8,7 +8,7 @@ use holdfast_client::{Client, Context};
 use holdfast_node::Tried;
 use holdfast_recovery::Public;
 
-use super::offline::{Secret, Signature, context};
+use super::offline::{Checked, Secret, Signature, context};
 use crate::Done;
 use crate::cli::Global;
 use crate::output::{self, Failure};
@@ -40,6 +40,7 @@ struct Report {
     rows: u64,
     versions: u64,
     digest: String,
+    unsigned: bool,
     recorded: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     seq: Option<u64>,
@@ -50,8 +51,9 @@ struct Report {
 impl Drill {
     pub(crate) fn run(&self, global: &Global) -> Done {
         let context = context(global);
-        let (files, signed) = self.signature.check(context.as_ref())?;
-        let unseal = self.secret.required()?;
+        let mut checked = self.signature.check(context.as_ref(), &self.secret)?;
+        let unseal = checked.required(&self.secret)?;
+        let Checked { files, signed, .. } = checked;
         let progress = Progress::new(global, "drilling", Unit::Rows);
         let scratch = self.scratch.clone().unwrap_or_else(std::env::temp_dir);
         let tried = holdfast_node::drill(&files, &signed.public, &unseal, &scratch, &mut |rows| {
@@ -71,6 +73,7 @@ impl Drill {
                 rows: tried.rows,
                 versions: tried.versions,
                 digest: tried.digest,
+                unsigned: signed.unsigned,
                 recorded: seq.is_some(),
                 seq,
                 not_recorded,
@@ -115,5 +118,10 @@ fn record(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::io("cannot start", &error))?;
     let mut client = Client::new(context);
-    Ok(runtime.block_on(client.post("/drills", &drill))?)
+    runtime.block_on(async {
+        tokio::select! {
+            recorded = client.post("/drills", &drill) => Ok(recorded?),
+            _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
+        }
+    })
 }

@@ -6,7 +6,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use clap::Args;
 use holdfast_client::Context;
 use holdfast_fs::{Disk, read_to_vec};
-use holdfast_recovery::{ArchiveFiles, Public, Signed, Trust, Unseal, check_sidecars};
+use holdfast_recovery::{
+    ArchiveFiles, Public, Signed, Trust, Unseal, accept_unsigned, check_sidecars,
+};
 use holdfast_seal::{GpgAgent, Identity, Opener};
 use holdfast_types::limits::MANIFEST_BYTES_MAX;
 use holdfast_types::{Kind, Millis};
@@ -27,6 +29,34 @@ pub(crate) struct Signature {
     /// Fingerprint of the signer, from the printed sheet; from the client context if nothing is said
     #[arg(long, value_name = "FINGERPRINT")]
     pub(crate) trust: Option<String>,
+    /// Where NAME.json or its signature is lost or broken, believe what the sealed tar says of itself.
+    /// Nobody vouches for such an archive: whoever has a custodian's certificate could have made it
+    #[arg(long, requires = "identity")]
+    pub(crate) accept_unsigned: bool,
+}
+
+/// An archive whose sidecars were judged.
+pub(crate) struct Checked {
+    pub(crate) files: ArchiveFiles,
+    pub(crate) signed: Signed,
+    /// The custodian's secret, where it was needed for that already.
+    unseal: Option<Unseal>,
+}
+
+impl Checked {
+    /// The custodian's secret, asked for once; `None` where none was named.
+    pub(crate) fn unseal(&mut self, secret: &Secret) -> Result<Option<Unseal>, Failure> {
+        match self.unseal.take() {
+            Some(unseal) => Ok(Some(unseal)),
+            None => secret.unseal(),
+        }
+    }
+
+    /// As [`Self::unseal`], where it cannot do without.
+    pub(crate) fn required(&mut self, secret: &Secret) -> Result<Unseal, Failure> {
+        secret.named()?;
+        self.unseal(secret)?.ok_or_else(|| Failure::new(Kind::Internal, "a named identity is none"))
+    }
 }
 
 /// Who opens it.
@@ -53,11 +83,12 @@ pub(crate) fn context(global: &Global) -> Option<Context> {
 }
 
 impl Signature {
-    /// Signature, signer, size and SHA-256.
+    /// Signature, signer, size and SHA-256; or, on the caller's own word, none of them.
     pub(crate) fn check(
         &self,
         context: Option<&Context>,
-    ) -> Result<(ArchiveFiles, Signed), Failure> {
+        secret: &Secret,
+    ) -> Result<Checked, Failure> {
         let files = self.files()?;
         let known = context.map(|context| context.signer.clone());
         let known = known.filter(|signer| !signer.is_empty());
@@ -65,8 +96,22 @@ impl Signature {
             same_vault(&files, context)?;
         }
         let trust = self.trust.clone().or(known).map_or(Trust::Nobody, Trust::Fingerprint);
-        let signed = check_sidecars(&Disk, &files, &trust, now());
-        Ok((files, signed.map_err(holdfast_node::NodeError::from)?))
+        let unseal = if self.accept_unsigned { secret.unseal()? } else { None };
+        let signed = match &unseal {
+            Some(unseal) => accept_unsigned(&Disk, &files, &trust, unseal, now()),
+            None => check_sidecars(&Disk, &files, &trust, now()),
+        };
+        let signed = signed.map_err(holdfast_node::NodeError::from)?;
+        if signed.unsigned {
+            if let (None, Some(context)) = (&self.trust, context) {
+                is_vault(&signed.public, context)?;
+            }
+            output::note(
+                "UNSIGNED: no signature of this archive holds. It opens and agrees with itself, but nobody \
+                 vouches for it",
+            );
+        }
+        Ok(Checked { files, signed, unseal })
     }
 
     /// Whether the archive says it is of this context's vault.
@@ -97,20 +142,23 @@ impl Signature {
 fn same_vault(files: &ArchiveFiles, context: &Context) -> Result<(), Failure> {
     let json = read_to_vec(&Disk, &files.json, MANIFEST_BYTES_MAX);
     let public = json.ok().and_then(|json| Public::from_bytes(&json).ok());
-    match public.map(|public| public.vault_id.to_string()) {
-        Some(found) if !context.vault_id.is_empty() && found != context.vault_id => {
-            let message =
-                format!("the archive is of vault {found}, this context is of {}", context.vault_id);
-            Err(Failure::new(Kind::AnotherVault, message)
-                .next("use that vault's context, or name the signer with --trust FINGERPRINT"))
-        }
-        _ => Ok(()),
+    public.map_or(Ok(()), |public| is_vault(&public, context))
+}
+
+fn is_vault(public: &Public, context: &Context) -> Result<(), Failure> {
+    let found = public.vault_id.to_string();
+    if context.vault_id.is_empty() || found == context.vault_id {
+        return Ok(());
     }
+    let message =
+        format!("the archive is of vault {found}, this context is of {}", context.vault_id);
+    Err(Failure::new(Kind::AnotherVault, message)
+        .next("use that vault's context, or name the signer with --trust FINGERPRINT"))
 }
 
 impl Secret {
     /// Both layers, through a custodian.
-    pub(crate) fn unseal(&self) -> Result<Option<Unseal>, Failure> {
+    fn unseal(&self) -> Result<Option<Unseal>, Failure> {
         let Some(path) = &self.identity else { return Ok(None) };
         if path.as_os_str() == "gpg" && self.passphrase_file.is_some() {
             let message = "with --identity gpg, GnuPG's agent asks for the passphrase itself";
@@ -138,7 +186,7 @@ impl Secret {
         if let Some(path) = &self.passphrase_file {
             let text = std::fs::read_to_string(path).map(Zeroizing::new);
             let text = text.map_err(|error| Failure::io(path.display(), &error))?;
-            return Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()));
+            return Ok(Zeroizing::new(text.lines().next().unwrap_or_default().to_owned()));
         }
         if !output::interactive() {
             let message = format!("{} is locked with a passphrase", identity.display());
@@ -156,12 +204,6 @@ impl Secret {
             None => Err(Failure::new(Kind::WrongIdentity, "this needs a custodian's secret key")
                 .next("give it with --identity FILE, or --identity gpg")),
         }
-    }
-
-    /// As [`Self::unseal`], where it cannot do without.
-    pub(crate) fn required(&self) -> Result<Unseal, Failure> {
-        self.named()?;
-        self.unseal()?.ok_or_else(|| Failure::new(Kind::Internal, "a named identity is none"))
     }
 }
 

@@ -10,6 +10,7 @@ use holdfast_recovery::{ArchiveFiles, Public, Signed, Trust, check_sidecars};
 use holdfast_types::limits::MANIFEST_BYTES_MAX;
 use holdfast_types::{KeyId, Kind};
 
+use super::must_be_a_directory;
 use super::offline::{Secret, Signature, context, now};
 use super::server::quoted;
 use crate::Done;
@@ -58,6 +59,7 @@ pub(crate) struct Restore {
 struct Report {
     vault_id: String,
     epoch: u32,
+    unsigned: bool,
     rows: u64,
     versions: u64,
     digest: String,
@@ -80,11 +82,14 @@ impl Restore {
         // The flag says where the new context goes. Whom to trust the usual one knows, if this is its vault.
         let usual = || context(&global.without_flag()).filter(|usual| self.signature.is_of(usual));
         let known = context(global).or_else(usual);
-        let (files, signed) = self.signature.check(known.as_ref())?;
+        let mut checked = self.signature.check(known.as_ref(), &self.secret)?;
         self.secret.named()?;
+        let signed = checked.signed.clone();
+        must_be_a_directory(&self.data, Kind::Exists)?;
         let newer = self.newer(&signed);
         self.confirm(global, &signed, newer.as_ref().map(|(_, newer)| &newer.public))?;
-        let unseal = self.secret.required()?;
+        let unseal = checked.required(&self.secret)?;
+        let files = checked.files;
         let progress = Progress::new(global, "restoring", Unit::Rows);
         let options = RestoreOptions {
             data: self.data.clone(),
@@ -98,7 +103,7 @@ impl Restore {
             progress.set(rows);
         })?;
         drop(progress);
-        self.show(global, &restored)
+        self.show(global, &signed, &restored)
     }
 
     /// Shows the plan; answering it, or `--yes`, is the confirmation.
@@ -143,7 +148,7 @@ impl Restore {
         }
     }
 
-    fn show(&self, global: &Global, restored: &Restored) -> Done {
+    fn show(&self, global: &Global, signed: &Signed, restored: &Restored) -> Done {
         let (made, carried) = (&restored.made, &restored.carried);
         if let Some(why) = &carried.unopened {
             output::note(format!("nothing was carried from the newer archive: {why}"));
@@ -152,6 +157,7 @@ impl Restore {
             return output::json(&Report {
                 vault_id: made.vault_id.to_string(),
                 epoch: restored.epoch,
+                unsigned: signed.unsigned,
                 rows: restored.rows,
                 versions: restored.versions,
                 digest: restored.digest.clone(),

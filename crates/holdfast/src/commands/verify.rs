@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::offline::{Secret, Signature, context};
+use super::offline::{Checked, Secret, Signature, context};
 use crate::Done;
 use crate::cli::Global;
 use crate::output::{self, revision, when};
@@ -33,6 +33,7 @@ struct Verdict {
     bytes: u64,
     vault_id: String,
     signer: String,
+    unsigned: bool,
     revision: u64,
     created: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -45,10 +46,12 @@ struct Verdict {
 
 impl Verify {
     pub(crate) fn run(&self, global: &Global) -> Done {
-        let (files, signed) = self.signature.check(context(global).as_ref())?;
+        let mut checked = self.signature.check(context(global).as_ref(), &self.secret)?;
+        let unseal = checked.unseal(&self.secret)?;
+        let Checked { files, signed, .. } = checked;
         let public = &signed.public;
         let progress = Progress::new(global, "verifying", Unit::Rows);
-        let tried = match self.secret.unseal()? {
+        let tried = match unseal {
             Some(unseal) => Some(holdfast_node::verify(&files, public, &unseal, &mut |rows| {
                 progress.set(rows);
             })?),
@@ -56,7 +59,11 @@ impl Verify {
         };
         drop(progress);
         // Only an opened copy is *verified*.
-        let verdict = if tried.is_some() { "verified" } else { "signed and whole, not opened" };
+        let verdict = match (&tried, signed.unsigned) {
+            (None, _) => "signed and whole, not opened",
+            (Some(_), false) => "verified",
+            (Some(_), true) => "opened and whole, UNSIGNED",
+        };
         if global.json {
             return output::json(&Verdict {
                 verdict,
@@ -65,6 +72,7 @@ impl Verify {
                 bytes: public.size,
                 vault_id: public.vault_id.to_string(),
                 signer: signed.signer.clone(),
+                unsigned: signed.unsigned,
                 revision: public.to.0,
                 created: public.created.0,
                 versions: tried.as_ref().map(|tried| tried.versions),

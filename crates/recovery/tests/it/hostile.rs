@@ -266,7 +266,7 @@ fn manifests_of_another_kind_are_refused() {
     let error = refused(|forge| forge.replace("manifest", "\"min_reader\":1", "\"min_reader\":2"));
     assert_eq!(error.kind(), Kind::Newer);
     for (old, new, what) in [
-        ("{", "{\"a\":1,", "unknown field"),
+        ("{", "{\"a\":1,", "a field that is unknown"),
         ("{", "{ ", "canonical"),
         ("\"epoch\":1", "\"epoch\":2", "do not fit one another"),
         ("\"kind\":\"base\"", "\"kind\":\"delta\"", "do not fit one another"),
@@ -292,7 +292,7 @@ fn a_manifest_that_is_not_the_signed_one_is_refused() {
     let forge = Forge::new();
     let (_, sealed) = forge.scene.write();
     let mut public = sealed.public;
-    public.created.0 += 1;
+    public.facts.created.0 += 1;
     let mut tar = Vec::new();
     let packed = pack(&closed(&forge.members));
     seal_reader(packed.as_slice(), &forge.scene.certificates(), "a", &mut tar).unwrap();

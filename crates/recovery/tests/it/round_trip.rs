@@ -116,6 +116,54 @@ fn a_part_that_is_missing_is_named() {
 }
 
 #[test]
+fn without_sidecars_it_opens_only_for_who_accepts_that_and_only_whole() {
+    use holdfast_fs::{Fs as _, write_atomic};
+    use holdfast_recovery::accept_unsigned;
+    let scene = Scene::new();
+    let (tar, sealed) = scene.write();
+    let accept = |fs: &holdfast_fs::Mem, files: &_, trust: &Trust, custodian| {
+        accept_unsigned(fs, files, trust, &scene.unseal(custodian), NOW)
+    };
+    let trust = Trust::Fingerprint(scene.signer.fingerprint());
+    // Lost, cut, or of another archive: the manifest says what the JSON would.
+    for break_it in [
+        (|fs: &holdfast_fs::Mem, files: &holdfast_recovery::ArchiveFiles| {
+            fs.remove_file(&files.json).unwrap();
+        }) as fn(&_, &_),
+        |fs, files| fs.remove_file(&files.signature).unwrap(),
+        |fs, files| write_atomic(fs, &files.signature, b"noise").unwrap(),
+        |fs, files| write_atomic(fs, &files.json, b"{\"min_reader\":1}\n").unwrap(),
+    ] {
+        let (fs, files) = put(&sealed, &tar);
+        break_it(&fs, &files);
+        assert!(check_sidecars(&fs, &files, &trust, NOW).is_err());
+        let accepted = accept(&fs, &files, &Trust::Nobody, 0).unwrap();
+        assert!(accepted.unsigned);
+        assert_eq!(accepted.public, sealed.public);
+        assert!(open(&tar, Some(&accepted.public), &scene.unseal(1), &mut scene.sink()).is_ok());
+        // What it says is held against the bytes: another tar is not opened under that name.
+        let (other, _) = scene.write();
+        let error = open(&other, Some(&accepted.public), &scene.unseal(0), &mut scene.sink());
+        assert_eq!(error.err().unwrap().kind(), Kind::Damaged);
+    }
+    // Signed after all: then as ever.
+    let (fs, files) = put(&sealed, &tar);
+    assert!(!accept(&fs, &files, &trust, 0).unwrap().unsigned);
+    let error = accept(&fs, &files, &Trust::Nobody, 0).unwrap_err();
+    assert_eq!(error.kind(), Kind::UnknownSigner);
+    // Signed for other bytes: that is no lost signature.
+    let mut cut = tar.clone();
+    cut.pop();
+    let (fs, files) = put(&sealed, &cut);
+    assert_eq!(accept(&fs, &files, &trust, 0).unwrap_err().kind(), Kind::Damaged);
+    // Unsigned and cut: what is inside is checked to its end.
+    fs.remove_file(&files.json).unwrap();
+    let accepted = accept(&fs, &files, &trust, 0).unwrap();
+    let error = open(&cut, Some(&accepted.public), &scene.unseal(0), &mut scene.sink());
+    assert_eq!(error.err().unwrap().kind(), Kind::Damaged);
+}
+
+#[test]
 fn a_state_that_does_not_read_back_as_committed_is_not_archived() {
     let mut scene = Scene::new();
     let version = &scene.versions[0];

@@ -3,7 +3,9 @@
 use std::process::Command;
 
 use holdfast_crypto::Secret;
-use holdfast_seal::{SigningKey, SigningPart, VerifyError, generate_custodian, verify_detached};
+use holdfast_seal::{
+    SigningKey, SigningPart, VerifyError, generate_custodian, merge_signers, verify_detached,
+};
 use holdfast_types::Millis;
 
 use crate::gpg::Gpg;
@@ -101,7 +103,8 @@ fn the_certificate_follows_from_its_parts() {
 
 #[test]
 fn a_new_epoch_signs_with_its_own_subkey_under_the_same_primary() {
-    let (first, second) = (now(), after(now(), 1));
+    let second = now();
+    let first = Millis(second.0 - 24 * 60 * 60 * 1000);
     let old = key(first);
     let parts = [part(2, first), part(3, second)];
     let new = SigningKey::from_parts("Holdfast test", &part(1, first), &parts).unwrap();
@@ -114,6 +117,22 @@ fn a_new_epoch_signs_with_its_own_subkey_under_the_same_primary() {
     let by_unknown = verify_detached(&old.certificate_bytes(), &by_new, DATA, second);
     assert_eq!(by_unknown, Err(VerifyError::NotBySigner));
     assert!(SigningKey::from_parts("x", &part(1, first), &[]).is_err());
+    // gpgv agrees, and so does what a target gathers from two restores of one vault.
+    let gpg = Gpg::new();
+    assert!(gpgv(&gpg, &newer, &by_old, DATA) && gpgv(&gpg, &newer, &by_new, DATA));
+    assert!(!gpgv(&gpg, &old.certificate_bytes(), &by_new, DATA));
+    let parts = [part(2, first), part(4, second)];
+    let other = SigningKey::from_parts("Holdfast test", &part(1, first), &parts).unwrap();
+    let by_other = other.sign_detached(DATA, second).unwrap();
+    let both = merge_signers(&newer, &other.certificate_bytes()).unwrap();
+    for signature in [&by_old, &by_new, &by_other] {
+        assert!(gpgv(&gpg, &both, signature, DATA));
+        assert!(verify_detached(&both, signature, DATA, second).is_ok());
+    }
+    assert_eq!(merge_signers(&both, &newer).as_deref(), Some(&both[..]), "nothing is lost again");
+    let stranger = SigningKey::from_parts("x", &part(9, first), &[part(2, first)]).unwrap();
+    assert_eq!(merge_signers(&stranger.certificate_bytes(), &newer), None);
+    assert_eq!(merge_signers(b"noise", &newer), None);
 }
 
 #[test]

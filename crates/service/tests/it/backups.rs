@@ -207,6 +207,13 @@ async fn a_custodian_comes_once_and_the_last_one_says_what_goes() {
     let removed = vault.service.remove_custodian(&admin(), &which).await.unwrap();
     assert!(removed.note.contains("still open"));
     assert_eq!(vault.service.list_slots(&admin()).await.unwrap().len(), 1);
+    let last = CustodianSelector::Name(n("Ben"));
+    let error = vault.service.remove_custodian(&admin(), &last).await.unwrap_err();
+    assert_eq!(error.kind, Kind::Refused);
+    assert!(error.next.unwrap().contains("custodian add"), "replaced first, then removed");
+    vault.custodian("Carla").await;
+    vault.service.remove_custodian(&admin(), &last).await.unwrap();
+    vault.service.backup_to_vault(&admin(), None).await.unwrap();
 }
 
 #[tokio::test]

@@ -115,10 +115,8 @@ fn sweep(fs: &dyn Fs, dir: &Path, parts: &'static [&'static str]) -> Result<(), 
         let Some(stem) = stem.filter(|stem| !stem.is_empty() && entry.is_file) else { continue };
         // Whoever holds it is at work; where it cannot be taken it is left to somebody who can.
         let Ok(_lock) = fs.lock(&marker(dir, stem)) else { continue };
-        let whole = match parts.last() {
-            Some(last) => fs.exists(&named(dir, stem, last))?,
-            None => true,
-        };
+        let Some(last) = parts.last() else { continue };
+        let whole = fs.exists(&named(dir, stem, last))?;
         clear(fs, dir, stem, parts, if whole { &[] } else { parts })?;
     }
     Ok(())

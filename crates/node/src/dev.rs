@@ -117,8 +117,8 @@ fn must_be_new(fs: &dyn Fs, home: &Path) -> Result<(), NodeError> {
         return Ok(());
     }
     // What a start that failed early leaves is ours; anything else is somebody's.
-    let ours =
-        |name: &std::ffi::OsStr| ["archives", "data", "server.pid"].iter().any(|it| name == *it);
+    let ours = ["archives", "data", "server.pid", ".server.pid.tmp", ".MAKING.tmp"];
+    let ours = |name: &std::ffi::OsStr| ours.iter().any(|it| name == *it);
     if fs.exists(&home.join("vault.json"))? {
         let message = format!("{} is the data directory of a vault", home.display());
         return Err(NodeError::new(Kind::Exists, message)

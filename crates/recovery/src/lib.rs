@@ -9,6 +9,7 @@
 //! - [`Carry`]: what a newer archive took away, for the restore of an older one.
 //! - [`kept_sessions`]: what the vault kept to open its own archives with: a byte drill.
 //! - [`signer`], [`next_signer`]: who signs, from the wrapped parts; a new subkey for a new epoch.
+//! - [`Placing`]: an archive's way into a directory, whole or not at all.
 //! - [`aids`]: what lies at the root of every target, so that recovery needs no Holdfast.
 //!
 //! Invariant: nothing that [`open_archive`] put into a sink may be used before it answered `Ok`: only
@@ -25,6 +26,7 @@ mod manifest;
 mod members;
 mod name;
 mod open;
+mod placing;
 mod public;
 mod sessions;
 mod sidecars;
@@ -38,6 +40,7 @@ pub use error::ArchiveError;
 pub use manifest::{Count, Manifest, RootEntry, SlotEntry};
 pub use name::ArchiveName;
 pub use open::{Nowhere, Opened, Unseal, open_archive};
+pub use placing::{Placing, place_aids};
 pub use public::{Facts, LedgerHead, PUBLIC_VERSION, Public, Signer};
 pub use sessions::{keep_archive, keep_slot, kept_sessions, kept_slots, seal_slot};
 pub use sidecars::{ArchiveFiles, Signed, Trust, accept_unsigned, check_sidecars};

@@ -3,17 +3,17 @@
 //! With `--output` the server seals and streams; this side writes under a temporary name, syncs, reads
 //! the whole back, renames (tar, JSON, signature last) and reports the hash it read back.
 
-use std::io::{Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use aws_lc_rs::digest::{Context as Hash, SHA256};
 use clap::Args;
 use data_encoding::HEXLOWER;
 use holdfast_api::wire;
 use holdfast_client::Client;
-use holdfast_recovery::{Public, aids};
+use holdfast_fs::{Disk, Fs, FsError};
+use holdfast_recovery::{Placing, Public, place_aids};
 use holdfast_types::Kind;
 
 use crate::Done;
@@ -104,16 +104,12 @@ impl Backup {
         dir: &Path,
     ) -> Result<Made, Failure> {
         not_in_a_vault(dir)?;
-        std::fs::create_dir_all(dir).map_err(|error| unusable(dir, &error))?;
-        // Before the vault begins: that a file can be made there at all.
-        drop(Temporary::new(dir, "holdfast")?);
+        let fs = Disk::shared();
+        try_out(&fs, dir)?;
         let begun = self.begin(client, "client").await?;
-        let target = dir.join(&begun.file);
-        if target.exists() {
-            let message = format!("{} exists", target.display());
-            return Err(Failure::new(Kind::Exists, message));
-        }
-        let mut tar = Temporary::new(dir, &begun.file)?;
+        let failed = |error| in_output(dir, error);
+        let mut placing = Placing::begin(&fs, dir, &begun.name).map_err(failed)?;
+        let target = placing.path();
         let progress = Progress::new(global, "sealing", Unit::Bytes);
         let mut received = 0;
         let mut stream = client.tar(&begun.job).await?;
@@ -121,10 +117,13 @@ impl Backup {
             let piece = piece?;
             received += u64::try_from(piece.len()).unwrap_or(0);
             progress.set(received);
-            tar.write(&piece)?;
+            let written = placing.write_all(&piece);
+            written.map_err(|error| failed(FsError::new("write", &target, error)))?;
         }
         drop(progress);
-        let (size, sha256) = tar.sync_and_read_back()?;
+        placing.sync().map_err(failed)?;
+        let (size, sha256) = placing.read_back().map_err(failed)?;
+        let sha256 = HEXLOWER.encode(&sha256);
         let path = format!("/backups/{}/sidecars", begun.job);
         let beside: wire::Sidecars = client.get(&path).await?;
         if (size, sha256.as_str()) != (beside.size, beside.sha256.as_str()) {
@@ -132,19 +131,8 @@ impl Backup {
             return Err(Failure::new(Kind::Damaged, message)
                 .next("check that disk, or choose another --output DIR"));
         }
-        let mut json = Temporary::new(dir, &format!("{}.json", begun.name))?;
-        json.write(&beside.json.0)?;
-        json.sync_and_read_back()?;
-        let mut signature = Temporary::new(dir, &format!("{}.json.sig", begun.name))?;
-        signature.write(&beside.signature.0)?;
-        signature.sync_and_read_back()?;
-        write_aids(dir, &beside.json.0)?;
-        // The signature last: without it the set is unfinished.
-        tar.rename()?;
-        json.rename()?;
-        signature.rename()?;
-        let synced = std::fs::File::open(dir).and_then(|dir| dir.sync_all());
-        synced.map_err(|error| Failure::io(dir.display(), &error))?;
+        write_aids(&fs, dir, &beside.json.0)?;
+        placing.finish(&beside.json.0, &beside.signature.0).map_err(failed)?;
         let place = std::path::absolute(&target).unwrap_or_else(|_| target.clone());
         let place = place.display().to_string();
         let report = wire::Stored { sha256: sha256.clone(), size, place };
@@ -157,27 +145,22 @@ impl Backup {
 }
 
 /// What lies at the root of every target, of the newest archive, so that recovery needs no Holdfast.
-fn write_aids(dir: &Path, json: &[u8]) -> Done {
+fn write_aids(fs: &Arc<dyn Fs>, dir: &Path, json: &[u8]) -> Done {
     let public = Public::from_bytes(json).map_err(holdfast_node::NodeError::from)?;
-    let there = std::fs::read(dir.join("cluster.pgp")).ok();
-    let aids = aids(public.facts.signer.certificate, there.as_deref());
-    for (name, bytes) in aids.files {
-        let there = std::fs::read(dir.join(name)).ok();
-        if there.as_ref().is_some_and(|there| *there == bytes) {
-            continue;
-        }
-        let mut aid = Temporary::new(dir, name)?;
-        aid.write(&bytes)?;
-        aid.sync_and_read_back()?;
-        aid.replace()?;
-        if aids.another && name == "cluster.pgp" {
-            let dir = dir.display();
-            output::note(format!(
-                "{dir}/cluster.pgp was another one and was replaced: give each vault a directory of its own"
-            ));
-        }
+    let placed = place_aids(&**fs, dir, public.facts.signer.certificate);
+    if placed.map_err(|error| in_output(dir, error))? {
+        let dir = dir.display();
+        output::note(format!(
+            "{dir}/cluster.pgp was another one and was replaced: give each vault a directory of its own"
+        ));
     }
     Ok(())
+}
+
+/// Before the vault begins: that a file can be made there at all.
+fn try_out(fs: &Arc<dyn Fs>, dir: &Path) -> Done {
+    let tried = Placing::begin(fs, dir, &format!("holdfast-{}", std::process::id())).map(drop);
+    tried.map_err(|error| in_output(dir, error))
 }
 
 /// Refuses a directory of a vault's own data, which this client can tell by its marker: an archive there
@@ -200,82 +183,15 @@ fn not_in_a_vault(dir: &Path) -> Done {
 }
 
 /// A failure to use the directory that was asked for.
-fn unusable(dir: &Path, error: &std::io::Error) -> Failure {
+fn in_output(dir: &Path, error: FsError) -> Failure {
     if dir.exists() && !dir.is_dir() {
         let message = format!("{} is not a directory", dir.display());
         return Failure::new(Kind::Exists, message).next("choose another --output DIR");
     }
-    Failure::io(dir.display(), error).next("choose another --output DIR")
-}
-
-/// A file under a temporary name, removed unless it is renamed.
-struct Temporary {
-    file: std::fs::File,
-    path: PathBuf,
-    target: PathBuf,
-    kept: bool,
-}
-
-impl Temporary {
-    fn new(dir: &Path, name: &str) -> Result<Self, Failure> {
-        let (path, target) = (dir.join(format!(".{name}.part")), dir.join(name));
-        let mut options = std::fs::OpenOptions::new();
-        let options = options.read(true).write(true).create(true).truncate(true).mode(0o600);
-        let file = options.open(&path).map_err(|error| unusable(dir, &error))?;
-        Ok(Self { file, path, target, kept: false })
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> Done {
-        let written = self.file.write_all(bytes);
-        written.map_err(|error| {
-            Failure::io(self.target.display(), &error).next("make room, or choose another --output")
-        })
-    }
-
-    /// Size and SHA-256, hex, of what the disk gives back.
-    fn sync_and_read_back(&mut self) -> Result<(u64, String), Failure> {
-        let failed = |error: std::io::Error| Failure::io(self.target.display(), &error);
-        self.file.sync_all().map_err(failed)?;
-        let mut back = std::fs::File::open(&self.path).map_err(failed)?;
-        let (mut hash, mut size) = (Hash::new(&SHA256), 0_u64);
-        let mut buffer = vec![0; 256 * 1024];
-        loop {
-            let n = back.read(&mut buffer).map_err(failed)?;
-            if n == 0 {
-                return Ok((size, HEXLOWER.encode(hash.finish().as_ref())));
-            }
-            hash.update(&buffer[..n]);
-            size += u64::try_from(n).unwrap_or(0);
-        }
-    }
-
-    /// For what is no archive: the newest counts.
-    fn replace(&mut self) -> Done {
-        let renamed = std::fs::rename(&self.path, &self.target);
-        renamed.map_err(|error| Failure::io(self.target.display(), &error))?;
-        self.kept = true;
-        Ok(())
-    }
-
-    fn rename(&mut self) -> Done {
-        // A link, not a rename: it never replaces what somebody else put there.
-        let linked = std::fs::hard_link(&self.path, &self.target).or_else(|error| {
-            if error.kind() == std::io::ErrorKind::AlreadyExists {
-                return Err(error);
-            }
-            std::fs::rename(&self.path, &self.target)
-        });
-        linked.map_err(|error| Failure::io(self.target.display(), &error))?;
-        _ = std::fs::remove_file(&self.path);
-        self.kept = true;
-        Ok(())
-    }
-}
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        if !self.kept {
-            _ = std::fs::remove_file(&self.path);
-        }
-    }
+    let next = match error {
+        FsError::NoSpace { .. } => "make room there, or choose another --output DIR",
+        FsError::Locked { .. } => "wait for the other holdfast that writes there",
+        _ => "choose another --output DIR",
+    };
+    Failure::from(holdfast_node::NodeError::from(error)).next(next)
 }

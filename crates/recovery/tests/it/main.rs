@@ -5,6 +5,7 @@
 
 mod by_hand;
 mod carry;
+mod crash_place;
 mod damage;
 mod hostile;
 mod round_trip;

@@ -1,8 +1,8 @@
 //! A custodian whose secret key never leaves their own GnuPG: behind an agent that asks, as for a card.
 
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::PermissionsExt;
 
-use holdfast_e2e::{Host, free_port};
+use holdfast_e2e::{Host, block, free_port};
 
 /// A pinentry for a test: it answers with a passphrase, or gives up where there is a file `cancel`, and
 /// writes down that it was asked (the protocol of Assuan, as libgcrypt's pinentry speaks it).
@@ -40,6 +40,7 @@ fn a_custodian_restores_through_their_own_gnupg() {
     let agent = format!("pinentry-program {}\n", host.path("g/pinentry").display());
     std::fs::write(host.path("g/gpg-agent.conf"), agent).unwrap();
     let listen = format!("127.0.0.1:{}", free_port());
+    let documented = block("docs/recovery.md", "gpg");
     let script = format!(
         r#"
 trap 'GNUPGHOME=$PWD/g gpgconf --kill gpg-agent; kill $SERVER' EXIT
@@ -57,7 +58,7 @@ code=0; holdfast verify "$ARCHIVE" --identity gpg || code=$?
 test $code = 23
 rm g/cancel
 
-holdfast drill "$ARCHIVE" --identity gpg
+{documented}
 kill -9 $SERVER; rm -rf vault soft.key
 holdfast restore "$ARCHIVE" --identity gpg --trust "$TRUST" --data again --soft-key again.key \
     --context again.toml --listen {listen} --yes

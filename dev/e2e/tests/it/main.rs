@@ -3,5 +3,7 @@
 // A helper that panics fails its test, which is what it is for.
 #![allow(clippy::unwrap_used)]
 
+mod by_hand;
 mod gpg;
 mod newcomer;
+mod recovery;

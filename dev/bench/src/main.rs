@@ -4,6 +4,7 @@
 //! Nothing here is part of the product. Servers are processes of their own, reached over loopback with
 //! mutual TLS; figures go to standard output as Markdown, progress to standard error.
 
+mod build;
 mod creates;
 mod crypto;
 mod echo;
@@ -16,7 +17,7 @@ mod scale;
 mod vault;
 mod wire;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
@@ -87,6 +88,8 @@ enum What {
         #[arg(long, value_name = "N,N,...", value_delimiter = ',')]
         keys: Vec<u64>,
     },
+    /// A cold release build; not part of a run without a name
+    Build,
     /// Serves the echo until standard input ends
     #[command(hide = true)]
     Echo,
@@ -108,6 +111,7 @@ fn run(cli: &Cli) -> Result<()> {
         Some(What::Echo) => return echo::serve(),
         Some(What::Crypto { only }) => crypto::run(options, only)?,
         Some(What::Creates) => creates::run(options)?,
+        Some(What::Build) => build::run(options)?,
         Some(What::Scale { keys }) if !keys.is_empty() => scale::run(options, keys)?,
         Some(What::Scale { .. }) => scale::run(options, sizes(options))?,
         None => everything(options)?,
@@ -130,6 +134,11 @@ fn everything(options: &Options) -> Result<Vec<Table>> {
 fn sizes(options: &Options) -> &'static [u64] {
     let sizes: &[u64] = &[10_000, 100_000, 1_000_000];
     if options.quick { &sizes[..2] } else { sizes }
+}
+
+/// The checkout that this was built from.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
 /// Says how far it is.

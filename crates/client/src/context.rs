@@ -84,6 +84,11 @@ impl Context {
         let mut context = match (path, default_path()) {
             (Some(path), _) => Self::read(path)?,
             (None, Some(path)) if path.exists() || server.is_none() => Self::read(&path)?,
+            (None, None) if server.is_none() => {
+                let message = "there is no configuration directory, so no client context";
+                return Err(ClientError::new(Kind::NotFound, message)
+                    .next("give --context FILE or set HOLDFAST_CONTEXT; holdfast init makes one"));
+            }
             _ => Self::default(),
         };
         if let Some(server) = server {

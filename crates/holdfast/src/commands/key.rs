@@ -18,7 +18,7 @@ pub(crate) enum Key {
     /// Make a key: AES-256, version 1, active at once
     #[command(after_help = "Example: holdfast key create orders")]
     Create(Named),
-    /// List keys
+    /// List keys, each with its newest version
     #[command(after_help = "Example: holdfast key ls -e billing --json")]
     Ls(List),
     /// Show a key and its versions

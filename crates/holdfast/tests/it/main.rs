@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod access;
+mod contract;
 mod flow;
 mod refusals;
 mod run;

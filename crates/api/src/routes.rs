@@ -14,40 +14,42 @@ use crate::native::{access, archives, crypto, custodians, health, keys, status};
 
 /// The routes over a service. Each request must carry an `Arc<Caller>` in its extensions.
 pub fn router(service: Arc<Service>) -> Router {
-    let key = "/enclaves/{enclave}/keys/{key}";
-    let v1 = Router::new()
-        .route("/enclaves", post(keys::create_enclave).get(keys::list_enclaves))
-        .route("/enclaves/{enclave}", delete(keys::remove_enclave))
-        .route("/enclaves/{enclave}/keys", post(keys::create).get(keys::list))
-        .route(key, get(keys::show).delete(keys::delete))
-        .route(&format!("{key}/rotate"), post(keys::rotate))
-        .route(&format!("{key}/undelete"), post(keys::undelete))
-        .route(&format!("{key}/encrypt"), post(crypto::encrypt))
-        .route(&format!("{key}/decrypt"), post(crypto::decrypt_with))
-        .route(&format!("{key}/generate"), post(crypto::generate))
-        .route("/decrypt", post(crypto::decrypt))
-        .route("/enclaves/{enclave}/policies", get(access::list_policies))
+    // Not nested: a failure names the path as it was asked for.
+    let v1 = |path: &str| format!("/api/v1{path}");
+    Router::new()
+        .route(&v1("/enclaves"), post(keys::create_enclave).get(keys::list_enclaves))
+        .route(&v1("/enclaves/{enclave}"), delete(keys::remove_enclave))
+        .route(&v1("/enclaves/{enclave}/keys"), post(keys::create).get(keys::list))
+        .route(&v1("/enclaves/{enclave}/keys/{key}"), get(keys::show).delete(keys::delete))
+        .route(&v1("/enclaves/{enclave}/keys/{key}/rotate"), post(keys::rotate))
+        .route(&v1("/enclaves/{enclave}/keys/{key}/undelete"), post(keys::undelete))
+        .route(&v1("/enclaves/{enclave}/keys/{key}/encrypt"), post(crypto::encrypt))
+        .route(&v1("/enclaves/{enclave}/keys/{key}/decrypt"), post(crypto::decrypt_with))
+        .route(&v1("/enclaves/{enclave}/keys/{key}/generate"), post(crypto::generate))
+        .route(&v1("/decrypt"), post(crypto::decrypt))
+        .route(&v1("/enclaves/{enclave}/policies"), get(access::list_policies))
         .route(
-            "/enclaves/{enclave}/policies/{policy}",
+            &v1("/enclaves/{enclave}/policies/{policy}"),
             get(access::show_policy).put(access::set_policy).delete(access::remove_policy),
         )
-        .route("/identities", post(access::create_identity).get(access::list_identities))
-        .route("/identities/{which}", get(access::show_identity).delete(access::remove_identity))
-        .route("/custodians", post(custodians::add).get(custodians::list))
-        .route("/custodians/{which}", get(custodians::show).delete(custodians::remove))
-        .route("/slots", get(custodians::slots))
-        .route("/archives", get(archives::list))
-        .route("/archives/{which}", get(archives::show))
-        .route("/backups", post(archives::start))
-        .route("/backups/{job}", get(archives::progress))
-        .route("/backups/{job}/tar", get(archives::tar))
-        .route("/backups/{job}/sidecars", get(archives::sidecars))
-        .route("/backups/{job}/stored", post(archives::stored))
-        .route("/drills", post(archives::drill))
-        .route("/sheet", get(status::sheet))
-        .route("/status", get(status::status));
-    Router::new()
-        .nest("/api/v1", v1)
+        .route(&v1("/identities"), post(access::create_identity).get(access::list_identities))
+        .route(
+            &v1("/identities/{which}"),
+            get(access::show_identity).delete(access::remove_identity),
+        )
+        .route(&v1("/custodians"), post(custodians::add).get(custodians::list))
+        .route(&v1("/custodians/{which}"), get(custodians::show).delete(custodians::remove))
+        .route(&v1("/slots"), get(custodians::slots))
+        .route(&v1("/archives"), get(archives::list))
+        .route(&v1("/archives/{which}"), get(archives::show))
+        .route(&v1("/backups"), post(archives::start))
+        .route(&v1("/backups/{job}"), get(archives::progress))
+        .route(&v1("/backups/{job}/tar"), get(archives::tar))
+        .route(&v1("/backups/{job}/sidecars"), get(archives::sidecars))
+        .route(&v1("/backups/{job}/stored"), post(archives::stored))
+        .route(&v1("/drills"), post(archives::drill))
+        .route(&v1("/sheet"), get(status::sheet))
+        .route(&v1("/status"), get(status::status))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
         .route("/metrics", get(health::metrics))

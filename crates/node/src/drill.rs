@@ -12,6 +12,7 @@ use holdfast_store::{Applied, DiskStore, StateStore as _};
 use holdfast_types::{CustodianId, Epoch, EpochId, Kind, Revision, TableClass};
 
 use crate::NodeError;
+use crate::interrupt::{Stoppable, watch_interruptions};
 
 /// An archive that was opened, wholly.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -48,6 +49,7 @@ pub fn verify(
     unseal: &Unseal,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Tried, NodeError> {
+    watch_interruptions()?;
     let began = Instant::now();
     let opened = open_archive(sealed(&Disk, files)?, Some(signed), unseal, &mut Nowhere, progress)?;
     Ok(Tried::new(&opened, began))
@@ -62,6 +64,7 @@ pub fn drill(
     scratch: &Path,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Tried, NodeError> {
+    watch_interruptions()?;
     drill_in(&Disk::shared(), files, signed, unseal, scratch, progress)
 }
 
@@ -95,9 +98,12 @@ pub(crate) fn drill_in(
 }
 
 /// The sealed tar, to read once.
-pub(crate) fn sealed(fs: &dyn Fs, files: &ArchiveFiles) -> Result<BufReader<Reader>, NodeError> {
+pub(crate) fn sealed(
+    fs: &dyn Fs,
+    files: &ArchiveFiles,
+) -> Result<BufReader<Stoppable<Reader>>, NodeError> {
     let file = fs.open(&files.tar, Open::Read)?;
-    Ok(BufReader::with_capacity(256 * 1024, Reader::new(file)))
+    Ok(BufReader::with_capacity(256 * 1024, Stoppable(Reader::new(file))))
 }
 
 /// How a scratch directory's name begins.

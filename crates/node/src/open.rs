@@ -21,7 +21,6 @@ use holdfast_types::{Generation, Kind, VaultId};
 
 use crate::{NodeError, softkey};
 
-
 /// A node that is ready to serve.
 pub(crate) struct Opened {
     pub(crate) service: Arc<Service>,
@@ -74,8 +73,8 @@ pub(crate) fn open(
         node,
         data: dir.root().to_owned(),
         archives,
+        warnings: softkey::readable_by_others(Path::new(&soft.recipient)).into_iter().collect(),
         soft: Some(soft),
-        warnings: Vec::new(),
     })?;
     Ok(Opened { service, vault_id, listen, ca_seed, ca, cluster, audit, _data: dir })
 }

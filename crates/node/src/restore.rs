@@ -90,6 +90,7 @@ pub fn restore(
     options: &RestoreOptions,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Restored, NodeError> {
+    crate::interrupt::watch_interruptions()?;
     restore_in(&Disk::shared(), files, signed, unseal, options, progress)
 }
 
@@ -104,18 +105,45 @@ pub fn restore_in(
 ) -> Result<Restored, NodeError> {
     let public = &signed.public;
     let listen = options.listen.as_deref().unwrap_or(LISTEN_DEFAULT);
-    let listen = crate::serve::listen_address(listen)?;
+    crate::serve::listen_address(listen)?;
     let context_path = crate::init::context_path(options.context.as_ref())?;
     let slot = SlotId(random_array());
     let soft_path = softkey::place(options.soft_key.as_deref(), slot, &options.data)?;
     let left = crate::init::free_places(&**fs, &options.data, &soft_path, &context_path)?;
-    let epoch = next_epoch(public.epoch, public.incarnation)?;
+    next_epoch(public.epoch, public.incarnation)?;
+    let existed = fs.exists(&options.data)?;
 
     let node_id = NodeId(u64::from_be_bytes(random_array()));
     let marker = Marker { vault_id: public.vault_id, node_id };
     let data = DataDir::create(Arc::clone(fs), &options.data, marker)
         .map_err(|error| NodeError::of_data(&options.data, error))?;
+    // Whatever goes wrong from here on leaves no trace, so that the same command can be given again.
     left.clear(&**fs)?;
+    let places = (slot, soft_path.as_path(), context_path.as_path());
+    let made = rebuild(fs, files, signed, unseal, options, &data, places, progress);
+    if made.is_err() {
+        crate::init::abandon(&**fs, data, existed);
+    }
+    made
+}
+
+/// Fills the directory that [`restore_in`] made.
+#[expect(clippy::too_many_arguments, reason = "what restore_in found out, once")]
+fn rebuild(
+    fs: &Arc<dyn Fs>,
+    files: &ArchiveFiles,
+    signed: &Signed,
+    unseal: &Unseal,
+    options: &RestoreOptions,
+    data: &DataDir,
+    (slot, soft_path, context_path): (SlotId, &std::path::Path, &std::path::Path),
+    progress: &mut dyn FnMut(u64),
+) -> Result<Restored, NodeError> {
+    let public = &signed.public;
+    let listen = options.listen.as_deref().unwrap_or(LISTEN_DEFAULT);
+    let listen = crate::serve::listen_address(listen)?;
+    let epoch = next_epoch(public.epoch, public.incarnation)?;
+    let node_id = data.marker().node_id;
     let head = Head { at: public.created, ..Head::new(epoch) };
     let membership = seed_membership(node_id, &listen.to_string());
     let applied = Applied { log: Some(seed_id(node_id)), membership };
@@ -136,7 +164,7 @@ pub fn restore_in(
     let signer = be_born(&mut first, signed, &opened, identity)?;
     let carried = carry(&**fs, &mut first, unseal, options)?;
     let soft_key = SoftKey::generate();
-    local_rows(&mut store, &opened.keyring, node_id, slot, (&soft_key, &soft_path), &listen)?;
+    local_rows(&mut store, &opened.keyring, node_id, slot, (&soft_key, soft_path), &listen)?;
     let ca = ca_certificate(&store.view())?;
     store.checkpoint()?;
     drop(store);
@@ -151,12 +179,13 @@ pub fn restore_in(
         api_key: api_key.expose_text().to_string(),
         ca: tls::pem(&ca),
     };
-    crate::init::publish(&**fs, &data, (&soft_path, &soft_key), (&context_path, &context))?;
+    crate::interrupt::go_on()?;
+    crate::init::publish(&**fs, data, (soft_path, &soft_key), (context_path, &context))?;
     let made = crate::Made {
         vault_id: public.vault_id,
         signer,
-        soft_key: soft_path,
-        context: context_path,
+        soft_key: soft_path.to_owned(),
+        context: context_path.to_owned(),
         first: None,
         first_failed: None,
     };

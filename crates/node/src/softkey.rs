@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use holdfast_fs::{Fs, FsError, read_to_vec};
 use holdfast_keyring::SoftKey;
+use holdfast_service::{Level, Warning};
 use holdfast_types::{Kind, SlotId};
 use zeroize::Zeroizing;
 
@@ -88,6 +89,17 @@ pub(crate) fn read(fs: &dyn Fs, path: &Path) -> Result<SoftKey, NodeError> {
         .map_err(|error| lost(&format!("cannot read the soft key {shown}: {error}")))?;
     SoftKey::read(&bytes)
         .map_err(|error| lost(&format!("the soft key {shown} is unusable: {error}")))
+}
+
+/// A weak point where others than its owner may read or change a soft key.
+pub(crate) fn readable_by_others(path: &Path) -> Option<Warning> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = std::fs::metadata(path).ok()?.permissions().mode();
+    (mode & 0o077 != 0).then(|| Warning {
+        level: Level::Warning,
+        what: format!("others may read the soft key {}", path.display()),
+        next: format!("chmod 600 {}", path.display()),
+    })
 }
 
 /// What to do when the soft key does not open this node's slot.

@@ -41,6 +41,12 @@ pub struct Marker {
     pub node_id: NodeId,
 }
 
+/// What every format says.
+#[derive(Deserialize)]
+struct AnyFormat {
+    format: u32,
+}
+
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct MarkerJson {
@@ -120,6 +126,24 @@ impl DataDir {
     /// next one can clear it; durable on return.
     pub fn note(&self, note: &[u8]) -> Result<(), StoreError> {
         Ok(write_atomic(self.fs.as_ref(), &self.root.join(INCOMPLETE), note)?)
+    }
+
+    /// Takes the content of an unfinished directory away, its marker last; the directory stays.
+    ///
+    /// Errors: [`StoreError::Vault`], [`StoreError::NotEmpty`] where it is finished.
+    pub fn abandon(self) -> Result<(), StoreError> {
+        let fs = self.fs.as_ref();
+        for (path, is_dir) in may_be_created(fs, &self.root)? {
+            if is_dir { fs.remove_dir_all(&path)? } else { fs.remove_file(&path)? }
+        }
+        fs.sync_dir(&self.root)?;
+        for name in [INCOMPLETE, LOCK] {
+            let path = self.root.join(name);
+            if fs.exists(&path)? {
+                fs.remove_file(&path)?;
+            }
+        }
+        Ok(fs.sync_dir(&self.root)?)
     }
 
     /// Ends an init or a restore: everything in it must be durable. From here on it opens.
@@ -227,10 +251,15 @@ fn state_number(name: &str) -> Option<u64> {
 
 fn read_marker(fs: &dyn Fs, path: &Path) -> Result<Marker, StoreError> {
     let bytes = read_small(fs, path)?;
-    let json: MarkerJson = serde_json::from_slice(&bytes)
-        .map_err(|error| StoreError::corrupt(path, error.to_string()))?;
+    let corrupt = |error: serde_json::Error| StoreError::corrupt(path, error.to_string());
+    // The number first: a newer format may say more.
+    let AnyFormat { format } = serde_json::from_slice(&bytes).map_err(corrupt)?;
+    if format > FORMAT {
+        return Err(StoreError::Newer { path: path.to_path_buf(), found: format });
+    }
+    let json: MarkerJson = serde_json::from_slice(&bytes).map_err(corrupt)?;
     if json.format != FORMAT {
-        return Err(StoreError::Newer { path: path.to_path_buf(), found: json.format });
+        return Err(StoreError::corrupt(path, "there is no such format"));
     }
     let node = u64::from_str_radix(&json.node_id, 16).ok().map(NodeId);
     let node_id = node

@@ -24,7 +24,13 @@ impl de::Visitor<'_> for Reader {
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Vec<u8>, E> {
-        BASE64.decode(text.as_bytes()).map_err(|error| E::custom(format!("bad base64: {error}")))
+        let bytes = BASE64.decode(text.as_bytes());
+        let bytes = bytes.map_err(|error| E::custom(format!("bad base64: {error}")))?;
+        // The decoder also takes several padded texts in a row: bytes have one text each.
+        if text.len() != BASE64.encode_len(bytes.len()) {
+            return Err(E::custom("bad base64: padding in the middle"));
+        }
+        Ok(bytes)
     }
 }
 
@@ -62,7 +68,7 @@ mod tests {
         let text = serde_json::to_string(&Base64(vec![0xff, 0, 1])).unwrap();
         assert_eq!(text, "\"/wAB\"");
         assert_eq!(serde_json::from_str::<Base64>(&text).unwrap().0, [0xff, 0, 1]);
-        for bad in ["\"/wA\"", "\"*\"", "\"/w-B\"", "\" /wAB\""] {
+        for bad in ["\"/w==/w==\"", "\"/wA\"", "\"*\"", "\"/w-B\"", "\" /wAB\""] {
             let error = serde_json::from_str::<Base64>(bad).unwrap_err().to_string();
             assert!(error.contains("bad base64"), "{bad}: {error}");
         }

@@ -103,6 +103,8 @@ impl Backup {
         client: &mut Client,
         dir: &Path,
     ) -> Result<Made, Failure> {
+        // Lets whoever waits for Ctrl-C begin to, before there is something to take away.
+        tokio::task::yield_now().await;
         not_in_a_vault(dir)?;
         let fs = Disk::shared();
         try_out(&fs, dir)?;

@@ -173,6 +173,7 @@ impl Secret {
         let bytes = Zeroizing::new(read_input(Some(path), IDENTITY_BYTES_MAX, large)?);
         let unusable = |error: holdfast_seal::IdentityError| {
             Failure::new(Kind::WrongIdentity, format!("{}: {error}", path.display()))
+                .next("give an OpenPGP secret key: gpg --armor --export-secret-keys NAME")
         };
         let passphrase = match Identity::needs_passphrase(&bytes).map_err(unusable)? {
             true => Some(self.passphrase(path)?),

@@ -4,7 +4,17 @@
 #![allow(clippy::unwrap_used)]
 
 mod access;
+mod archives;
+mod callers;
+mod ciphertexts;
 mod contract;
+mod custodians;
 mod flow;
+mod hostile;
+mod http;
+mod interrupt;
+mod names;
+mod raw;
 mod refusals;
 mod run;
+mod vault;

@@ -27,11 +27,41 @@ impl Output {
 
 fn command(home: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast"));
-    command.args(args).current_dir(home).env("HOME", home);
+    command.args(args);
+    environment(&mut command, home);
+    command
+}
+
+fn environment(command: &mut Command, home: &Path) {
+    command.current_dir(home).env("HOME", home);
     for name in ["XDG_CONFIG_HOME", "HOLDFAST_CONTEXT", "HOLDFAST_SERVER", "HOLDFAST_API_KEY"] {
         command.env_remove(name);
     }
-    command
+}
+
+/// A command that runs until it is told otherwise.
+pub(crate) struct Running(Child);
+
+impl Running {
+    pub(crate) fn start(home: &Path, args: &[&str]) -> Self {
+        let mut command = command(home, args);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self(command.spawn().unwrap())
+    }
+
+    /// Whether it has not ended by itself.
+    pub(crate) fn runs(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_none()
+    }
+
+    /// Ctrl-C, and what came of it.
+    pub(crate) fn interrupt(self) -> Output {
+        let pid = self.0.id().to_string();
+        assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+        let done = self.0.wait_with_output().unwrap();
+        let err = String::from_utf8_lossy(&done.stderr).into_owned();
+        Output { code: done.status.code().unwrap_or(-1), out: done.stdout, err }
+    }
 }
 
 /// Runs a command to its end, with `input` on standard input.
@@ -53,6 +83,19 @@ impl Server {
     pub(crate) fn start(home: &Path, args: &[&str]) -> Self {
         let mut command = command(home, args);
         Self(command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap())
+    }
+
+    /// A script for `sh` whose `$0` is the binary.
+    pub(crate) fn shell(home: &Path, script: &str) -> Self {
+        let mut command = Command::new("sh");
+        command.args(["-c", script, env!("CARGO_BIN_EXE_holdfast")]);
+        environment(&mut command, home);
+        Self(command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap())
+    }
+
+    /// Its exit code, once it has ended.
+    pub(crate) fn wait(&mut self) -> Option<i32> {
+        self.0.wait().unwrap().code()
     }
 
     /// `kill -9`.

@@ -18,7 +18,7 @@ use holdfast_machine::{Head, RowSink as _};
 use holdfast_records::{Listen, NodeIdentity};
 use holdfast_seal::Certificate;
 use holdfast_store::log::Log;
-use holdfast_store::{Applied, DataDir, DiskStore, Marker};
+use holdfast_store::{Applied, DataDir, DiskStore, Marker, StoreError};
 use holdfast_types::{Epoch, EpochId, Kind, NodeId, Revision, SlotId, VaultId};
 
 use crate::beside::{self, Left};
@@ -93,6 +93,7 @@ fn make(fs: &Arc<dyn Fs>, options: &InitOptions) -> Result<Made, NodeError> {
     let slot = SlotId(random_array());
     let soft_path = softkey::place(options.soft_key.as_deref(), slot, &options.data)?;
     let left = free_places(&**fs, &options.data, &soft_path, &context_path)?;
+    let existed = fs.exists(&options.data)?;
 
     let vault_id = VaultId(random_array());
     let node_id = NodeId(u64::from_be_bytes(random_array()));
@@ -100,7 +101,23 @@ fn make(fs: &Arc<dyn Fs>, options: &InitOptions) -> Result<Made, NodeError> {
     let data = DataDir::create(Arc::clone(fs), &options.data, marker)
         .map_err(|error| NodeError::of_data(&options.data, error))?;
     left.clear(&**fs)?;
+    let places = (slot, soft_path.as_path(), context_path.as_path());
+    let made = fill(fs, &data, places, (now, &custodians), listen);
+    if made.is_err() {
+        abandon(&**fs, data, existed);
+    }
+    made
+}
 
+/// Fills the directory that [`make`] made.
+fn fill(
+    fs: &Arc<dyn Fs>,
+    data: &DataDir,
+    (slot, soft_path, context_path): (SlotId, &Path, &Path),
+    (now, custodians): (holdfast_types::Millis, &[Certificate]),
+    listen: std::net::SocketAddr,
+) -> Result<Made, NodeError> {
+    let vault_id = data.marker().vault_id;
     let base = Revision::epoch_base(1).unwrap_or_default();
     let epoch = Epoch { n: 1, id: EpochId(random_array()), parent: EpochId::default(), base };
     let api_key = ApiKey::generate().map_err(key_failed)?;
@@ -111,13 +128,13 @@ fn make(fs: &Arc<dyn Fs>, options: &InitOptions) -> Result<Made, NodeError> {
         revision: base.next(),
         incarnation: epoch.id,
         administrator: api_key.identity().map_err(key_failed)?,
-        custodians: &custodians,
+        custodians,
         soft_slot: slot,
         soft_key: &soft_key,
         soft_path: soft_path.display().to_string(),
     })?;
     let head = Head { revision: base.next(), at: now, ..Head::new(epoch) };
-    write_state(fs, &data, head, &founded, &listen.to_string())?;
+    write_state(fs, data, head, &founded, &listen.to_string())?;
 
     let context = Context {
         server: format!("https://{}", client_address(listen)),
@@ -126,12 +143,12 @@ fn make(fs: &Arc<dyn Fs>, options: &InitOptions) -> Result<Made, NodeError> {
         api_key: api_key.expose_text().to_string(),
         ca: tls::pem(&founded.ca),
     };
-    publish(&**fs, &data, (&soft_path, &soft_key), (&context_path, &context))?;
+    publish(&**fs, data, (soft_path, &soft_key), (context_path, &context))?;
     Ok(Made {
         vault_id,
         signer: founded.signer,
-        soft_key: soft_path,
-        context: context_path,
+        soft_key: soft_path.to_owned(),
+        context: context_path.to_owned(),
         first: None,
         first_failed: None,
     })
@@ -144,6 +161,12 @@ pub(crate) fn free_places(
     soft_path: &Path,
     context_path: &Path,
 ) -> Result<Left, NodeError> {
+    let unfinished = DataDir::unfinished(fs, data);
+    let unfinished = unfinished.map_err(|error| NodeError::of_data(data, error))?.is_some();
+    if !unfinished && fs.exists(&data.join("vault.json"))? {
+        // Said first: soft key and context exist, too, after a whole init.
+        return Err(NodeError::of_data(data, StoreError::Vault(data.to_path_buf())));
+    }
     let left = Left::by(fs, data)?;
     left.must_be_free(fs, context_path, beside::context_exists)?;
     left.must_be_free(fs, soft_path, softkey::exists)?;
@@ -172,6 +195,25 @@ pub(crate) fn publish(
     finished
 }
 
+/// Takes an unfinished directory away, with what belongs to it elsewhere; one that `existed` before stays,
+/// empty. What cannot be removed says itself that it is unfinished, and the next attempt clears it.
+pub(crate) fn abandon(fs: &dyn Fs, data: DataDir, existed: bool) {
+    let root = data.root().to_owned();
+    if !DataDir::unfinished(fs, &root).is_ok_and(|note| note.is_some()) {
+        return;
+    }
+    let removed = Left::by(fs, &root).and_then(|left| left.clear(fs)).and_then(|()| {
+        data.abandon()?;
+        if !existed {
+            fs.remove_dir_all(&root)?;
+        }
+        Ok(())
+    });
+    if let Err(error) = removed {
+        tracing::warn!(%error, "the unfinished directory {} stays", root.display());
+    }
+}
+
 pub(crate) fn key_failed(error: holdfast_client::ApiKeyError) -> NodeError {
     NodeError::new(Kind::Internal, error.to_string())
 }
@@ -183,7 +225,9 @@ fn certificates(
     let mut read: Vec<Certificate> = Vec::new();
     for (file, bytes) in &options.custodians {
         let certificate = Certificate::read(bytes, now).map_err(|error| {
-            NodeError::new(Kind::BadInput, format!("custodian {file}: {error}"))
+            NodeError::new(Kind::BadInput, format!("custodian {file}: {error}")).next(
+                "ask for a current OpenPGP certificate that can encrypt: gpg --armor --export NAME",
+            )
         })?;
         if read.iter().any(|other| other.fingerprint() == certificate.fingerprint()) {
             let message = format!("custodian {file} is given twice");

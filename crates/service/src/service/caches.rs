@@ -171,8 +171,12 @@ impl Service {
             return Ok(found);
         }
         let seen = self.caches.generation.now();
-        let found = version(&self.cluster.view(), &id, number)?
-            .ok_or_else(|| Error::missing(format!("key {id} has no version {number}")))?;
+        let found = version(&self.cluster.view(), &id, number)?.ok_or_else(|| {
+            Error::missing(format!("key {id} has no version {number}")).next(
+                "give the ciphertext as it was made; one made after the newest archive is lost \
+                           with that version",
+            )
+        })?;
         let found = Arc::new(found);
         self.caches.versions.insert((id, number), found.clone(), &self.caches.generation, seen);
         Ok(found)

@@ -78,8 +78,11 @@ impl Service {
 
     async fn add(&self, actor: IdentityId, request: &AddCustodian) -> Result<CustodianInfo, Error> {
         let now = self.clock.now();
-        let certificate = Certificate::read(&request.certificate, now)
-            .map_err(|error| Error::new(Kind::BadInput, format!("the certificate: {error}")))?;
+        let certificate = Certificate::read(&request.certificate, now).map_err(|error| {
+            Error::new(Kind::BadInput, format!("the certificate: {error}")).next(
+                "ask for a current OpenPGP certificate that can encrypt: gpg --armor --export NAME",
+            )
+        })?;
         let generation = self.keyring.current().ok_or(KeyringError::Sealed)?;
         let (custodian_id, slot_id) = (CustodianId(random_array()), SlotId(random_array()));
         let (sealed, session) = seal_slot(&self.keyring, generation, slot_id, &certificate)?;

@@ -38,14 +38,21 @@ impl From<KeyringError> for Error {
     }
 }
 
+/// Formats of ciphertexts that later versions may come to; other first bytes are of something else, such
+/// as text.
+const LATER_FORMATS: std::ops::RangeInclusive<u8> = 2..=15;
+
 impl From<CiphertextError> for Error {
     fn from(error: CiphertextError) -> Self {
-        let next = match error {
-            CiphertextError::TooShort => "give the whole ciphertext: it was cut",
+        let (kind, next) = match error {
+            CiphertextError::TooShort => (Kind::BadInput, "give the whole ciphertext: it was cut"),
+            CiphertextError::UnknownFormat(format) if LATER_FORMATS.contains(&format) => {
+                (Kind::Newer, "use a newer holdfast, if this is a ciphertext of its `key encrypt`")
+            }
             CiphertextError::UnknownFormat(_) => {
-                "give the raw ciphertext as `key encrypt` wrote it; a newer program may have made it"
+                (Kind::BadInput, "give the raw ciphertext as `key encrypt` wrote it")
             }
         };
-        Self::new(Kind::BadInput, error.to_string()).next(next)
+        Self::new(kind, error.to_string()).next(next)
     }
 }

@@ -9,7 +9,7 @@ use holdfast_types::{Draft, Expect, Millis, Revision, Table, TableClass, Value, 
 
 use crate::build::{body, epoch, revision, txn};
 
-const GOLDEN: &str = include_str!("../../testdata/golden.txt");
+const GOLDEN: &str = include_str!("../../../../testdata/machine/v1.txt");
 
 fn commands() -> [Command; 3] {
     let mut first = Draft::default();

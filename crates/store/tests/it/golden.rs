@@ -7,25 +7,13 @@ use holdfast_fs::{Disk, Fs, Mem, Open, read_to_vec};
 use holdfast_machine::{Batch, LogId};
 use holdfast_store::log::Log;
 use holdfast_store::{Applied, DataDir, DiskStore, Marker, StateStore};
-use holdfast_types::{NodeId, Table, VaultId};
+use holdfast_types::{NodeId, Table, VaultId, hex};
 use redb::{ReadableDatabase, ReadableTable, TableDefinition};
 
 use crate::support::{head, id, txn};
 
-const LOG: &str = include_str!("../golden/log.hex");
-const STATE: &str = include_str!("../golden/state.hex");
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("a string takes all");
-        text
-    })
-}
-
-fn unhex(text: &str) -> Vec<u8> {
-    let digit = |i: usize| u8::from_str_radix(&text[i..i + 2], 16).expect("hex digits");
-    (0..text.len()).step_by(2).map(digit).collect()
-}
+const LOG: &str = include_str!("../../../../testdata/store/log-v1.hex");
+const STATE: &str = include_str!("../../../../testdata/store/state-v1.hex");
 
 /// Three entries, the last two synced together, behind a purged one; and a vote.
 fn log(mem: &Mem) {
@@ -50,7 +38,7 @@ fn log_is_written_as_the_format_says() {
     for entry in mem.read_dir(Path::new("/log")).expect("a directory") {
         let name = entry.name.to_string_lossy().into_owned();
         let bytes = read_to_vec(&mem, &Path::new("/log").join(&name), 4096).expect("a file");
-        writeln!(text, "{name} {}", hex(&bytes)).expect("a string takes all");
+        writeln!(text, "{name} {}", hex::encode(&bytes)).expect("a string takes all");
     }
     assert_eq!(text, LOG, "\n{text}");
 }
@@ -62,7 +50,7 @@ fn log_of_the_golden_file_reads_back() {
     for line in LOG.lines() {
         let (name, bytes) = line.split_once(' ').expect("a name and hex");
         let file = mem.open(&Path::new("/log").join(name), Open::CreateNew).expect("new");
-        file.write_at(&unhex(bytes), 0).expect("written");
+        file.write_at(&hex::decode::<Vec<u8>>(bytes).expect("hex"), 0).expect("written");
     }
     let (log, opened) = Log::open(mem.shared(), Path::new("/log")).expect("opens");
     assert_eq!(opened.torn, None);
@@ -96,9 +84,9 @@ fn state_is_written_as_the_format_says() {
         let tree: TableDefinition<&[u8], &[u8]> = TableDefinition::new(name);
         for row in txn.open_table(tree).expect("a tree").iter().expect("readable") {
             let (key, value) = row.expect("readable");
-            let (mut value, len) = (hex(value.value()), value.value().len());
+            let (mut value, len) = (hex::encode(value.value()), value.value().len());
             value.truncate(400);
-            writeln!(text, "{name} {} {len} {value}", hex(key.value())).expect("a string");
+            writeln!(text, "{name} {} {len} {value}", hex::encode(key.value())).expect("a string");
         }
     }
     assert_eq!(text, STATE, "\n{text}");

@@ -5,5 +5,7 @@
 
 mod by_hand;
 mod gpg;
+mod killed;
 mod newcomer;
+mod process;
 mod recovery;

@@ -108,6 +108,7 @@ impl From<ArchiveError> for NodeError {
             ArchiveError::UnknownSigner { .. } => made.next(
                 "compare the fingerprint with the printed sheet, and give it with --trust FINGERPRINT",
             ),
+            ArchiveError::Newer(..) => made.next("use a newer holdfast"),
             ArchiveError::WrongIdentity(_) => {
                 made.next("give the secret key of one of its custodians with --identity FILE")
             }

@@ -34,9 +34,7 @@ pub enum ArchiveError {
         wanted: String,
     },
     /// A newer program wrote it.
-    #[error(
-        "the archive needs a reader of version {0}, this program has {1}: use a newer holdfast"
-    )]
+    #[error("the archive needs a reader of version {0}, this program has {1}")]
     Newer(u32, u32),
     /// This identity opens neither layer, or only the outer one.
     #[error("this identity does not open the archive: {0}")]

@@ -14,14 +14,14 @@ use crate::scene::{Scene, open, opener};
 
 type Member = (String, Vec<u8>);
 
-struct Forge {
+pub struct Forge {
     scene: Scene,
-    members: Vec<Member>,
+    pub members: Vec<Member>,
 }
 
 impl Forge {
     /// The members of a good archive, without `SHA256SUMS` and `END`.
-    fn new() -> Self {
+    pub fn new() -> Self {
         let scene = Scene::new();
         let members = unpack(&scene);
         Self { scene, members }
@@ -43,11 +43,11 @@ impl Forge {
         *data = text.replacen(old, new, 1).into_bytes();
     }
 
-    fn open(&self) -> Result<(), ArchiveError> {
+    pub fn open(&self) -> Result<(), ArchiveError> {
         self.open_tar(&pack(&closed(&self.members)))
     }
 
-    fn open_tar(&self, tar: &[u8]) -> Result<(), ArchiveError> {
+    pub fn open_tar(&self, tar: &[u8]) -> Result<(), ArchiveError> {
         let mut sealed = Vec::new();
         seal_reader(tar, &self.scene.certificates(), "a.tar", &mut sealed).unwrap();
         open(&sealed, None, &self.scene.unseal(0), &mut self.scene.sink()).map(drop)
@@ -85,7 +85,7 @@ fn unpack(scene: &Scene) -> Vec<Member> {
     members
 }
 
-fn closed(members: &[Member]) -> Vec<Member> {
+pub fn closed(members: &[Member]) -> Vec<Member> {
     let mut sums = String::new();
     for (name, data) in members {
         writeln!(sums, "{}  {name}", hex(&sha256(data))).unwrap();
@@ -101,7 +101,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn pack(members: &[Member]) -> Vec<u8> {
+pub fn pack(members: &[Member]) -> Vec<u8> {
     let mut tar = Vec::new();
     for (name, data) in members {
         tar.extend_from_slice(&header(name, data.len(), b'0'));
@@ -112,7 +112,7 @@ fn pack(members: &[Member]) -> Vec<u8> {
     tar
 }
 
-fn header(name: &str, size: usize, kind: u8) -> [u8; 512] {
+pub fn header(name: &str, size: usize, kind: u8) -> [u8; 512] {
     let mut block = [0; 512];
     block[..name.len()].copy_from_slice(name.as_bytes());
     block[100..156].copy_from_slice(

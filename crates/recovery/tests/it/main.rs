@@ -8,5 +8,6 @@ mod carry;
 mod crash_place;
 mod damage;
 mod hostile;
+mod hostile_tar;
 mod round_trip;
 mod scene;

@@ -41,6 +41,9 @@ impl RuleError {
     pub fn next(&self) -> Option<&str> {
         match self {
             Self::Refused { next, .. } => Some(next),
+            Self::NotFound(what) if what.starts_with("policy ") => {
+                Some("make it first: holdfast policy set NAME --allow RULE")
+            }
             _ => None,
         }
     }

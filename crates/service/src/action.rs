@@ -108,9 +108,9 @@ actions! {
     /// Report a drill.
     DrillRecord, "drill.record", Admin, true;
     /// Read the page a custodian keeps.
-    SheetRead, "sheet.read", Identity, false;
+    SheetRead, "sheet.read", Policy, false;
     /// Read the vault's status.
-    StatusRead, "status.read", Identity, false;
+    StatusRead, "status.read", Policy, false;
     /// Read metrics.
     MetricsRead, "metrics.read", Identity, false;
     /// A request that is none of the others: an unknown path, a method or a query that does not fit.

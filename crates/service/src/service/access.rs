@@ -8,6 +8,7 @@ use holdfast_types::{Draft, Kind, Millis, Name};
 use super::Service;
 use super::caches::FullName;
 use super::read::{enclave, get, list, vault};
+use crate::action::Needs;
 use crate::audit::Resource;
 use crate::{
     Action, Caller, CreateIdentity, Error, IdentityInfo, IdentitySelector, PolicyInfo, SetPolicy,
@@ -90,7 +91,8 @@ impl Service {
         let action = Action::PolicySet;
         let resource = Resource::Within(enclave_name.as_str(), name.as_str());
         let call = self.enter(caller, action, resource).await?;
-        let grantable = Action::ALL.iter().filter(|action| **action != Action::Request);
+        // A rule that could never count would only look like one.
+        let grantable = Action::ALL.iter().filter(|action| action.needs() == Needs::Policy);
         let actions: Vec<&str> = grantable.map(|action| action.as_str()).collect();
         let rule = |view: &dyn View| {
             let found = enclave(view, enclave_name)?;
@@ -148,9 +150,17 @@ impl Service {
         let action = Action::IdentityRemove;
         let text = selected(which);
         let call = self.enter(caller, action, Resource::Text(&text)).await?;
+        let caller = call.actor.identity;
         let rule = |view: &dyn View| {
             let all = list::<Identity>(view, &[])?;
-            Ok(remove_identity(&find(view, which)?, &all)?)
+            let found = find(view, which)?;
+            let decision = remove_identity(&found, &all)?;
+            if found.record.identity == caller {
+                let message = format!("{} is who asks for it", found.record.name);
+                return Err(Error::new(Kind::Refused, message)
+                    .next("remove it with the context of another administrator"));
+            }
+            Ok(decision)
         };
         let result = match self.decide(call.actor.identity, action.verb(), rule).await {
             Ok((_, record)) => self.read(|view| identity_info(view, record.clone())).await,
@@ -176,8 +186,9 @@ fn new_identity(
             get::<Policy>(view, FullName::new(&enclave.record.enclave_id, name).as_row())?
         }
         (None, Some(_)) => {
-            let message = "a policy belongs to an enclave, and none was given";
-            return Err(Error::new(Kind::BadInput, message));
+            let message = "an administrator has no policy: it may do everything";
+            return Err(Error::new(Kind::BadInput, message)
+                .next("leave the policy away, or make a user of an enclave"));
         }
         _ => None,
     };
@@ -192,6 +203,7 @@ fn new_identity(
 
 fn no_policy(enclave: &Name, name: &Name) -> Error {
     Error::missing(format!("there is no policy {enclave}/{name}"))
+        .next(format!("holdfast policy ls -e {enclave}"))
 }
 
 fn selected(which: &IdentitySelector) -> String {
@@ -209,7 +221,10 @@ fn find(view: &dyn View, which: &IdentitySelector) -> Result<Stored<Identity>, E
             list::<Identity>(view, &[])?.into_iter().find(|found| found.record.name == *name)
         }
     };
-    found.ok_or_else(|| Error::missing(format!("there is no identity {}", selected(which))))
+    found.ok_or_else(|| {
+        let message = format!("there is no identity {}", selected(which));
+        Error::missing(message).next("holdfast identity ls")
+    })
 }
 
 fn identity_info(view: &dyn View, record: Identity) -> Result<IdentityInfo, Error> {

@@ -132,8 +132,7 @@ impl Service {
             let custodian_id = custodian.custodian_id;
             let all = list::<Custodian>(view, &[])?;
             let found = all.iter().find(|found| found.record.custodian_id == custodian_id);
-            let found =
-                found.ok_or_else(|| Error::missing(format!("there is no custodian {text}")))?;
+            let found = found.ok_or_else(|| no_custodian(&text))?;
             let slots = list::<Slot>(view, &[])?;
             let (mut draft, _) = remove_custodian(found, &all, &slots)?;
             let at = now.max(view.head().at);
@@ -199,10 +198,12 @@ fn find(view: &dyn View, which: &CustodianSelector) -> Result<CustodianInfo, Err
         CustodianSelector::Id(id) => custodian.custodian_id == *id,
         CustodianSelector::Fingerprint(text) => custodian.fingerprint.eq_ignore_ascii_case(text),
     };
-    all(view)?
-        .into_iter()
-        .find(matches)
-        .ok_or_else(|| Error::missing(format!("there is no custodian {}", selected(which))))
+    all(view)?.into_iter().find(matches).ok_or_else(|| no_custodian(&selected(which)))
+}
+
+/// Whoever is named is none of them.
+pub(super) fn no_custodian(which: &str) -> Error {
+    Error::missing(format!("there is no custodian {which}")).next("holdfast custodian ls")
 }
 
 fn selected(which: &CustodianSelector) -> String {

@@ -34,6 +34,12 @@ impl Actor {
         at_home && self.policy.as_ref().is_some_and(|policy| policy.allows(action.as_str(), name))
     }
 
+    /// Whether its policy lets it do `action` on what belongs to no enclave.
+    fn may_of_the_vault(&self, action: Action, name: &str) -> bool {
+        let allows = |policy: &Compiled| policy.allows(action.as_str(), name);
+        self.admin || self.policy.as_ref().is_some_and(allows)
+    }
+
     /// Whether it may do `action` on something in `enclave`: for listings, which show only what each
     /// name allows.
     pub(crate) fn may_some(&self, action: Action, enclave: &str) -> bool {
@@ -149,7 +155,7 @@ impl Service {
             (Needs::Admin, _) => actor.admin,
             (Needs::Policy, Resource::Within(enclave, "*")) => actor.may_some(action, enclave),
             (Needs::Policy, Resource::Within(enclave, name)) => actor.may(action, enclave, name),
-            (Needs::Policy, Resource::Text(_)) => actor.admin,
+            (Needs::Policy, Resource::Text(name)) => actor.may_of_the_vault(action, name),
         };
         if allowed { Ok(actor) } else { Err(refused(&actor, action, resource)) }
     }
@@ -228,21 +234,28 @@ impl Service {
 }
 
 fn refused(actor: &Actor, action: Action, resource: Resource<'_>) -> Error {
-    let (what, action) = (actor.name.as_str(), action.as_str());
-    match resource {
+    let who = actor.name.as_str();
+    let (on, name, home) = match resource {
         Resource::Within(enclave, name) => {
-            let error =
-                Error::new(Kind::Refused, format!("{what} may not {action} {enclave}/{name}"));
-            match (&actor.enclave, actor.admin) {
-                (Some((_, own)), false) if own.as_str() != enclave => {
-                    error.next(format!("{what} belongs to enclave {own} and has no access to others"))
-                }
-                _ => error.next(format!(
-                    "an administrator may allow it: holdfast policy set POLICY -e {enclave} --allow '{action}:{name}'"
-                )),
-            }
+            let home = actor.enclave.as_ref().is_none_or(|(_, own)| own.as_str() == enclave);
+            (format!(" {enclave}/{name}"), name, home)
         }
-        Resource::Text(_) => Error::new(Kind::Refused, format!("{what} may not {action}"))
-            .next("ask an administrator of this vault"),
+        Resource::Text(name) => (String::new(), name, true),
+    };
+    let action_text = action.as_str();
+    let error = Error::new(Kind::Refused, format!("{who} may not {action_text}{on}"));
+    match (action.needs(), &actor.enclave) {
+        (Needs::Policy, Some((_, own))) if !home => {
+            error.next(format!("{who} belongs to enclave {own} and has no access to others"))
+        }
+        (Needs::Policy, _) if actor.policy.is_none() => error.next(
+            "it has no policy: an administrator may make it again with one: holdfast identity create --policy",
+        ),
+        (Needs::Policy, _) => error.next(format!(
+            "an administrator may add '{action_text}:{name}' to its rules: holdfast policy set replaces them all"
+        )),
+        (Needs::Admin | Needs::Identity, _) => {
+            error.next("this is for administrators: no policy can allow it")
+        }
     }
 }

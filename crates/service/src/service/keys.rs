@@ -178,9 +178,11 @@ fn deleted(
     match best {
         Some((_, key)) => Ok(key),
         None if living => {
-            Err(Error::new(Kind::Refused, format!("key {enclave}/{name} is not deleted")))
+            Err(Error::new(Kind::Refused, format!("key {enclave}/{name} is not deleted"))
+                .next(format!("it can be used: holdfast key show {name} -e {enclave}")))
         }
-        None => Err(Error::missing(format!("there is no deleted key {enclave}/{name}"))),
+        None => Err(Error::missing(format!("there is no deleted key {enclave}/{name}"))
+            .next("give the name that it had, and its enclave; the audit log knows both")),
     }
 }
 
@@ -232,8 +234,11 @@ fn key_info(view: &dyn View, id: &KeyId) -> Result<KeyInfo, Error> {
 fn named(view: &dyn View, key: &KeySelector) -> Result<KeyId, Error> {
     let enclave = enclave(view, &key.enclave)?.record.enclave_id;
     let row = FullName::new(&enclave, &key.name);
-    let found = get::<KeyName>(view, row.as_row())?
-        .ok_or_else(|| Error::missing(format!("there is no key {}/{}", key.enclave, key.name)))?;
+    let found = get::<KeyName>(view, row.as_row())?.ok_or_else(|| {
+        let KeySelector { enclave, name } = key;
+        Error::missing(format!("there is no key {enclave}/{name}"))
+            .next(format!("holdfast key ls -e {enclave}"))
+    })?;
     Ok(found.record.key_id)
 }
 

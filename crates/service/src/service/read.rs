@@ -75,7 +75,9 @@ pub(crate) fn enclave(view: &(impl View + ?Sized), name: &Name) -> Result<Stored
         Some(found) => get::<Enclave>(view, found.record.enclave_id.as_bytes())?,
         None => None,
     };
-    found.ok_or_else(|| Error::missing(format!("there is no enclave {name}")))
+    found.ok_or_else(|| {
+        Error::missing(format!("there is no enclave {name}")).next("holdfast enclave ls")
+    })
 }
 
 impl Service {

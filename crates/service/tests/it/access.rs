@@ -33,6 +33,51 @@ async fn the_default_is_no_and_deny_wins() {
 }
 
 #[tokio::test]
+async fn status_and_sheet_are_for_whom_a_policy_lets_read_them() {
+    let vault = Vault::new();
+    let (service, none) = (&vault.service, vault.user(2, "anna", &["key.*:*"], &[]).await);
+    assert_eq!(kind(service.status(&none).await), Kind::Refused);
+    assert_eq!(kind(service.sheet(&none).await), Kind::Refused);
+    let watch = vault.user(3, "ben", &["status.read:*"], &[]).await;
+    assert!(service.status(&watch).await.is_ok());
+    assert_eq!(kind(service.sheet(&watch).await), Kind::Refused);
+}
+
+#[tokio::test]
+async fn a_refusal_says_whose_turn_it_is() {
+    let vault = Vault::new();
+    let user = vault.user(2, "anna", &["key.encrypt:a"], &[]).await;
+    let next = |error: Error| error.next.expect("a next step");
+    let service = &vault.service;
+    let refused = service.create_key(&user, &selector("b")).await.unwrap_err();
+    assert!(next(refused).contains("'key.create:b'"));
+    let refused = service.list_identities(&user).await.unwrap_err();
+    assert!(next(refused).contains("no policy can allow it"));
+    // A rule that could never count is refused: it would only look like one.
+    let rules = SetPolicy { allow: vec!["identity.list:*".to_owned()], deny: Vec::new() };
+    let refused = service.set_policy(&admin(), &n("default"), &n("p"), &rules).await;
+    assert_eq!(kind(refused), Kind::BadInput);
+}
+
+#[tokio::test]
+async fn nobody_removes_who_they_are() {
+    let vault = Vault::new();
+    let own = IdentitySelector::Id(ADMIN);
+    let second = CreateIdentity {
+        name: n("ben"),
+        identity: IdentityId([3; 32]),
+        privilege: Privilege::Admin,
+        enclave: None,
+        policy: None,
+    };
+    vault.service.create_identity(&admin(), &second).await.unwrap();
+    let refused = vault.service.remove_identity(&admin(), &own).await.unwrap_err();
+    assert_eq!(refused.kind, Kind::Refused);
+    assert!(refused.next.expect("a next step").contains("another administrator"));
+    assert!(vault.service.status(&admin()).await.is_ok());
+}
+
+#[tokio::test]
 async fn an_unknown_caller_may_nothing() {
     let vault = Vault::new();
     vault.key("k").await;
@@ -90,7 +135,8 @@ async fn a_changed_policy_and_a_removed_identity_count_at_once() {
     };
     vault.service.create_identity(&admin(), &second).await.unwrap();
     assert_eq!(kind(vault.service.create_identity(&admin(), &second).await), Kind::Exists);
-    vault.service.remove_identity(&admin(), &last).await.unwrap();
+    assert_eq!(kind(vault.service.remove_identity(&admin(), &last).await), Kind::Refused);
+    vault.service.remove_identity(&caller(IdentityId([3; 32])), &last).await.unwrap();
     assert_eq!(kind(vault.service.list_enclaves(&admin()).await), Kind::Refused);
 }
 

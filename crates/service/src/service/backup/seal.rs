@@ -63,7 +63,7 @@ pub(super) fn choose(view: &dyn View, names: Option<&[Name]>) -> Result<Vec<Cust
             let all: Vec<Custodian> = all.collect();
             let one = |name: &Name| {
                 let found = all.iter().find(|custodian| custodian.name == *name).cloned();
-                found.ok_or_else(|| Error::missing(format!("there is no custodian {name}")))
+                found.ok_or_else(|| crate::service::custodians::no_custodian(name.as_str()))
             };
             names.iter().map(one).collect::<Result<_, _>>()?
         }

@@ -70,5 +70,8 @@ const _: () = {
             < REQUEST_BODY_BYTES_MAX
     );
     // a line of SHA256SUMS: 64 hex, two spaces, the name, a newline
-    assert!(MEMBERS_MAX * (64 + 2 + 24 + 1) < MEMBER_BYTES_MAX, "member names are about 24 bytes");
+    assert!(
+        MEMBERS_MAX * (64 + 2 + 40 + 1) < MEMBER_BYTES_MAX,
+        "names of records have less than 40 bytes"
+    );
 };

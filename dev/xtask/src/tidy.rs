@@ -1,11 +1,12 @@
 //! `cargo xtask tidy`: the promises that Cargo cannot hold, read from manifests and sources.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use crate::arrows::{ALLOWED, IMPURE, PURE};
+use crate::arrows::{ARROWS, IMPURE, PURE};
 use crate::deps;
 use crate::tools::root;
 
@@ -35,7 +36,7 @@ pub fn tidy() -> Result<()> {
     if !findings.is_empty() {
         bail!("{} findings", findings.len());
     }
-    let (files, crates, twice) = (sources.len(), ALLOWED.len(), deps::duplicates()?.len());
+    let (files, crates, twice) = (sources.len(), ARROWS.len(), deps::duplicates()?.len());
     println!(
         "tidy: {files} source files, {crates} crates, clean; {twice} packages in two versions"
     );
@@ -57,28 +58,45 @@ fn members(root: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Every crate's `[dependencies]` on our own crates stand in its row.
+/// Every crate's `[dependencies]` on our own crates are those of its row, and of the table of rooms.
 fn arrows(root: &Path, findings: &mut Vec<String>) -> Result<()> {
+    let rooms = read(&root.join("ARCHITECTURE.md"))?;
     for entry in fs::read_dir(root.join("crates"))? {
         let name = entry?.file_name().to_string_lossy().into_owned();
-        let Some((_, allowed)) = ALLOWED.iter().find(|(krate, _)| *krate == name) else {
+        let Some((_, arrows)) = ARROWS.iter().find(|(krate, _)| *krate == name) else {
             findings.push(format!("crates/{name} has no row in dev/xtask/src/arrows.rs"));
             continue;
         };
+        let row: BTreeSet<&str> = arrows.iter().copied().collect();
         let manifest = read(&root.join("crates").join(&name).join("Cargo.toml"))?;
-        for dependency in own_dependencies(&manifest) {
-            if dependency != "types" && !allowed.contains(&dependency.as_str()) {
-                findings.push(format!("{name} depends on {dependency}: no such arrow"));
-            }
+        let own = own_dependencies(&manifest);
+        let found: BTreeSet<&str> = own.iter().map(String::as_str).collect();
+        for arrow in found.difference(&row) {
+            findings.push(format!("{name} depends on {arrow}: no such arrow"));
+        }
+        for arrow in row.difference(&found) {
+            findings.push(format!("{name} does not depend on {arrow}: take its arrow away"));
+        }
+        if room(&rooms, &name).is_none_or(|shown| shown != row) {
+            findings.push(format!("ARCHITECTURE.md shows other arrows of {name} than its row"));
         }
     }
     Ok(())
 }
 
-/// Our own crates in the `[dependencies]` table of a manifest, without the prefix.
+/// What the table of rooms says a crate depends on, besides `types`; `None` where it has no row.
+fn room<'a>(rooms: &'a str, name: &str) -> Option<BTreeSet<&'a str>> {
+    let begins = format!("| `{name}` |");
+    let line = rooms.lines().find(|line| line.starts_with(&begins))?;
+    let last = line.trim_end_matches('|').rsplit('|').next()?;
+    Some(last.split(',').map(str::trim).filter(|word| !matches!(*word, "" | "types")).collect())
+}
+
+/// Our own crates in the `[dependencies]` table of a manifest, without the prefix; `types` is everybody's.
 fn own_dependencies(manifest: &str) -> Vec<String> {
     let keys = deps::keys_of(manifest, "[dependencies]");
-    keys.iter().filter_map(|key| key.strip_prefix("holdfast-")).map(str::to_owned).collect()
+    let own = keys.iter().filter_map(|key| key.strip_prefix("holdfast-"));
+    own.filter(|name| *name != "types").map(str::to_owned).collect()
 }
 
 fn pure_crates(root: &Path, findings: &mut Vec<String>) -> Result<()> {
@@ -142,12 +160,21 @@ pub fn show(root: &Path, path: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::own_dependencies;
+    use super::*;
 
     #[test]
     fn reads_only_the_dependencies_table() {
         let manifest = "[dependencies]\nholdfast-types.workspace = true\nserde = \"1\"\n\
                         holdfast-fs = { path = \"x\" }\n[dev-dependencies]\nholdfast-store.workspace = true\n";
-        assert_eq!(own_dependencies(manifest), ["types", "fs"]);
+        assert_eq!(own_dependencies(manifest), ["fs"]);
+    }
+
+    #[test]
+    fn reads_the_last_column_of_a_room() {
+        let rooms = "| crate | what | depends on |\n| `a` | x, y | types |\n| `b` | z | a, c |\n| `d` | | |\n";
+        assert_eq!(room(rooms, "a"), Some(BTreeSet::new()));
+        assert_eq!(room(rooms, "b"), Some(BTreeSet::from(["a", "c"])));
+        assert_eq!(room(rooms, "d"), Some(BTreeSet::new()));
+        assert_eq!(room(rooms, "c"), None);
     }
 }

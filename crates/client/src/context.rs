@@ -27,9 +27,9 @@ pub struct Context {
     /// The fingerprint of the certificate that signs archives: the trust anchor of `verify`.
     #[serde(default)]
     pub signer: String,
-    /// `k1:...`.
+    /// `k1:...`. Wiped on drop; what the TOML parser copied on the way is not.
     #[serde(default)]
-    pub api_key: String,
+    pub api_key: Zeroizing<String>,
     /// The vault's CA certificate, PEM.
     #[serde(default)]
     pub ca: String,
@@ -95,7 +95,7 @@ impl Context {
             context.server = server;
         }
         if let Some(key) = text("HOLDFAST_API_KEY") {
-            context.api_key = key;
+            context.api_key = Zeroizing::new(key);
         }
         if let Some(ca) = set("HOLDFAST_CA") {
             let read = std::fs::read_to_string(&ca);
@@ -127,7 +127,7 @@ mod tests {
             server: "https://127.0.0.1:7373".into(),
             vault_id: "ab".repeat(16),
             signer: "cd".repeat(20),
-            api_key: "k1:x".into(),
+            api_key: "k1:x".to_owned().into(),
             ca: "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n".into(),
         };
         std::fs::write(&path, context.to_text().unwrap().as_bytes()).unwrap();

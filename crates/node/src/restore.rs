@@ -176,7 +176,7 @@ fn rebuild(
         server: format!("https://{}", crate::init::client_address(listen)),
         vault_id: public.vault_id.to_string(),
         signer: signer.clone(),
-        api_key: api_key.expose_text().to_string(),
+        api_key: api_key.expose_text(),
         ca: tls::pem(&ca),
     };
     crate::interrupt::go_on()?;

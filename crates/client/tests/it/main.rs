@@ -36,7 +36,7 @@ fn enclaves(_: &str) -> Response<Body> {
 fn client(server: &Server, address: SocketAddr, api_key: &str) -> Client {
     Client::new(Context {
         server: format!("https://{address}"),
-        api_key: api_key.to_owned(),
+        api_key: api_key.to_owned().into(),
         ca: server.ca.clone(),
         ..Context::default()
     })
@@ -158,4 +158,28 @@ async fn a_part_of_a_backup_is_never_taken_for_the_whole() {
         assert_eq!(error, breaks.then_some(Kind::Unavailable), "{job}");
         assert!(breaks || read == b"onetwo");
     }
+}
+
+#[tokio::test]
+async fn a_call_that_names_nothing_is_not_sent() {
+    let server = Server::new(Script { reply: enclaves, hang_up: false });
+    let address = server.start(ANY_PORT).await;
+    let mut client = client(&server, address, KEY);
+    for path in ["/enclaves/", "/enclaves//keys"] {
+        let error = client.delete::<wire::Enclaves>(path).await.unwrap_err();
+        assert_eq!(error.kind, Kind::BadInput, "{path}");
+    }
+    assert!(server.seen.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_reply_without_end_is_given_up() {
+    let endless: fn(&str) -> _ = |_| {
+        let piece = || Ok(Frame::data(Bytes::from(vec![b' '; 1 << 20])));
+        Response::new(BodyExt::boxed(StreamBody::new(stream::repeat_with(piece))))
+    };
+    let server = Server::new(Script { reply: endless, hang_up: false });
+    let address = server.start(ANY_PORT).await;
+    let call = client(&server, address, KEY).get::<wire::Enclaves>("/enclaves").await;
+    assert_eq!(call.unwrap_err().kind, Kind::TooLarge);
 }

@@ -95,7 +95,7 @@ impl Create {
         };
         // The key is on disk before the vault knows it: an identity whose key is lost helps nobody.
         if let (Some(path), Some(key)) = (&self.save, &key) {
-            let api_key = key.expose_text().to_string();
+            let api_key = key.expose_text();
             let saved = Context { api_key, ..client.context().clone() };
             holdfast_node::write_context(&holdfast_fs::Disk, path, &saved).map_err(|error| {
                 Failure::from(error).next("choose another place with --save FILE")

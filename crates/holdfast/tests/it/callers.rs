@@ -20,10 +20,7 @@ fn api_keys_that_do_not_fit_are_refused() {
     // Unknown here: somebody's own, or another vault's.
     let mine = vault.context();
     let stranger = ApiKey::generate().unwrap();
-    write(
-        "stranger.toml",
-        &Context { api_key: stranger.expose_text().to_string(), ..mine.clone() },
-    );
+    write("stranger.toml", &Context { api_key: stranger.expose_text(), ..mine.clone() });
     let unknown = vault.with("stranger.toml", &["key", "ls"], b"").expect(11);
     let identity = stranger.identity().unwrap().to_string();
     assert!(unknown.err.contains(&identity) && unknown.err.contains("unknown"), "{}", unknown.err);
@@ -43,7 +40,7 @@ fn api_keys_that_do_not_fit_are_refused() {
     vault.with("borrowed.toml", &["key", "ls"], b"").expect(11);
 
     // No API key at all.
-    write("bare.toml", &Context { api_key: String::new(), ..mine.clone() });
+    write("bare.toml", &Context { api_key: String::new().into(), ..mine.clone() });
     let bare = vault.with("bare.toml", &["key", "ls"], b"").expect(11);
     assert!(bare.err.contains("client certificate") && bare.err.contains("HOLDFAST_API_KEY"));
 
@@ -51,7 +48,7 @@ fn api_keys_that_do_not_fit_are_refused() {
     let text = stranger.expose_text();
     for bad in ["k1:", "k2:AAAA", &text[..45], &format!("{}A", &*text), &text[3..], "k1:not base64"]
     {
-        write("bad.toml", &Context { api_key: bad.to_owned(), ..mine.clone() });
+        write("bad.toml", &Context { api_key: bad.to_owned().into(), ..mine.clone() });
         let refused = vault.with("bad.toml", &["key", "ls"], b"").expect(13);
         assert!(refused.err.contains("not an API key"), "{}", refused.err);
         assert!(bad.len() < 8 || !refused.err.contains(bad), "{}", refused.err);
@@ -109,8 +106,9 @@ fn only_the_key_in_a_client_certificate_counts() {
         assert!(failure.message.contains("is unknown to this vault"), "{}", failure.message);
         // Whoever is registered may come with any kind of key.
         let identity = failure.message.split(' ').find(|word| word.starts_with("h1:")).unwrap();
+        let name = identity[3..9].replace('-', "x");
         let register =
-            ["identity", "create", &identity[3..9].replace('-', "x"), "--identity", identity];
+            ["identity", "create", &name, "--privilege", "admin", "--identity", identity];
         vault.run(&register, b"").expect(0);
         assert_eq!(status(Some(certificate(&key, 2000, 9999))).status, 200);
     }
@@ -213,4 +211,41 @@ fn a_client_waits_for_a_server_that_is_starting() {
         holdfast(home.path(), &["--context", "demo/context.toml", "status"], b"").expect(20);
     assert!(nobody.err.contains("no answer from https://127.0.0.1:"), "{}", nobody.err);
     assert!(nobody.err.contains("holdfast server"), "{}", nobody.err);
+}
+
+/// Memory is lent to those whom the vault knows: a stranger is answered before the body comes.
+#[test]
+fn a_strangers_large_body_is_not_waited_for() {
+    let vault = Vault::start();
+    let context = vault.context();
+    let stranger = || ApiKey::generate().unwrap().certificate().unwrap();
+    let post = "POST /api/v1/decrypt HTTP/1.1\r\nHost: v";
+    for (pair, length) in [
+        (Some(stranger()), "Content-Length: 1000000"),
+        (Some(stranger()), "Transfer-Encoding: chunked"),
+        (None, "Content-Length: 1000000"),
+    ] {
+        let mut raw = Raw::open(&context, pair, b"http/1.1").unwrap();
+        raw.send(format!("{post}\r\n{length}\r\n\r\n").as_bytes()).unwrap();
+        let reply = raw.reply().unwrap();
+        assert_eq!((reply.status, reply.failure().exit), (403, 11), "{length}");
+    }
+    vault.audited(|line| line["action"] == "key.decrypt" && line["result"] == "refused");
+}
+
+/// `cargo test --profile ci -p holdfast -- --ignored`
+#[test]
+#[ignore = "it takes the server a minute to let go"]
+fn a_silent_stranger_is_let_go_and_a_silent_friend_is_not() {
+    let vault = Vault::start();
+    let context = vault.context();
+    let open = |alpn: &[u8]| Raw::open(&context, None, alpn).unwrap();
+    let strangers = [open(b"http/1.1"), open(b"h2")];
+    let own = of_api_key(&context);
+    let mut friend = Raw::open(&context, Some(certificate(&own, 2000, 9999)), b"http/1.1").unwrap();
+    for mut stranger in strangers {
+        // HTTP/2 says goodbye first.
+        while stranger.receive(4096).is_ok_and(|said| !said.is_empty()) {}
+    }
+    assert_eq!(friend.ask("GET /health/live", b"").status, 200);
 }

@@ -140,7 +140,7 @@ fn fill(
         server: format!("https://{}", client_address(listen)),
         vault_id: vault_id.to_string(),
         signer: founded.signer.clone(),
-        api_key: api_key.expose_text().to_string(),
+        api_key: api_key.expose_text(),
         ca: tls::pem(&founded.ca),
     };
     publish(&**fs, data, (soft_path, &soft_key), (context_path, &context))?;

@@ -273,6 +273,12 @@ impl Keyring {
         self.versions.forget(key_id);
     }
 
+    /// How many unwrapped versions are at hand.
+    #[must_use]
+    pub fn cached_versions(&self) -> usize {
+        self.versions.len()
+    }
+
     fn secret(&self, v: &KeyVersion) -> Result<Zeroizing<[u8; 32]>, KeyringError> {
         let id = (v.key_id, v.version);
         if let Some(secret) = self.versions.get(id, &v.kcv) {

@@ -104,7 +104,9 @@ fn a_cached_version_still_needs_its_record() {
     let error = keyring.encrypt(&other, b"", b"").expect_err("another check value");
     assert!(matches!(error, KeyringError::VersionMismatch { .. }));
     let gone = KeyVersion { wrapped: Vec::new(), ..good.clone() };
+    assert_eq!(keyring.cached_versions(), 1);
     keyring.forget(good.key_id);
+    assert_eq!(keyring.cached_versions(), 0);
     let error = keyring.encrypt(&gone, b"", b"").expect_err("nothing cached, nothing wrapped");
     assert!(matches!(error, KeyringError::WrappedFormat(_)));
 }

@@ -258,3 +258,52 @@ impl Hash for FullName {
         self.as_row().hash(state);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use holdfast_records::{KeyKind, Record as _, VersionState};
+    use holdfast_types::{Millis, Revision, Row, TxnId, Value, VaultId};
+
+    use super::*;
+
+    fn cached(keyring: &Keyring, key: u8) -> KeyVersion {
+        let (key_id, version, kind) = (KeyId([key; 16]), Version(1), KeyKind::Aes256);
+        let enclave_id = EnclaveId([9; 16]);
+        let new = keyring.new_version(enclave_id, key_id, version, kind).unwrap();
+        let (state, kcv, wrapped) = (VersionState::Active, new.kcv, new.wrapped);
+        let record = KeyVersion { key_id, version, enclave_id, kind, state, kcv, wrapped };
+        keyring.encrypt(&record, b"", b"").unwrap();
+        record
+    }
+
+    fn change(table: Table, key: Vec<u8>) -> Changes {
+        let value = Value { schema: 0, rev: Revision(2), at: Millis(0), body: Vec::new() };
+        Changes {
+            revision: Revision(2),
+            at: Millis(0),
+            txn: TxnId([0; 16]),
+            actor: IdentityId::SYSTEM,
+            verb: 0,
+            rows: vec![Row { table, key, value }],
+            old: vec![None],
+        }
+    }
+
+    #[test]
+    fn the_feed_takes_unwrapped_versions_away() {
+        let (caches, keyring) = (Caches::new(), Keyring::new(VaultId([1; 16])));
+        keyring.generate_root().unwrap();
+        let (first, second, third) =
+            (cached(&keyring, 1), cached(&keyring, 2), cached(&keyring, 3));
+        let after = |change: &Changes| {
+            caches.changed(change, &keyring);
+            keyring.cached_versions()
+        };
+        assert_eq!(after(&change(Table::LEDGER, first.key())), 3, "not its table");
+        assert_eq!(after(&change(Table::KEYS, first.key_id.0.to_vec())), 2);
+        assert_eq!(after(&change(Table::KEY_VERSIONS, second.key())), 1);
+        assert_eq!(after(&change(Table::KEYS, second.key_id.0.to_vec())), 1, "gone already");
+        keyring.encrypt(&third, b"", b"").unwrap();
+        assert_eq!(keyring.cached_versions(), 1, "the third stays");
+    }
+}

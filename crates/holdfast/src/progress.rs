@@ -45,7 +45,7 @@ impl Progress {
             return Self { bar: ProgressBar::hidden(), plain: Some(plain) };
         }
         let template = match unit {
-            Unit::Rows => "{spinner} {msg}: {pos} rows, {per_sec}, {elapsed}",
+            Unit::Rows => "{spinner} {msg}: {human_pos} rows, {elapsed}",
             Unit::Bytes => "{spinner} {msg}: {bytes}, {bytes_per_sec}, {elapsed}",
         };
         let bar = ProgressBar::new_spinner().with_message(what);

@@ -172,8 +172,13 @@ impl Secret {
         let large = "give one secret key: gpg --export-secret-keys --armor NAME";
         let bytes = Zeroizing::new(read_input(Some(path), IDENTITY_BYTES_MAX, large)?);
         let unusable = |error: holdfast_seal::IdentityError| {
-            Failure::new(Kind::WrongIdentity, format!("{}: {error}", path.display()))
-                .next("give an OpenPGP secret key: gpg --armor --export-secret-keys NAME")
+            let next = match error {
+                holdfast_seal::IdentityError::WrongPassphrase => {
+                    "try again; where the secret key is on a card: --identity gpg"
+                }
+                _ => "give an OpenPGP secret key: gpg --armor --export-secret-keys NAME",
+            };
+            Failure::new(Kind::WrongIdentity, format!("{}: {error}", path.display())).next(next)
         };
         let passphrase = match Identity::needs_passphrase(&bytes).map_err(unusable)? {
             true => Some(self.passphrase(path)?),

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 
@@ -144,18 +144,20 @@ async fn busy(mut sender: Sender, requests: Requests, shared: Arc<Shared>) -> Re
     Ok(())
 }
 
+/// How long an open loop runs before it counts.
+const WARM: Duration = Duration::from_millis(200);
 /// How finely an open loop keeps its times: what it adds itself to a latency.
 const PACE: Duration = Duration::from_micros(100);
 
-/// Sends `rate` requests per second while `during` runs on a thread of its own, and measures until it
-/// ends. Requests wait where all connections are busy, and are charged for it.
-pub fn open<T: Send + 'static>(
+/// Sends `rate` requests per second for `measure`. Requests wait where all connections are busy, and are
+/// charged for it.
+pub fn open(
     target: &Target,
     shape: Shape,
     requests: &Requests,
     rate: f64,
-    during: impl FnOnce() -> T + Send + 'static,
-) -> Result<(Window, T)> {
+    measure: Duration,
+) -> Result<Window> {
     runtime()?.block_on(async {
         let shared = Arc::new(Shared::default());
         let (send, due) = unbounded_channel();
@@ -169,21 +171,18 @@ pub fn open<T: Send + 'static>(
             let shared = Arc::clone(&shared);
             move || pace(rate, &shared, &send)
         });
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        tokio::time::sleep(WARM).await;
         let before = Cpu::of(target.pid)?;
         let begun = Instant::now();
         shared.phase.store(MEASURE, Ordering::Relaxed);
-        // A thread, not the blocking pool: whatever runs there may have a runtime of its own.
-        let (done, ended) = tokio::sync::oneshot::channel();
-        std::thread::spawn(move || done.send(during()));
-        let value = ended.await.map_err(|_| anyhow!("what ran beside the load panicked"))?;
+        tokio::time::sleep(measure).await;
         let elapsed = begun.elapsed();
         let cpu = Cpu::of(target.pid)?.since(&before);
         // What is due by now still counts; nothing more is sent.
         shared.ended.store(true, Ordering::Relaxed);
         _ = pacer.join();
         join(workers).await?;
-        Ok((Window { elapsed, cpu, latency: shared.take_latency() }, value))
+        Ok(Window { elapsed, cpu, latency: shared.take_latency() })
     })
 }
 

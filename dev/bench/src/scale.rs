@@ -7,14 +7,16 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use bytes::Bytes;
 use data_encoding::BASE64;
 use holdfast_api::wire;
 
 use crate::creates::creates;
+use crate::crypto::median;
 use crate::load::{Requests, Shape, Window, all, closed, open};
 use crate::process::{memory, pss, reset_peak};
 use crate::report::{Table, mebibytes, millis, number, ratio, seconds};
@@ -33,6 +35,8 @@ const USED: u64 = 1000;
 const LATE: u64 = 200;
 /// The load, as a part of what the vault can do.
 const LOAD: f64 = 0.4;
+/// Windows of it while backups are made, at least.
+const WINDOWS: usize = 5;
 
 /// A column: what was measured at one size, by name.
 #[derive(Default)]
@@ -106,7 +110,6 @@ fn grow(vault: &mut Vault, have: u64, size: u64, column: &mut Column) -> Result<
     vault.kill()?;
     column.put("start s, after kill -9", seconds(vault.start()?));
     let status: wire::Status = vault.get("/status")?;
-    // `crypto` made none here: these are the vault's own.
     ensure!(status.counts.get("keys") == Some(&size), "acknowledged keys are missing: {status:?}");
     let data = bytes_in(&vault.home().join("data"))?;
     column.put("data directory MiB", mebibytes(data));
@@ -137,56 +140,82 @@ fn backups(options: &Options, vault: &Vault, column: &mut Column) -> Result<Path
     column.put("idle: peak MiB above before", mebibytes(peak.saturating_sub(before)));
 
     let (short, long) = match options.quick {
-        true => (Duration::from_secs(1), Duration::from_secs(4)),
-        false => (Duration::from_secs(3), Duration::from_secs(10)),
+        true => (Duration::from_secs(1), Duration::from_secs(1)),
+        false => (Duration::from_secs(3), Duration::from_secs(3)),
     };
     let target = vault.target()?;
     let requests = uses(vault)?;
     let most = closed(&target, USERS, &requests, Duration::from_millis(500), short)?.rate();
     column.put("saturation op/s", number(most));
-    let quiet = |during: Duration| {
-        open(&target, USERS, &requests, most * LOAD, move || std::thread::sleep(during))
-    };
-    let (first, ()) = quiet(long)?;
+    let window = || open(&target, USERS, &requests, most * LOAD, long);
+    let mut without = vec![window()?, window()?];
     let before = idle(pid)?;
-    let caller = vault.caller()?;
-    let (busy, stored) = open(&target, USERS, &requests, most * LOAD, move || many(&caller, long))?;
-    let stored = stored?;
+    let (with, stored) = under_load(vault.caller()?, &window)?;
     let peak = memory(pid).context("the server ended")?.peak;
-    let (second, ()) = quiet(long)?;
-    let last = stored.last().context("no backup was made under load")?;
-    column.put("load: op/s", number(busy.rate()));
+    without.extend([window()?, window()?]);
+    let first = stored.first().context("no backup was made under load")?;
+    column.put("load: op/s", number(median(with.iter().map(Window::rate).collect())));
     column.put("load: backups made", stored.len().to_string());
-    column.put("load: backup s", seconds(last.took));
-    column.put("load: records/s", number(rate(last)));
-    column.put("load: MB/s", format!("{:.1}", speed(last)));
+    column.put("load: backup s", seconds(first.took));
+    column.put("load: records/s", number(rate(first)));
+    column.put("load: MB/s", format!("{:.1}", speed(first)));
     column.put("load: peak MiB above before", mebibytes(peak.saturating_sub(before)));
-    let p99 = |window: &Window| window.latency.quantile(0.99);
-    let without = (p99(&first) + p99(&second)) / 2;
-    column.put("load: p50 ms without a backup", millis(first.latency.quantile(0.5)));
-    column.put("load: p50 ms with", millis(busy.latency.quantile(0.5)));
-    column.put("load: p99 ms without a backup", millis(without));
-    column.put("load: p99 ms with", millis(p99(&busy)));
-    column.put("load: p99 ratio", ratio(p99(&busy).as_secs_f64() / without.as_secs_f64()));
-    column.put("load: worst ms without", millis(first.latency.worst().max(second.latency.worst())));
-    column.put("load: worst ms with", millis(busy.latency.worst()));
-    Ok(last.path.clone())
+    latencies(&without, &with, column);
+    Ok(stored.last().context("no backup was made under load")?.path.clone())
+}
+
+/// Windows of load while backups are made, one after the other: enough windows, and as long as the
+/// first backup takes.
+fn under_load(
+    caller: Caller,
+    window: &dyn Fn() -> Result<Window>,
+) -> Result<(Vec<Window>, Vec<Stored>)> {
+    let (enough, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let backups = std::thread::spawn({
+        let (enough, done) = (Arc::clone(&enough), Arc::clone(&done));
+        move || {
+            let mut all = Vec::new();
+            while !enough.load(Ordering::Relaxed) {
+                let stored = backup(&caller);
+                // A failure, too, ends the wait for the first one.
+                done.fetch_add(1, Ordering::Relaxed);
+                all.push(stored?);
+            }
+            anyhow::Ok(all)
+        }
+    });
+    let mut windows = Vec::new();
+    while windows.len() < WINDOWS || done.load(Ordering::Relaxed) == 0 {
+        windows.push(window()?);
+    }
+    enough.store(true, Ordering::Relaxed);
+    let stored = backups.join().map_err(|_| anyhow!("the thread of the backups panicked"))??;
+    Ok((windows, stored))
+}
+
+/// Medians over windows, so that one bad moment of the machine does not decide; the worst of all.
+fn latencies(without: &[Window], with: &[Window], column: &mut Column) {
+    let at = |windows: &[Window], quantile| {
+        let each = windows.iter().map(|window| window.latency.quantile(quantile).as_secs_f64());
+        Duration::from_secs_f64(median(each.collect()))
+    };
+    let worst = |windows: &[Window]| {
+        windows.iter().map(|window| window.latency.worst()).max().unwrap_or_default()
+    };
+    column.put("load: p50 ms without a backup", millis(at(without, 0.5)));
+    column.put("load: p50 ms with", millis(at(with, 0.5)));
+    let p99 = (at(without, 0.99), at(with, 0.99));
+    column.put("load: p99 ms without a backup", millis(p99.0));
+    column.put("load: p99 ms with", millis(p99.1));
+    column.put("load: p99 ratio", ratio(p99.1.as_secs_f64() / p99.0.as_secs_f64()));
+    column.put("load: worst ms without", millis(worst(without)));
+    column.put("load: worst ms with", millis(worst(with)));
 }
 
 /// Lets a peak begin anew; gives what is resident.
 fn idle(pid: u32) -> Result<u64> {
     reset_peak(pid)?;
     Ok(memory(pid).context("the server ended")?.rss)
-}
-
-/// Backups, one after the other, for `long`, and at least one. Only the newest archive stays.
-fn many(vault: &Caller, long: Duration) -> Result<Vec<Stored>> {
-    let begun = Instant::now();
-    let mut all = Vec::new();
-    while all.is_empty() || begun.elapsed() < long {
-        all.push(backup(vault)?);
-    }
-    Ok(all)
 }
 
 /// One backup into the vault's own archive directory. The archives before it are removed.
@@ -217,7 +246,7 @@ fn backup(vault: &Caller) -> Result<Stored> {
 fn rows(vault: &Vault) -> Result<u64> {
     let status: wire::Status = vault.get("/status")?;
     let count = |name: &str| status.counts.get(name).copied().unwrap_or(0);
-    // A key is a record and a name; what else there is, is a handful.
+    // A key is a record and a name, and has versions; all else together is a handful.
     Ok(2 * count("keys") + count("key_versions"))
 }
 

@@ -31,6 +31,20 @@ impl Head {
         Self { size: entry.seq.saturating_add(1), hash: entry.hash() }
     }
 
+    /// The head after `entry`, if that is the one that comes next.
+    ///
+    /// Errors: it is another one, or does not name the one before.
+    pub fn follow(self, entry: &Entry) -> Result<Self, Broken> {
+        let broken = |why| Err(Broken { seq: self.size, why });
+        if entry.seq != self.size {
+            return broken("another entry stands there");
+        }
+        if entry.prev != self.hex() {
+            return broken("it does not name the entry before");
+        }
+        Ok(Self::after(entry))
+    }
+
     /// The hash in lower-case hex.
     #[must_use]
     pub fn hex(&self) -> String {
@@ -48,16 +62,5 @@ pub fn append(head: &Head, at: Millis, kind: EntryKind) -> Entry {
 ///
 /// Errors: the first entry that is missing, out of order, or does not name the one before.
 pub fn verify<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Result<Head, Broken> {
-    let mut head = Head::default();
-    for entry in entries {
-        let broken = |why| Err(Broken { seq: head.size, why });
-        if entry.seq != head.size {
-            return broken("another entry stands there");
-        }
-        if entry.prev != head.hex() {
-            return broken("it does not name the entry before");
-        }
-        head = Head::after(entry);
-    }
-    Ok(head)
+    entries.into_iter().try_fold(Head::default(), Head::follow)
 }

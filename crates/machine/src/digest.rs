@@ -41,6 +41,14 @@ impl LtHash {
         }
     }
 
+    /// Adds the rows that `other` has.
+    pub fn merge(&mut self, other: &Self) {
+        let sum = Arc::make_mut(&mut self.0);
+        for (lane, other) in sum.iter_mut().zip(other.0.iter()) {
+            *lane = lane.wrapping_add(*other);
+        }
+    }
+
     /// Takes a row away that was added.
     pub fn remove(&mut self, table: Table, key: &[u8], value: &Value) {
         let element = element(table, key, value);
@@ -166,6 +174,13 @@ impl Digester {
     pub fn add(&mut self, row: &Row) {
         if row.table.class() != TableClass::Local {
             self.tables.entry(row.table).or_default().add(row.table, &row.key, &row.value);
+        }
+    }
+
+    /// Counts in what `other` read: other rows of the same state, in whatever order.
+    pub fn merge(&mut self, other: Self) {
+        for (table, head) in other.tables {
+            self.tables.entry(table).or_default().merge(&head);
         }
     }
 

@@ -29,6 +29,13 @@ impl TableHead {
         self.sum.add(table, key, value);
     }
 
+    /// Counts in what `other` counted.
+    pub fn merge(&mut self, other: &Self) {
+        self.rows += other.rows;
+        self.live += other.live;
+        self.sum.merge(&other.sum);
+    }
+
     /// Counts a row out that was counted in.
     pub fn remove(&mut self, table: Table, key: &[u8], value: &Value) {
         self.rows -= 1;

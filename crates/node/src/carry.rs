@@ -1,9 +1,10 @@
 //! What a newer archive took away stays away in the restore of an older one.
 
 use holdfast_fs::Fs;
-use holdfast_recovery::Unseal;
-use holdfast_recovery::{ArchiveError, Carry, open_archive};
+use holdfast_machine::SinkError;
+use holdfast_recovery::{ArchiveError, Carry, Unseal, open_archive};
 use holdfast_store::StateStore as _;
+use holdfast_types::Kind;
 
 use crate::drill::sealed;
 use crate::restore::Transactions;
@@ -35,7 +36,13 @@ pub(crate) fn carry(
 ) -> Result<Carrying, NodeError> {
     let Some((files, signed)) = &options.newer else { return Ok(Carrying::default()) };
     let view = transactions.store.view();
-    let mut carry = Carry::new(&view, &options.revive);
+    let mut apply = |draft| {
+        transactions.apply(draft).map_err(|error| match error.kind {
+            Kind::NoSpace => SinkError::NoSpace(error.message),
+            _ => SinkError::Failed(error.message),
+        })
+    };
+    let mut carry = Carry::new(&view, &options.revive, &mut apply);
     let opened =
         open_archive(sealed(fs, files)?, Some(&signed.public), unseal, &mut carry, &mut |_| ());
     match opened {
@@ -45,10 +52,7 @@ pub(crate) fn carry(
         }
         Err(error) => return Err(error.into()),
     }
-    let carried = carry.finish();
-    for draft in carried.drafts {
-        transactions.apply(draft)?;
-    }
+    let carried = carry.finish().map_err(ArchiveError::from)?;
     let (identities, policies) = (carried.identities, carried.policies);
     let (keys, versions) = (carried.keys, carried.versions);
     Ok(Carrying { identities, policies, keys, versions, unopened: None })

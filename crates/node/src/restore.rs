@@ -4,6 +4,7 @@
 //! whoever opens a recovery slot may, and a new signing subkey under the same primary. Rows keep their revisions. Nothing is a vault before the archive
 //! agreed with itself to its last byte: until then the directory bears the `INCOMPLETE` marker.
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -287,26 +288,19 @@ fn be_born(
 /// Where the archive's ledger ends; its whole chain is checked on the way.
 fn ledger_head(view: &impl View) -> Result<LedgerHead, NodeError> {
     let bad = |why: String| NodeError::new(Kind::Damaged, format!("the archive's ledger: {why}"));
-    let mut entries: Vec<Entry> = Vec::new();
-    let mut wrong = None;
+    let mut head = Ok(LedgerHead::default());
     view.scan(LedgerRow::TABLE, &[], &mut |key, value| {
-        let row = LedgerRow::decode(value.schema, key, &value.body).map_err(|e| e.to_string());
-        match row.and_then(|row| Entry::decode(&row.entry).map_err(|error| error.to_string())) {
-            Ok(entry) => {
-                entries.push(entry);
-                std::ops::ControlFlow::Continue(())
-            }
-            Err(error) => {
-                wrong = Some(error);
-                std::ops::ControlFlow::Break(())
-            }
-        }
+        let next = |head: LedgerHead| -> Result<LedgerHead, String> {
+            let row = LedgerRow::decode(value.schema, key, &value.body);
+            let row = row.map_err(|error| error.to_string())?;
+            let entry = Entry::decode(&row.entry).map_err(|error| error.to_string())?;
+            head.follow(&entry).map_err(|error| error.to_string())
+        };
+        head = head.clone().and_then(next);
+        if head.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })
     .map_err(|error| bad(error.to_string()))?;
-    match wrong {
-        Some(error) => Err(bad(error)),
-        None => holdfast_ledger::verify(&entries).map_err(|error| bad(error.to_string())),
-    }
+    head.map_err(bad)
 }
 
 fn local_rows(
@@ -338,7 +332,7 @@ fn ca_certificate(view: &impl View) -> Result<Vec<u8>, NodeError> {
                 newest = Some(secret);
             }
         }
-        std::ops::ControlFlow::Continue(())
+        ControlFlow::Continue(())
     })
     .map_err(|error| NodeError::new(Kind::Damaged, error.to_string()))?;
     let none = || NodeError::new(Kind::Damaged, "the archive holds no certificate authority");

@@ -176,7 +176,7 @@ impl Contents {
         let manifest = Manifest {
             facts,
             canary: current.canary.clone(),
-            counts: counts(head),
+            counts: counts(&head.tables),
             digest: head.digest(TableClass::Archived).to_string(),
             openers,
             roots: roots.iter().map(root_entry).collect(),

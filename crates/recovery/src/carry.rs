@@ -17,19 +17,23 @@ use crate::ArchiveError;
 /// Writes of one draft: well below what a transaction may hold.
 const WRITES: usize = 1000;
 
-/// Takes the rows of a newer archive. As with every sink, nothing of it may be used before
-/// [`open_archive`](crate::open_archive) answered `Ok`.
+/// What makes a change in the restored state.
+pub type ApplyDraft<'a> = &'a mut dyn FnMut(Draft) -> Result<(), SinkError>;
+
+/// Takes the rows of a newer archive and makes the changes as it goes, so that memory is constant however
+/// much was taken away. As with every sink, what it changed may not be used before
+/// [`open_archive`](crate::open_archive) answered `Ok` and [`Carry::finish`] made the last change.
 pub struct Carry<'a, V: View> {
     restored: &'a V,
     revive: &'a [KeyId],
+    apply: ApplyDraft<'a>,
+    draft: Draft,
     carried: Carried,
 }
 
-/// What is to be taken away again.
-#[derive(Clone, PartialEq, Eq, Default, Debug)]
+/// What was taken away again.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Carried {
-    /// The changes, each of a size that one transaction holds; independent of one another.
-    pub drafts: Vec<Draft>,
     /// Identities that were removed.
     pub identities: u64,
     /// Policies that were removed.
@@ -41,16 +45,26 @@ pub struct Carried {
 }
 
 impl<'a, V: View> Carry<'a, V> {
-    /// Compares with `restored`; the keys in `revive` are left as they were restored.
+    /// Compares with `restored`; the keys in `revive` are left as they were restored. Each draft that `apply`
+    /// gets is of a size that one transaction holds, and independent of the others.
     #[must_use]
-    pub fn new(restored: &'a V, revive: &'a [KeyId]) -> Self {
-        Self { restored, revive, carried: Carried::default() }
+    pub fn new(restored: &'a V, revive: &'a [KeyId], apply: ApplyDraft<'a>) -> Self {
+        Self { restored, revive, apply, draft: Draft::default(), carried: Carried::default() }
     }
 
-    /// What was found.
-    #[must_use]
-    pub fn finish(self) -> Carried {
-        self.carried
+    /// Makes the last change; answers with what all of them were.
+    ///
+    /// Errors: what `apply` says.
+    pub fn finish(mut self) -> Result<Carried, SinkError> {
+        self.flush()?;
+        Ok(self.carried)
+    }
+
+    fn flush(&mut self) -> Result<(), SinkError> {
+        if self.draft.write.is_empty() {
+            return Ok(());
+        }
+        (self.apply)(std::mem::take(&mut self.draft))
     }
 
     fn take(&mut self, row: &Row) -> Result<(), ArchiveError> {
@@ -61,11 +75,11 @@ impl<'a, V: View> Carry<'a, V> {
         } else if row.table == KeyVersion::TABLE {
             self.version(row, &old)
         } else if row.table == Identity::TABLE && gone {
-            self.draft().delete(row.table, row.key.clone(), old.rev);
+            self.draft.delete(row.table, row.key.clone(), old.rev);
             self.carried.identities += 1;
             Ok(())
         } else if row.table == Policy::TABLE && gone {
-            self.draft().delete(row.table, row.key.clone(), old.rev);
+            self.draft.delete(row.table, row.key.clone(), old.rev);
             self.carried.policies += 1;
             Ok(())
         } else {
@@ -88,10 +102,9 @@ impl<'a, V: View> Carry<'a, V> {
             KeyName { enclave_id: key.enclave_id, name: key.name.clone(), key_id: key.key_id };
         let named = self.restored.live(KeyName::TABLE, &name.key())?;
         key.state = KeyState::Deleted { at };
-        let draft = self.draft();
-        put(draft, Expect::At(old.rev), &key);
+        put(&mut self.draft, Expect::At(old.rev), &key);
         if let Some(named) = named.filter(|named| named.body == name.encode().bytes) {
-            draft.delete(KeyName::TABLE, name.key(), named.rev);
+            self.draft.delete(KeyName::TABLE, name.key(), named.rev);
         }
         self.carried.keys += 1;
         Ok(())
@@ -104,33 +117,25 @@ impl<'a, V: View> Carry<'a, V> {
             return Ok(());
         }
         match read::<KeyVersion>(row)? {
-            None => self.draft().delete(row.table, row.key.clone(), old.rev),
+            None => self.draft.delete(row.table, row.key.clone(), old.rev),
             Some(there) if badness(there.state) > badness(here.state) => {
                 // Of a destroyed one the secret goes, too; else it stays as it is wrapped here.
                 let destroyed = there.state == VersionState::Destroyed;
                 let wrapped = if destroyed { there.wrapped } else { here.wrapped.clone() };
                 let worse = KeyVersion { state: there.state, wrapped, ..here };
-                put(self.draft(), Expect::At(old.rev), &worse);
+                put(&mut self.draft, Expect::At(old.rev), &worse);
             }
             Some(_) => return Ok(()),
         }
         self.carried.versions += 1;
         Ok(())
     }
-
-    /// The draft that has room.
-    fn draft(&mut self) -> &mut Draft {
-        let drafts = &mut self.carried.drafts;
-        if drafts.last().is_none_or(|draft| draft.write.len() >= WRITES) {
-            drafts.push(Draft::default());
-        }
-        drafts.last_mut().expect("one was just pushed")
-    }
 }
 
 impl<V: View> RowSink for Carry<'_, V> {
     fn put(&mut self, row: &Row) -> Result<(), SinkError> {
-        self.take(row).map_err(|error| SinkError::Failed(error.to_string()))
+        self.take(row).map_err(|error| SinkError::Failed(error.to_string()))?;
+        if self.draft.write.len() >= WRITES { self.flush() } else { Ok(()) }
     }
 }
 

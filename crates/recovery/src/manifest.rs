@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use holdfast_machine::Head;
+use holdfast_machine::TableHead;
 use holdfast_records::archive_name;
-use holdfast_types::{CustodianId, Generation, Revision, SlotId, TableClass, hex};
+use holdfast_types::{CustodianId, Generation, Revision, SlotId, Table, TableClass, hex};
 use serde::{Deserialize, Serialize};
 
 use crate::ArchiveError;
@@ -110,9 +110,9 @@ impl Manifest {
     }
 }
 
-/// Counts by table name, from a head.
-pub fn counts(head: &Head) -> BTreeMap<String, Count> {
-    let archived = head.tables.iter().filter(|(table, _)| table.class() == TableClass::Archived);
+/// Counts by table name, of those that have rows.
+pub fn counts(tables: &BTreeMap<Table, TableHead>) -> BTreeMap<String, Count> {
+    let archived = tables.iter().filter(|(table, _)| table.class() == TableClass::Archived);
     archived
         .filter_map(|(table, at)| {
             let count = Count { live: at.live, deleted: at.rows - at.live };

@@ -6,12 +6,14 @@ use std::io::{self, BufRead, BufReader, Read};
 use holdfast_crypto::{SecretBytes, Sha256};
 use holdfast_keyring::Keyring;
 use holdfast_machine::{Digest, Digester, RowSink, SinkError};
-use holdfast_records::{KeyVersion, Record as _, RootGeneration, VersionState, json};
+use holdfast_records::{RootGeneration, archive_name};
 use holdfast_seal::{OpenError, OpenedStream, Opener, SessionKey, open_bytes, open_reader};
-use holdfast_types::limits::{LINE_BYTES_MAX, MANIFEST_BYTES_MAX, SLOT_BYTES_MAX, SLOTS_MAX};
+use holdfast_types::limits::{MANIFEST_BYTES_MAX, SLOT_BYTES_MAX, SLOTS_MAX};
 use holdfast_types::{Generation, Row, SlotId, Table, TableClass, hex};
 
+use crate::manifest::counts;
 use crate::members::{self, Sums, archived_tables};
+use crate::readers::{Lines, Piece, Readers, all_cores, out_of_order};
 use crate::tar::Members;
 use crate::{ArchiveError, Count, Manifest, Public, SlotEntry};
 
@@ -59,7 +61,7 @@ pub struct Opened {
 }
 
 /// Opens `sealed`, puts its rows into `sink`, ascending by table and key, and calls `progress` with
-/// the number of rows so far from time to time.
+/// the number of rows so far from time to time. Every core helps.
 ///
 /// `signed` is what [`crate::check_sidecars`] answered: the bytes read here must be those bytes.
 /// Without it the result is *unsigned*, which callers must say.
@@ -72,9 +74,30 @@ pub fn open_archive<R: BufRead + Send>(
     sink: &mut dyn RowSink,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Opened, ArchiveError> {
+    open_on(all_cores(), sealed, signed, unseal, sink, progress)
+}
+
+/// As [`open_archive`], but on the caller's thread alone, and without a sink: where a vault checks what it
+/// sealed while it serves, the other cores are its callers'.
+pub fn check_archive<R: BufRead + Send>(
+    sealed: R,
+    signed: Option<&Public>,
+    unseal: &Unseal,
+) -> Result<Opened, ArchiveError> {
+    open_on(1, sealed, signed, unseal, &mut Nowhere, &mut |_| ())
+}
+
+fn open_on<R: BufRead + Send>(
+    threads: usize,
+    sealed: R,
+    signed: Option<&Public>,
+    unseal: &Unseal,
+    sink: &mut dyn RowSink,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Opened, ArchiveError> {
     let mut hashed = Hashed { inner: sealed, hash: Sha256::new(), size: 0 };
     let outer = outer(BufReader::new(&mut hashed), unseal)?;
-    let mut reading = Reading::new(outer, unseal, signed);
+    let mut reading = Reading { threads, ..Reading::new(outer, unseal, signed) };
     let opened = reading.run(sink, progress)?;
     drop(reading);
     // The stream was read to its end; what it was must be what was signed.
@@ -122,11 +145,11 @@ struct Reading<'a, R> {
     signed: Option<&'a Public>,
     sums: Sums,
     digester: Digester,
-    counts: BTreeMap<String, Count>,
     roots: Vec<RootGeneration>,
     last: Option<(Table, Vec<u8>)>,
     rows: u64,
     versions: u64,
+    threads: usize,
 }
 
 impl<'a, R: Read> Reading<'a, R> {
@@ -137,11 +160,11 @@ impl<'a, R: Read> Reading<'a, R> {
             signed,
             sums: Sums::default(),
             digester: Digester::new(),
-            counts: BTreeMap::new(),
             roots: Vec::new(),
             last: None,
             rows: 0,
             versions: 0,
+            threads: 1,
         }
     }
 
@@ -262,78 +285,58 @@ impl<'a, R: Read> Reading<'a, R> {
     ) -> Result<Vec<u8>, ArchiveError> {
         let mut tables = archived_tables().peekable();
         let mut number = 0;
-        loop {
-            let (name, data) = self.next()?;
-            if name == members::SUMS {
-                progress(self.rows);
-                return Ok(data);
-            }
+        std::thread::scope(|scope| {
+            let mut readers = Readers::start(scope, keyring, self.threads);
             loop {
-                let Some((_, table_name)) = tables.peek() else {
-                    return Err(ArchiveError::damaged(format!("member {name} is out of place")));
-                };
-                if name == members::records(table_name, number + 1) {
-                    break;
+                let (name, data) = self.next()?;
+                if name == members::SUMS {
+                    while let Some(lines) = readers.next()? {
+                        self.take(lines, sink)?;
+                    }
+                    progress(self.rows);
+                    return Ok(data);
                 }
-                number = 0;
-                tables.next();
+                loop {
+                    let Some((_, table_name)) = tables.peek() else {
+                        let why = format!("member {name} is out of place");
+                        return Err(ArchiveError::damaged(why));
+                    };
+                    if name == members::records(table_name, number + 1) {
+                        break;
+                    }
+                    number = 0;
+                    tables.next();
+                }
+                number += 1;
+                let (table, table_name) = tables.peek().copied().expect("the loop above found it");
+                self.sums.add(&name, &data)?;
+                for piece in Piece::cut(table, table_name, data)? {
+                    if let Some(lines) = readers.give(piece)? {
+                        self.take(lines, sink)?;
+                        progress(self.rows);
+                    }
+                }
             }
-            number += 1;
-            let (table, table_name) = tables.peek().copied().expect("the loop above found it");
-            self.sums.add(&name, &data)?;
-            self.lines(table, table_name, &data, keyring, sink)?;
-            progress(self.rows);
-        }
+        })
     }
 
-    fn lines(
-        &mut self,
-        table: Table,
-        table_name: &str,
-        data: &[u8],
-        keyring: &Keyring,
-        sink: &mut dyn RowSink,
-    ) -> Result<(), ArchiveError> {
-        let refuse = |why: &str| ArchiveError::damaged(format!("a line of {table_name}: {why}"));
-        let body = data.strip_suffix(b"\n").ok_or_else(|| refuse("does not end"))?;
-        let mut count = self.counts.get(table_name).copied().unwrap_or_default();
-        for line in body.split(|byte| *byte == b'\n') {
-            if line.len() > LINE_BYTES_MAX {
-                return Err(refuse("is too long"));
+    /// Puts rows into the sink, in their order.
+    fn take(&mut self, lines: Lines, sink: &mut dyn RowSink) -> Result<(), ArchiveError> {
+        let Lines { rows, digester, versions, roots } = lines;
+        if let (Some(first), Some(last)) = (rows.first(), rows.last()) {
+            let place = |row: &Row| Some((row.table, row.key.clone()));
+            if place(first) <= self.last {
+                return Err(out_of_order(archive_name(first.table).unwrap_or_default()));
             }
-            let text = std::str::from_utf8(line).map_err(|_| refuse("is not UTF-8"))?;
-            let row = json::parse(table, text).map_err(|error| refuse(&error.to_string()))?;
-            let place = Some((row.table, row.key.clone()));
-            if place <= self.last {
-                return Err(refuse("is out of order, or stands twice"));
-            }
-            self.last = place;
-            self.digester.add(&row);
-            if row.value.is_tombstone() {
-                count.deleted += 1;
-            } else {
-                count.live += 1;
-                self.keys(&row, keyring)?;
-            }
-            sink.put(&row)?;
-            self.rows += 1;
+            self.last = place(last);
         }
-        self.counts.insert(table_name.to_owned(), count);
-        Ok(())
-    }
-
-    /// Unwraps a key version against its check value; keeps root generations for the end.
-    fn keys(&mut self, row: &Row, keyring: &Keyring) -> Result<(), ArchiveError> {
-        let (schema, body) = (row.value.schema, &row.value.body);
-        if row.table == Table::KEY_VERSIONS {
-            let version = KeyVersion::decode(schema, &row.key, body)?;
-            if version.state != VersionState::Destroyed {
-                keyring.check_version(&version)?;
-                self.versions += 1;
-            }
-        } else if row.table == Table::ROOT_GENERATIONS {
-            self.roots.push(RootGeneration::decode(schema, &row.key, body)?);
+        for row in &rows {
+            sink.put(row)?;
         }
+        self.rows += rows.len() as u64;
+        self.versions += versions;
+        self.roots.extend(roots);
+        self.digester.merge(digester);
         Ok(())
     }
 
@@ -354,14 +357,11 @@ impl<'a, R: Read> Reading<'a, R> {
 
     /// Counts, digest, roots and canary.
     fn agree(&mut self, manifest: &Manifest, keyring: &Keyring) -> Result<Digest, ArchiveError> {
-        let not_empty = |counts: &BTreeMap<String, Count>| -> BTreeMap<String, Count> {
-            let some = counts.iter().filter(|(_, count)| count.live + count.deleted > 0);
-            some.map(|(name, count)| (name.clone(), *count)).collect()
-        };
-        if not_empty(&self.counts) != not_empty(&manifest.counts) {
+        let tables = std::mem::take(&mut self.digester).finish();
+        let said = manifest.counts.iter().filter(|(_, count)| **count != Count::default());
+        if !counts(&tables).iter().eq(said) {
             return Err(ArchiveError::damaged("the rows are not as many as the manifest says"));
         }
-        let tables = std::mem::take(&mut self.digester).finish();
         let digest = Digest::of(&tables, TableClass::Archived);
         if digest.to_string() != manifest.digest {
             return Err(ArchiveError::damaged(format!(

@@ -76,6 +76,12 @@ proptest! {
         let mut digester = Digester::new();
         state.rows().for_each(|row| digester.add(&row));
         prop_assert_eq!(&digester.finish(), &state.head().tables);
+        // In parts, as several threads read them.
+        let mut parts = [Digester::new(), Digester::new(), Digester::new()];
+        state.rows().enumerate().for_each(|(n, row)| parts[n % 3].add(&row));
+        let mut merged = Digester::new();
+        parts.into_iter().rev().for_each(|part| merged.merge(part));
+        prop_assert_eq!(&merged.finish(), &state.head().tables);
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! A restore does not bring back what a newer archive took away.
 
-use holdfast_machine::{Command, Model, Outcome, RowSink as _, Txn, View as _, ViewExt as _};
+use holdfast_machine::{
+    Command, Model, Outcome, RowSink as _, SinkError, Txn, View as _, ViewExt as _,
+};
 use holdfast_records::{
     Identity, Key, KeyName, KeyState, KeyVersion, Privilege, Record, VersionState,
 };
 use holdfast_recovery::{Carried, Carry};
-use holdfast_types::{IdentityId, KeyId, Millis, Row, Table, TxnId, Value};
+use holdfast_types::{Draft, IdentityId, KeyId, Millis, Row, Table, TxnId, Value};
 
 use crate::scene::{NOW, Scene, open, row};
 
@@ -98,16 +100,22 @@ fn copy(scene: &Scene) -> Scene {
 }
 
 /// Through a sealed archive, as a restore does it.
-fn carry(story: &Story, revive: &[KeyId]) -> Carried {
+fn carry(story: &Story, revive: &[KeyId]) -> (Carried, Model) {
     let (tar, sealed) = story.newer.write();
-    let mut carry = Carry::new(&story.older.model, revive);
+    let mut drafts = Vec::new();
+    let mut apply = |draft| {
+        drafts.push(draft);
+        Ok(())
+    };
+    let mut carry = Carry::new(&story.older.model, revive, &mut apply);
     open(&tar, Some(&sealed.public), &story.older.unseal(0), &mut carry).unwrap();
-    carry.finish()
+    let carried = carry.finish().unwrap();
+    (carried, applied(story, &drafts))
 }
 
-fn applied(story: &Story, carried: &Carried) -> Model {
+fn applied(story: &Story, drafts: &[Draft]) -> Model {
     let mut model = story.older.model.clone();
-    for (n, draft) in carried.drafts.iter().enumerate() {
+    for (n, draft) in drafts.iter().enumerate() {
         let txn = Txn {
             id: TxnId([u8::try_from(n).unwrap(); 16]),
             epoch: model.head().epoch.id,
@@ -126,10 +134,9 @@ fn applied(story: &Story, carried: &Carried) -> Model {
 #[test]
 fn deletions_removals_and_worse_states_are_carried_and_nothing_else() {
     let story = story();
-    let carried = carry(&story, &[]);
+    let (carried, model) = carry(&story, &[]);
     let counts = (carried.identities, carried.policies, carried.keys, carried.versions);
     assert_eq!(counts, (1, 0, 2, 1));
-    let model = applied(&story, &carried);
     for id in story.ids {
         let key: Key = find(&model, &id.0).unwrap();
         assert!(matches!(key.state, KeyState::Deleted { .. }));
@@ -155,8 +162,7 @@ fn deletions_removals_and_worse_states_are_carried_and_nothing_else() {
 #[test]
 fn a_revived_key_stays_as_restored() {
     let story = story();
-    let carried = carry(&story, &story.ids[..1]);
-    let model = applied(&story, &carried);
+    let (carried, model) = carry(&story, &story.ids[..1]);
     assert_eq!(carried.keys, 1);
     let key: Key = find(&model, &story.ids[0].0).unwrap();
     assert_eq!(key.state, KeyState::Active);
@@ -167,5 +173,26 @@ fn a_revived_key_stays_as_restored() {
 fn an_equal_archive_carries_nothing() {
     let mut story = story();
     story.newer.model = story.older.model.clone();
-    assert_eq!(carry(&story, &[]), Carried::default());
+    assert_eq!(carry(&story, &[]).0, Carried::default());
+}
+
+#[test]
+fn changes_are_made_as_they_come_a_transaction_at_a_time_and_a_failure_is_told() {
+    let story = story();
+    let mut sizes = Vec::new();
+    let mut apply = |draft: Draft| {
+        sizes.push(draft.write.len());
+        Ok(())
+    };
+    let mut carry = Carry::new(&story.older.model, &[], &mut apply);
+    let gone = tombstone(&row(&identity(1)));
+    for _ in 0..2500 {
+        carry.put(&gone).unwrap();
+    }
+    assert_eq!(carry.finish().unwrap().identities, 2500);
+    assert_eq!(sizes, [1000, 1000, 500]);
+    let mut full = |_| Err(SinkError::NoSpace("full".to_owned()));
+    let mut carry = Carry::new(&story.older.model, &[], &mut full);
+    carry.put(&gone).unwrap();
+    assert!(matches!(carry.finish(), Err(SinkError::NoSpace(_))));
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use holdfast_fs::{Fs, FsError, Open, Reader};
-use holdfast_recovery::{ArchiveError, Nowhere, Placing, Unseal, open_archive, place_aids};
+use holdfast_recovery::{ArchiveError, Placing, Unseal, check_archive, place_aids};
 use holdfast_seal::SessionKey;
 use holdfast_types::{IdentityId, Kind, SlotId};
 
@@ -92,7 +92,7 @@ fn open_back(
     let unseal = Unseal::Sessions { archive: sealed.session_key.clone(), slots };
     let reader = Reader::new(fs.open(path, Open::Read)?);
     let reader = BufReader::with_capacity(BUFFER_BYTES, reader);
-    match open_archive(reader, Some(&sealed.public), &unseal, &mut Nowhere, &mut |_| ()) {
+    match check_archive(reader, Some(&sealed.public), &unseal) {
         Ok(_) => Ok(true),
         Err(ArchiveError::WrongIdentity(_)) => Ok(false),
         Err(error) => {

@@ -185,11 +185,10 @@ async fn gather(mut body: axum::body::Body) -> Result<Bytes, Error> {
         // What is no data are trailers, which mean nothing here.
         let Ok(data) = frame.map_err(broken)?.into_data() else { continue };
         size = size.saturating_add(data.len());
-        match size {
-            0..=REQUEST_BODY_BYTES_MAX => whole.push(data),
-            ..=DISCARDED_BYTES_MAX => whole = Whole::Nothing,
-            _ => break,
+        if size > DISCARDED_BYTES_MAX {
+            break;
         }
+        if size > REQUEST_BODY_BYTES_MAX { whole = Whole::Nothing } else { whole.push(data) }
     }
     if size > REQUEST_BODY_BYTES_MAX { Err(too_large()) } else { Ok(whole.take()) }
 }

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "tests say what they expect by failing")]
 
+mod openapi;
+
 use holdfast_api::wire;
 use holdfast_types::Kind;
 use serde::Serialize;

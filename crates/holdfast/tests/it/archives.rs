@@ -37,7 +37,10 @@ impl Lost {
         }
         match command {
             "drill" => args.extend(["--scratch", "scratch"]),
-            "restore" => args.extend(["--data", "again", "--soft-key", "again.key", "--yes"]),
+            "restore" => {
+                args.extend(["--data", "again", "--soft-key", "again.key", "--yes"]);
+                args.extend(["--listen", &self.vault.listen]);
+            }
             _ => {}
         }
         // A context that does not exist: where restore's goes, and nobody to trust.
@@ -133,8 +136,7 @@ fn archives_that_do_not_open_are_refused_alike() {
     lost.refused(&tar, mine, known, 24, "newer holdfast");
 
     lost.run("restore", &lost.archive, mine, known).expect(0);
-    let args = ["server", "--data", "again", "--listen", &lost.vault.listen];
-    let _server = crate::run::Server::start(lost.home(), &args);
+    let _server = crate::run::Server::start(lost.home(), &["server", "--data", "again"]);
     let read = lost.vault.with("again.toml", &["key", "decrypt"], &lost.note).expect(0);
     assert_eq!(read.out, b"x");
 }

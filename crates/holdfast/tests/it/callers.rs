@@ -61,9 +61,9 @@ fn api_keys_that_do_not_fit_are_refused() {
     vault.with("app.toml", &["key", "encrypt", "orders"], b"x").expect(0);
     let refused = vault.with("app.toml", &["key", "rotate", "orders"], b"").expect(11);
     assert!(refused.err.contains("app may not key.rotate default/orders"), "{}", refused.err);
-    assert!(refused.err.contains("--allow 'key.rotate:orders'"), "{}", refused.err);
+    assert!(refused.err.contains("'key.rotate:orders'"), "{}", refused.err);
     let admin = vault.with("app.toml", &["identity", "ls"], b"").expect(11);
-    assert!(admin.err.contains("ask an administrator"), "{}", admin.err);
+    assert!(admin.err.contains("administrator"), "{}", admin.err);
     vault.audited(|line| line["action"] == "identity.list" && line["result"] == "refused");
 }
 

@@ -35,7 +35,7 @@ fn interrupted(home: &Path, args: &[&str], begun: impl Fn() -> bool, undo: impl 
 fn an_interrupted_drill_or_restore_leaves_nothing() {
     let mut vault = Vault::start();
     let home = vault.path().to_owned();
-    keys(&vault, 3000);
+    keys(&vault, 1500);
     let archive = vault.run(&["backup", "--output", "archives", "--quiet"], b"").expect(0).text();
     let trust = vault.run(&["sheet", "--fingerprint"], b"").expect(0).text();
     vault.server.kill();
@@ -81,7 +81,7 @@ fn an_interrupted_backup_leaves_nothing_and_is_in_nobodys_way() {
     let home = vault.path().to_owned();
     let into = home.join("archives");
     std::fs::create_dir(&into).unwrap();
-    keys(&vault, 3000);
+    keys(&vault, 1500);
     let backup = ["--context", "demo/context.toml", "backup", "--output", "archives"];
     interrupted(
         &home,

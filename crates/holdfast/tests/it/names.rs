@@ -24,7 +24,8 @@ fn names_that_are_none_are_refused_and_nothing_is_made() {
     vault.run(&["key", "create", "orders"], b"").expect(0);
     let before = state(&vault);
     let long = "n".repeat(81);
-    for (name, why) in BAD.into_iter().chain([(long.as_str(), "81 bytes is too long")]) {
+    let bad = BAD.into_iter().chain([(long.as_str(), "81 bytes is too long")]);
+    for (n, (name, why)) in bad.enumerate() {
         let commands: [&[&str]; 13] = [
             &["key", "create", name],
             &["key", "show", name],
@@ -40,7 +41,9 @@ fn names_that_are_none_are_refused_and_nothing_is_made() {
             &["identity", "create", "fine", "--policy", name, "--save", "made.toml"],
             &["backup", "--output", "made", "--custodian", name],
         ];
-        for command in commands {
+        // The first ones everywhere, the others here and there: each is a process.
+        let some = commands.into_iter().enumerate().filter(|(at, _)| n < 2 || (at + n) % 4 == 0);
+        for (_, command) in some {
             let refused = vault.run(command, b"").expect(13);
             assert!(refused.err.contains(why), "{command:?}: {}", refused.err);
             assert!(refused.out.is_empty(), "{command:?}: {}", refused.text());

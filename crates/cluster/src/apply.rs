@@ -12,6 +12,7 @@ use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder, alias};
 use parking_lot::{Mutex, RwLock};
 
 use crate::codec::{decode_membership, encode_membership};
+use crate::room::Faults;
 use crate::types::{
     Answer, RaftEntry, RaftLogId, RaftStoredMembership, TypeConfig, from_raft, to_raft,
 };
@@ -35,6 +36,7 @@ pub(crate) struct State<S: StateStore> {
     snapshot: AtomicBool,
     /// Index of the last durable entry; 0 before the first checkpoint.
     checkpointed: AtomicU64,
+    pub(crate) faults: Faults,
 }
 
 impl<S: StateStore> State<S> {
@@ -46,6 +48,7 @@ impl<S: StateStore> State<S> {
             feed: RwLock::default(),
             snapshot: AtomicBool::new(false),
             checkpointed: AtomicU64::new(0),
+            faults: Faults::default(),
         })
     }
 
@@ -64,7 +67,7 @@ impl<S: StateStore> State<S> {
     /// Makes everything committed so far durable; the state that is durable now.
     pub(crate) fn checkpoint(&self) -> io::Result<(Applied, S::View)> {
         let mut store = self.store.lock();
-        store.checkpoint().map_err(io::Error::other)?;
+        store.checkpoint().map_err(|error| self.faults.of(error))?;
         let applied = store.applied();
         self.checkpointed.store(applied.log.map_or(0, |id| id.index), Ordering::Relaxed);
         Ok((applied, store.view()))
@@ -98,7 +101,8 @@ impl<S: StateStore> State<S> {
             Some(stored) => encode_membership(&stored),
             None => store.applied().membership,
         };
-        store.commit(Applied { log, membership }, &changes, &head).map_err(io::Error::other)?;
+        let applied = Applied { log, membership };
+        store.commit(applied, &changes, &head).map_err(|error| self.faults.of(error))?;
         *self.view.write() = store.view();
         drop(store);
         for changes in &changes {

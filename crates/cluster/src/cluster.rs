@@ -20,6 +20,7 @@ use crate::apply::{State, StateMachine, Subscriber};
 use crate::codec::{decode_membership, decode_vote};
 use crate::logstore::LogStore;
 use crate::network::NoPeers;
+use crate::room::{Fault, Room};
 use crate::runtime::Runtime;
 use crate::types::{Data, TypeConfig, from_raft};
 use crate::{Clock, ClusterError, ProposeError, ReadIndexError};
@@ -46,6 +47,8 @@ pub struct Config {
     pub start_within: Duration,
     /// How long a proposal waits for its outcome before it is given up as unknown.
     pub propose_within: Duration,
+    /// The disk to look at before a change or a checkpoint; none where nobody should look.
+    pub room: Option<Room>,
 }
 
 impl Config {
@@ -59,6 +62,7 @@ impl Config {
             log_entries_kept: 256,
             start_within: Duration::from_secs(120),
             propose_within: Duration::from_secs(10),
+            room: None,
         }
     }
 
@@ -136,7 +140,7 @@ impl<S: StateStore + 'static> Cluster<S> {
         let alone = check_place(&config, &store, &log)?;
         let state = State::new(store);
         let runtime = Runtime::start()?;
-        let (log, writer) = LogStore::start(log)?;
+        let (log, writer) = LogStore::start(log, state.faults.clone())?;
         let raft_config = config.raft()?;
         let machine = StateMachine(Arc::clone(&state));
         let (node, within) = (config.node.0, config.start_within);
@@ -154,7 +158,10 @@ impl<S: StateStore + 'static> Cluster<S> {
             Ok::<_, ClusterError>(raft)
         });
         let died = || ClusterError::Raft("it panicked while starting".to_owned());
-        let raft: RaftOf<S> = started.ok_or_else(died)??;
+        let raft: RaftOf<S> = match (started.ok_or_else(died)?, state.faults.first()) {
+            (Err(_), Some(Fault { full, why })) => return Err(ClusterError::Storage { full, why }),
+            (started, _) => started?,
+        };
         let handle = runtime.handle.clone();
         handle.spawn(checkpoints(config.clone(), Arc::clone(&state), raft.clone()));
         let threads = Mutex::new(Some((runtime, writer)));
@@ -172,20 +179,41 @@ impl<S: StateStore + 'static> Cluster<S> {
         if inner.threads.lock().is_none() {
             return Err(ProposeError::Stopped);
         }
+        if let Some(room) = &inner.config.room {
+            room.for_a_change()?;
+        }
         let command = Command::Txn(Txn { at: self.stamp(), ..txn });
         let data = Data(Arc::new(command.encode()?));
         let within = inner.config.propose_within;
         let write = write(inner.raft.clone(), data, Instant::now() + within);
         let written = inner.handle.spawn(async move { tokio::time::timeout(within, write).await });
         // Not answered in time, or Raft's threads were stopped under it: nobody knows.
-        let outcome = written.await.map_err(|_| ProposeError::Unknown)?;
-        let outcome = outcome.map_err(|_| ProposeError::Unknown)??;
+        let outcome = written.await.map_err(|_| ProposeError::Unknown);
+        let outcome = outcome.and_then(|outcome| outcome.unwrap_or(Err(ProposeError::Unknown)));
+        let outcome = outcome.map_err(|error| self.failed(error))?;
         match (&outcome, command) {
             (Outcome::Conflict { found, .. }, Command::Txn(txn)) => {
                 Ok(self.done_before(&txn, *found).map_or(outcome, Outcome::Done))
             }
             _ => Ok(outcome),
         }
+    }
+
+    /// What Raft cannot say of a proposal: why its storage failed.
+    fn failed(&self, error: ProposeError) -> ProposeError {
+        match (error, self.fault()) {
+            (ProposeError::Unknown | ProposeError::Stopped, Some(Fault { full, why })) => {
+                ProposeError::Storage { full, why }
+            }
+            (error, _) => error,
+        }
+    }
+
+    /// Why state or log could not be written, if that happened: this node changes nothing any more until
+    /// it is started again.
+    #[must_use]
+    pub fn fault(&self) -> Option<Fault> {
+        self.0.state.faults.first()
     }
 
     /// The state as this node has it now.
@@ -265,14 +293,19 @@ impl<S: StateStore + 'static> Cluster<S> {
         let raft = self.0.raft.clone();
         // A task that panicked is gone as well.
         let _ = self.0.handle.spawn(async move { raft.shutdown().await }).await;
-        let state = Arc::clone(&self.0.state);
+        let (state, room) = (Arc::clone(&self.0.state), self.0.config.room.clone());
         let (send, done) = tokio::sync::oneshot::channel();
         let stop = std::thread::Builder::new().name("raft-stop".to_owned()).spawn(move || {
             runtime.stop();
             if writer.join().is_err() {
                 tracing::error!("the log's writer panicked");
             }
-            let result = state.checkpoint();
+            // The log holds what a full disk has no room for.
+            let dirty = state.store.lock().dirty_bytes();
+            let result = match room {
+                Some(room) if !room.for_a_checkpoint(dirty) => Ok(()),
+                _ => state.checkpoint().map(drop),
+            };
             // Before the answer: who hears it may open the same files next.
             drop(state);
             // The caller may have stopped waiting.
@@ -280,7 +313,10 @@ impl<S: StateStore + 'static> Cluster<S> {
         });
         stop.map_err(ClusterError::Threads)?;
         let result = done.await.map_err(|_| ClusterError::Raft("stopping panicked".to_owned()))?;
-        result.map(|_| ()).map_err(|error| ClusterError::Raft(error.to_string()))
+        result.map_err(|error| match self.fault() {
+            Some(Fault { full, why }) => ClusterError::Storage { full, why },
+            None => ClusterError::Raft(error.to_string()),
+        })
     }
 
     fn stamp(&self) -> Millis {
@@ -403,6 +439,10 @@ async fn checkpoints<S: StateStore + 'static>(
         let Some((applied, dirty)) = stands else { continue };
         let due = last.elapsed() >= config.checkpoint_every || dirty >= config.dirty_bytes_max;
         if applied == asked || !due {
+            continue;
+        }
+        // Postponed on a full disk: the log holds everything, and a checkpoint that fails stops the node.
+        if config.room.as_ref().is_some_and(|room| !room.for_a_checkpoint(dirty)) {
             continue;
         }
         if raft.trigger().snapshot().await.is_err() {

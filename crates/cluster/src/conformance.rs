@@ -30,7 +30,8 @@ impl StoreBuilder<TypeConfig, LogStore, StateMachine<DiskStore>, TempDir> for Fr
         let loader = DiskStore::loader(Disk::shared(), &dir.path().join("state"), head, applied);
         let store = loader.expect("an empty store").finish(None).expect("an empty store");
         let (log, _) = Log::open(Disk::shared(), &dir.path().join("log")).expect("an empty log");
-        let (log, _) = LogStore::start(log).expect("a writer thread");
+        let (log, _) =
+            LogStore::start(log, crate::room::Faults::default()).expect("a writer thread");
         Ok((dir, log, StateMachine(State::new(store))))
     }
 }

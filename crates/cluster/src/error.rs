@@ -66,6 +66,14 @@ pub enum ClusterError {
     /// Its threads could not be started.
     #[error("start threads of the cluster: {0}")]
     Threads(std::io::Error),
+    /// State or log could not be written at the start: the operator's turn.
+    #[error("the storage of this node failed: {why}")]
+    Storage {
+        /// The disk was full.
+        full: bool,
+        /// What it said.
+        why: String,
+    },
     /// Raft stopped or did not get ready.
     #[error("raft: {0}")]
     Raft(String),
@@ -86,6 +94,22 @@ pub enum ProposeError {
     /// The node is shutting down, or its storage failed. It was not proposed.
     #[error("the cluster has stopped on this node")]
     Stopped,
+    /// The disk is as good as full: it was not proposed. It works again as soon as there is room.
+    #[error("only {free} bytes are free on the disk of {}: nothing was changed", dir.display())]
+    NoSpace {
+        /// A directory on that disk.
+        dir: std::path::PathBuf,
+        /// What an ordinary user may still write there.
+        free: u64,
+    },
+    /// State or log could not be written. Whether it happened shows when the node was started again.
+    #[error("the storage of this node failed, and whether the change was kept is not known: {why}")]
+    Storage {
+        /// The disk was full.
+        full: bool,
+        /// What it said.
+        why: String,
+    },
     /// It does not fit an entry: the caller's turn.
     #[error(transparent)]
     TooLarge(#[from] EncodeError),

@@ -21,6 +21,7 @@ use tokio::sync::oneshot;
 
 use crate::ClusterError;
 use crate::codec::{decode_entry, decode_vote, encode_payload, encode_vote};
+use crate::room::Faults;
 use crate::types::{RaftEntry, RaftLogId, RaftVote, TypeConfig, from_raft, to_raft};
 
 /// Bytes of flushed entries kept in memory, so that applying them does not read the disk.
@@ -46,6 +47,7 @@ struct Shared {
     log: Mutex<Log>,
     tail: Mutex<Tail>,
     vote: Mutex<Option<RaftVote>>,
+    faults: Faults,
 }
 
 /// The newest entries, flushed or not.
@@ -67,12 +69,13 @@ type Done = oneshot::Sender<io::Result<()>>;
 impl LogStore {
     /// Takes the log over and starts its writer thread, which ends some time after the store was
     /// dropped; whoever needs the log closed joins it.
-    pub(crate) fn start(log: Log) -> Result<(Self, JoinHandle<()>), ClusterError> {
+    pub(crate) fn start(log: Log, faults: Faults) -> Result<(Self, JoinHandle<()>), ClusterError> {
         let vote = log.vote()?.map(|bytes| decode_vote(&bytes)).transpose()?;
         let shared = Arc::new(Shared {
             log: Mutex::new(log),
             tail: Mutex::new(Tail::default()),
             vote: Mutex::new(vote),
+            faults,
         });
         let (queue, writes) = mpsc::channel();
         let writer = Writer { shared: Arc::clone(&shared), failed: None };
@@ -264,7 +267,10 @@ impl Writer {
             Write::Truncate(last, done) => (self.attempt(|shared| truncate(shared, last)), done),
             Write::Purge(id, done) => {
                 let purge = |shared: &Shared| shared.log.lock().purge_to(id);
-                (self.attempt(|shared| purge(shared).map_err(io::Error::other)), done)
+                (
+                    self.attempt(|shared| purge(shared).map_err(|error| shared.faults.of(error))),
+                    done,
+                )
             }
         };
         // Raft may have stopped waiting.
@@ -273,7 +279,8 @@ impl Writer {
 
     fn sync(&mut self, unsynced: &mut Vec<(u64, IOFlushed<TypeConfig>)>) {
         let Some(flushed) = unsynced.last().map(|(last, _)| *last) else { return };
-        let result = self.attempt(|shared| shared.log.lock().sync().map_err(io::Error::other));
+        let result = self
+            .attempt(|shared| shared.log.lock().sync().map_err(|error| shared.faults.of(error)));
         if result.is_ok() {
             self.shared.tail.lock().trim(flushed);
         }
@@ -301,15 +308,16 @@ impl Writer {
 fn append(shared: &Shared, entries: &[RaftEntry]) -> io::Result<()> {
     let encode = |entry: &RaftEntry| (from_raft(&entry.log_id), encode_payload(entry));
     let records: Vec<_> = entries.iter().map(encode).collect();
-    shared.log.lock().append(&records).map_err(io::Error::other)
+    shared.log.lock().append(&records).map_err(|error| shared.faults.of(error))
 }
 
 fn save_vote(shared: &Shared, vote: RaftVote) -> io::Result<()> {
-    shared.log.lock().save_vote(&encode_vote(&vote)).map_err(io::Error::other)?;
+    let saved = shared.log.lock().save_vote(&encode_vote(&vote));
+    saved.map_err(|error| shared.faults.of(error))?;
     *shared.vote.lock() = Some(vote);
     Ok(())
 }
 
 fn truncate(shared: &Shared, last: Option<u64>) -> io::Result<()> {
-    shared.log.lock().truncate_after(last).map_err(io::Error::other)
+    shared.log.lock().truncate_after(last).map_err(|error| shared.faults.of(error))
 }

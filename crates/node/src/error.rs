@@ -137,7 +137,11 @@ impl From<ClusterError> for NodeError {
             | ClusterError::Damaged { .. } => Self::new(Kind::Damaged, message)
                 .next("restore the newest archive: holdfast restore ARCHIVE --data OTHER_DIR"),
             ClusterError::Store(error) => error.into(),
-            ClusterError::Threads(_) | ClusterError::Raft(_) => Self::new(Kind::Other, message),
+            ClusterError::Storage { full: true, .. } => Self::new(Kind::NoSpace, message)
+                .next("make room on the disk of the data directory, then start the server again"),
+            ClusterError::Storage { .. } | ClusterError::Threads(_) | ClusterError::Raft(_) => {
+                Self::new(Kind::Other, message)
+            }
         }
     }
 }

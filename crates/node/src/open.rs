@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use holdfast_cluster::{Clock, Cluster, Config, SystemClock};
+use holdfast_cluster::{Clock, Cluster, Config, Room, SystemClock};
 use holdfast_crypto::SecretBytes;
 use holdfast_fs::Fs;
 use holdfast_keyring::{Keyring, KeyringError, SecretRef};
@@ -57,12 +57,20 @@ pub(crate) fn open(
     if let Some(torn) = opened.torn {
         tracing::info!(?torn, "cut a torn tail off the log: nothing acknowledged was in it");
     }
-    let cluster = Cluster::start(Config::new(node), store, log, Arc::clone(&clock))?;
+    let room = Some(Room { fs: Arc::clone(fs), dir: dir.root().to_owned() });
+    let config = Config { room, ..Config::new(node) };
+    let cluster = Cluster::start(config, store, log, Arc::clone(&clock))?;
     let view = cluster.view();
     let (ca_seed, ca) = ca(&view, &keyring)?;
     let now = clock.now();
-    let audit = Audit::open(Arc::clone(fs), &dir.audit(), node, now, Limits::default())
-        .map_err(|error| NodeError::new(Kind::Other, format!("the audit log: {error}")))?;
+    let audit = Audit::open(Arc::clone(fs), &dir.audit(), node, now, Limits::default()).map_err(
+        |error| match error.kind() {
+            Kind::NoSpace => NodeError::new(Kind::NoSpace, error.to_string())
+                .next("make room on the disk of the data directory, then start the server again"),
+            Kind::Damaged => NodeError::new(Kind::Damaged, error.to_string()),
+            _ => NodeError::new(Kind::Other, format!("the audit log: {error}")),
+        },
+    )?;
     let archives = archives.unwrap_or_else(|| dir.archives());
     let service = Service::open(Parts {
         cluster: cluster.clone(),

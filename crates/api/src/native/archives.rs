@@ -149,7 +149,9 @@ impl From<BackupProgress> for wire::BackupState {
             bytes,
             path: None,
             sha256: None,
+            code: None,
             message: None,
+            next: None,
         };
         let whole = |name: &str, info: BackupInfo| Self {
             path: info.directory.map(|directory| format!("{directory}/{}", info.file)),
@@ -161,9 +163,12 @@ impl From<BackupProgress> for wire::BackupState {
             BackupProgress::Running { bytes } => state("running", bytes),
             BackupProgress::Written(info) => whole("written", info),
             BackupProgress::Stored(info) => whole("stored", info),
-            BackupProgress::Failed { message } => {
-                Self { message: Some(message), ..state("failed", 0) }
-            }
+            BackupProgress::Failed { kind, message, next } => Self {
+                code: Some(kind.code().to_owned()),
+                message: Some(message),
+                next,
+                ..state("failed", 0)
+            },
         }
     }
 }

@@ -54,6 +54,10 @@ fn make_state_in(fs: &Arc<dyn Fs>, dir: &Path, applied: Applied) {
 pub fn start_in(fs: &Arc<dyn Fs>, dir: &Path) -> Cluster {
     let never = Duration::from_secs(3600);
     let config = Config { checkpoint_every: never, dirty_bytes_max: u64::MAX, ..Config::new(NODE) };
+    start_config_in(fs, dir, config)
+}
+
+pub fn start_config_in(fs: &Arc<dyn Fs>, dir: &Path, config: Config) -> Cluster {
     let store = DiskStore::open(Arc::clone(fs), &dir.join("state"), CACHE_BYTES).unwrap();
     let log = Log::open(Arc::clone(fs), &dir.join("log")).unwrap().0;
     Cluster::start(config, store, log, Arc::new(SystemClock)).unwrap()

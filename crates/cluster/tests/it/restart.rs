@@ -6,17 +6,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_cluster::{
-    Cluster, ClusterError, Config, ProposeError, SystemClock, seed_id, seed_log, seed_membership,
+    Cluster, ClusterError, Config, ProposeError, ROOM_BYTES_MIN, Room, SystemClock, seed_id,
+    seed_log, seed_membership,
 };
 use holdfast_fs::{Fs, Mem};
 use holdfast_machine::{LogId, View, ViewExt};
-use holdfast_store::{Applied, StateStore};
+use holdfast_store::log::Log;
+use holdfast_store::{Applied, DiskStore, StateStore};
 use holdfast_types::{NodeId, Table, TableClass};
 use tempfile::TempDir;
 
 use crate::node::{
     NODE, block_on, checkpointed, create, create_rows, make_state, open_log, open_state, revision,
-    seed, seeded, start, start_in, start_with, start_without_checkpoints,
+    seed, seeded, start, start_config_in, start_in, start_with, start_without_checkpoints,
 };
 
 #[test]
@@ -97,10 +99,11 @@ fn a_full_disk_stops_the_node_and_loses_nothing_that_was_answered() {
         create_rows(&cluster, 0, 10).await;
         mem.limit_space(0);
         let refused = cluster.propose(create(10, b"k", b"row")).await;
-        assert_eq!(refused, Err(ProposeError::Unknown));
+        assert!(matches!(refused, Err(ProposeError::Storage { full: true, .. })), "{refused:?}");
         // Raft has met a fatal error: it takes nothing more, with space or without.
         mem.heal();
-        assert!(cluster.propose(create(11, b"k", b"row")).await.is_err());
+        let refused = cluster.propose(create(11, b"k", b"row")).await;
+        assert!(matches!(refused, Err(ProposeError::Storage { full: true, .. })), "{refused:?}");
         assert!(!cluster.status().running);
         assert_eq!(cluster.view().head().revision, revision(10));
         cluster.shutdown().await.unwrap();
@@ -111,6 +114,54 @@ fn a_full_disk_stops_the_node_and_loses_nothing_that_was_answered() {
         create_rows(&cluster, 10, 12).await;
         cluster.shutdown().await.unwrap();
     });
+}
+
+#[test]
+fn a_change_is_refused_while_there_is_still_some_room_and_done_when_there_is_more() {
+    let mem = Mem::new();
+    let (fs, dir): (Arc<dyn Fs>, _) = (mem.shared(), Path::new("/data"));
+    fs.create_dir_all(dir).unwrap();
+    seed(&fs, dir);
+    let room = Some(Room { fs: Arc::clone(&fs), dir: dir.to_path_buf() });
+    let often = Duration::from_millis(1);
+    let config = Config { room, checkpoint_every: often, ..Config::new(NODE) };
+    block_on(async {
+        let cluster = start_config_in(&fs, dir, config);
+        create_rows(&cluster, 0, 10).await;
+        checkpointed(&cluster, LogId { index: 12, ..seed_id(NODE) }).await;
+        mem.limit_space(ROOM_BYTES_MIN + (1 << 20));
+        create_rows(&cluster, 10, 11).await;
+        for free in [ROOM_BYTES_MIN - 1, 1000, 0] {
+            mem.limit_space(free);
+            let refused = cluster.propose(create(11, &11_u64.to_be_bytes(), b"row")).await;
+            let dir = dir.to_path_buf();
+            assert_eq!(refused, Err(ProposeError::NoSpace { dir, free }));
+            // A checkpoint is due all the time, and would stop the node.
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            assert_eq!((cluster.status().running, cluster.fault()), (true, None));
+            assert_eq!(cluster.view().head().revision, revision(11));
+        }
+        mem.heal();
+        create_rows(&cluster, 11, 20).await;
+        checkpointed(&cluster, LogId { index: 22, ..seed_id(NODE) }).await;
+        cluster.shutdown().await.unwrap();
+    });
+}
+
+#[test]
+fn a_start_on_a_full_disk_says_so_and_works_when_there_is_room() {
+    let mem = Mem::new();
+    let (fs, dir): (Arc<dyn Fs>, _) = (mem.shared(), Path::new("/data"));
+    fs.create_dir_all(dir).unwrap();
+    seed(&fs, dir);
+    let state = dir.join("state");
+    let store = DiskStore::open(Arc::clone(&fs), &state, 4 << 20).unwrap();
+    let log = Log::open(Arc::clone(&fs), &dir.join("log")).unwrap().0;
+    mem.limit_space(0);
+    let refused = Cluster::start(Config::new(NODE), store, log, Arc::new(SystemClock)).map(|_| ());
+    assert!(matches!(refused, Err(ClusterError::Storage { full: true, .. })), "{refused:?}");
+    mem.heal();
+    block_on(async { start_in(&fs, dir).shutdown().await.unwrap() });
 }
 
 #[test]

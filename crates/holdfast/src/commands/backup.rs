@@ -90,7 +90,12 @@ impl Backup {
                 }
                 "failed" => {
                     let why = state.message.unwrap_or_else(|| "no reason given".to_owned());
-                    return Err(Failure::new(Kind::Other, format!("the backup failed: {why}")));
+                    let kind = state.code.and_then(|code| code.parse().ok()).unwrap_or(Kind::Other);
+                    let failure = Failure::new(kind, format!("the backup failed: {why}"));
+                    return Err(match state.next {
+                        Some(next) => failure.next(next),
+                        None => failure,
+                    });
                 }
                 _ => tokio::time::sleep(Duration::from_millis(50)).await,
             }

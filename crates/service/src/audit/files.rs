@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use holdfast_fs::{File, Fs, FsError, Open};
+use holdfast_fs::{File, Fs, FsError, Open, make_dirs};
 
 use super::line::{follow, read};
 use super::{AuditError, ChainHead};
@@ -40,7 +40,7 @@ impl Log {
         dir: &Path,
         file_bytes_max: u64,
     ) -> Result<Self, AuditError> {
-        fs.create_dir_all(dir)?;
+        make_dirs(&*fs, dir)?;
         let numbers = numbers(&*fs, dir)?;
         let number = numbers.last().copied().unwrap_or(1);
         let path = path(dir, number);

@@ -103,9 +103,24 @@ pub enum AuditError {
         /// Why.
         why: String,
     },
+    /// More calls wait to be written than it keeps.
+    #[error("the audit log is behind: too many calls wait to be written")]
+    Behind,
     /// It is closed, or its thread could not be started.
     #[error("the audit log is closed")]
     Closed,
+}
+
+impl AuditError {
+    /// Whose turn it is, and the exit code.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Fs(error) if matches!(**error, FsError::NoSpace { .. }) => Kind::NoSpace,
+            Self::Damaged { .. } => Kind::Damaged,
+            _ => Kind::Unavailable,
+        }
+    }
 }
 
 impl From<FsError> for AuditError {
@@ -191,7 +206,7 @@ impl Audit {
     /// Why it cannot be written at the moment.
     #[must_use]
     pub fn fault(&self) -> Option<String> {
-        self.inner.queue.fault()
+        self.inner.queue.fault().map(|error| error.to_string())
     }
 
     /// Writes and syncs what waits, and ends the writer. Later records are dropped.
@@ -216,5 +231,7 @@ impl Drop for Inner {
     }
 }
 
+#[cfg(test)]
+mod disk_tests;
 #[cfg(test)]
 mod tests;

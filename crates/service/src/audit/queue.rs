@@ -46,7 +46,7 @@ struct State {
     urgent: bool,
     head: ChainHead,
     dropped: u64,
-    fault: Option<String>,
+    fault: Option<AuditError>,
 }
 
 /// The queue.
@@ -79,7 +79,9 @@ impl Queue {
     ) -> Result<oneshot::Receiver<Result<(), AuditError>>, AuditError> {
         let mut state = self.state.lock();
         if !self.append(&mut state, record) {
-            return Err(AuditError::Closed);
+            // Why it is full says more than that it is.
+            let why = state.fault.clone().unwrap_or(AuditError::Behind);
+            return Err(if state.waiting.closed { AuditError::Closed } else { why });
         }
         let (sender, receiver) = oneshot::channel();
         state.waiting.waiters.push(sender);
@@ -135,7 +137,7 @@ impl Queue {
     }
 
     /// The writer's word after a batch: synced so far, or why not.
-    pub(super) fn report(&self, synced: Option<ChainHead>, fault: Option<String>) {
+    pub(super) fn report(&self, synced: Option<ChainHead>, fault: Option<AuditError>) {
         let mut state = self.state.lock();
         if let Some(head) = synced {
             state.head = head;
@@ -163,7 +165,7 @@ impl Queue {
         self.state.lock().dropped
     }
 
-    pub(super) fn fault(&self) -> Option<String> {
+    pub(super) fn fault(&self) -> Option<AuditError> {
         self.state.lock().fault.clone()
     }
 }

@@ -60,7 +60,7 @@ impl Writer {
             let result = written.and_then(|()| if must_sync { self.sync() } else { Ok(()) });
             let failed = result.is_err();
             if let Err(error) = &result {
-                self.queue.report(None, Some(error.to_string()));
+                self.queue.report(None, Some(error.clone()));
                 tracing::error!(%error, "audit log");
             }
             for waiter in batch.waiters.drain(..) {

@@ -1,6 +1,6 @@
 //! Archives, backups and drills.
 
-use holdfast_types::{ArchiveId, CustodianId, JobId, Millis, Name, Revision};
+use holdfast_types::{ArchiveId, CustodianId, JobId, Kind, Millis, Name, Revision};
 
 /// How far an archive has come.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -78,8 +78,12 @@ pub enum BackupProgress {
     Stored(BackupInfo),
     /// Failed.
     Failed {
+        /// What kind of failure.
+        kind: Kind,
         /// Why.
         message: String,
+        /// What to do next, where that is known.
+        next: Option<String>,
     },
 }
 

@@ -110,11 +110,18 @@ fn transaction(epoch: EpochId, actor: IdentityId, verb: u16, draft: Draft) -> Tx
 
 impl From<ProposeError> for Error {
     fn from(error: ProposeError) -> Self {
-        let kind = match error {
-            ProposeError::TooLarge(_) => Kind::TooLarge,
-            _ => Kind::Unavailable,
-        };
-        Self::new(kind, error.to_string())
+        let message = error.to_string();
+        match error {
+            ProposeError::TooLarge(_) => Self::new(Kind::TooLarge, message),
+            ProposeError::NoSpace { dir, .. } => Self::new(Kind::NoSpace, message)
+                .next(format!("make room on the disk of {}, then repeat the command", dir.display())),
+            ProposeError::Storage { full: true, .. } => Self::new(Kind::NoSpace, message).next(
+                "make room on the disk of the data directory, restart the server, look whether it was done",
+            ),
+            ProposeError::Storage { full: false, .. } => Self::new(Kind::Unavailable, message)
+                .next("look at the server's log and its disk, restart it, look whether it was done"),
+            _ => Self::new(Kind::Unavailable, message),
+        }
     }
 }
 

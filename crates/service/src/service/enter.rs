@@ -118,8 +118,11 @@ impl Service {
         if action.is_administration() {
             let record = self.line(caller, action, resource, Outcome::Begun, "");
             self.audit.record_durable(&record).await.map_err(|error| {
-                Error::new(Kind::Unavailable, format!("{error}; nothing was changed"))
-                    .next("make room for the audit log, then repeat the command")
+                let next = match error.kind() {
+                    Kind::NoSpace => "make room on the disk of the data directory, then repeat the command",
+                    _ => "look at the server's log and the disk of its data directory, then repeat the command",
+                };
+                Error::new(error.kind(), format!("{error}; nothing was changed")).next(next)
             })?;
         }
         Ok(Call { service: self, caller, action, resource, ended: false, actor })

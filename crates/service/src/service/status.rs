@@ -98,6 +98,8 @@ impl Service {
             audit_short: recorded
                 .filter(|recorded| *recorded > audit_head.count)
                 .map(|recorded| (audit_head.count, recorded)),
+            free: self.fs.free_bytes(&self.data),
+            storage_fault: self.cluster.fault().map(|fault| fault.why),
             node: self.warnings.clone(),
         };
         let warnings = weak::points(&facts);

@@ -2,6 +2,7 @@
 //!
 //! A warning is never about convenience: each says how keys could be lost, or how nobody would notice.
 
+use holdfast_cluster::ROOM_BYTES_MIN;
 use holdfast_types::{Millis, Revision};
 
 use crate::{ArchiveInfo, CustodianInfo, Level, Warning};
@@ -19,6 +20,8 @@ const EXPIRY_NOTICE: u64 = 60 * DAY;
 const CLOCK_BEHIND: u64 = 5 * 60 * 1000;
 /// How far the clock may be from where it should be.
 const CLOCK_JUMP: u64 = HOUR;
+/// Free space on the data's disk, in bytes, below which somebody should look.
+const FREE_WARNING: u64 = 64 << 20;
 
 /// What is known about a vault.
 pub(super) struct Facts {
@@ -48,6 +51,10 @@ pub(super) struct Facts {
     pub audit_fault: Option<String>,
     /// The audit log has fewer lines than the state once recorded: (lines, recorded).
     pub audit_short: Option<(u64, u64)>,
+    /// Bytes that are free on the data's disk, where that is known.
+    pub free: Option<u64>,
+    /// Why state or log could not be written.
+    pub storage_fault: Option<String>,
     /// What starting this node found.
     pub node: Vec<Warning>,
 }
@@ -60,6 +67,7 @@ pub(super) fn points(facts: &Facts) -> Vec<Warning> {
     soft_key(facts, &mut found);
     clock(facts, &mut found);
     audit(facts, &mut found);
+    disk(facts, &mut found);
     if facts.administrators == 1 {
         let what = "one administrator: whoever holds its API key is alone";
         let next = "holdfast identity create NAME --privilege admin";
@@ -192,6 +200,25 @@ fn clock(facts: &Facts, found: &mut Vec<Warning>) {
     }
 }
 
+fn disk(facts: &Facts, found: &mut Vec<Warning>) {
+    let room = "make room on the disk of the data directory";
+    if let Some(why) = &facts.storage_fault {
+        let what = format!("the storage of this node failed, and nothing can be changed: {why}");
+        found.push(warning(Level::Critical, what, format!("{room}, restart the server")));
+    }
+    match facts.free {
+        Some(free) if free < ROOM_BYTES_MIN => {
+            let what = format!("only {free} bytes are free for the data: nothing can be changed");
+            found.push(warning(Level::Critical, what, room));
+        }
+        Some(free) if free < FREE_WARNING => {
+            let what = format!("only {} MiB are free for the data", free >> 20);
+            found.push(warning(Level::Warning, what, room));
+        }
+        _ => {}
+    }
+}
+
 fn audit(facts: &Facts, found: &mut Vec<Warning>) {
     if let Some(why) = &facts.audit_fault {
         let what = format!("the audit log cannot be written, and administration is refused: {why}");
@@ -275,6 +302,8 @@ mod tests {
             audit_dropped: 0,
             audit_fault: None,
             audit_short: None,
+            free: Some(1 << 40),
+            storage_fault: None,
             node: Vec::new(),
         }
     }
@@ -342,6 +371,9 @@ mod tests {
         check(|f| f.audit_dropped = 3, Warning, "3 audit records");
         check(|f| f.audit_fault = Some("no space".to_owned()), Critical, "no space");
         check(|f| f.audit_short = Some((2, 9)), Critical, "has 2 lines");
+        check(|f| f.free = Some(5 << 20), Warning, "only 5 MiB are free");
+        check(|f| f.free = Some(99), Critical, "nothing can be changed");
+        check(|f| f.storage_fault = Some("no space".to_owned()), Critical, "storage of this node");
         check(|f| f.administrators = 1, Info, "one administrator");
     }
 }

@@ -99,7 +99,11 @@ impl Backup {
             State::Running => BackupProgress::Running { bytes: self.bytes.load(Ordering::Relaxed) },
             State::Written(done) => BackupProgress::Written(done.info.clone()),
             State::Stored(done) => BackupProgress::Stored(done.info.clone()),
-            State::Failed(error) => BackupProgress::Failed { message: error.message.clone() },
+            State::Failed(error) => BackupProgress::Failed {
+                kind: error.kind,
+                message: error.message.clone(),
+                next: error.next.clone(),
+            },
         }
     }
 

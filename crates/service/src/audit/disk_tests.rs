@@ -1,0 +1,149 @@
+//! The log on a disk that is full, fails, or loses what was not synced.
+
+use std::path::Path;
+
+use holdfast_fs::{Mem, read_to_vec};
+use holdfast_types::{IdentityId, Kind, Millis, NodeId};
+
+use super::*;
+
+const DIR: &str = "/audit";
+
+fn call(at: u64) -> Record<'static> {
+    Record {
+        at: Millis(at),
+        identity: Some(IdentityId([1; 32])),
+        remote: "192.0.2.1:9",
+        action: Action::KeyEncrypt,
+        resource: Resource::Within("default", "orders"),
+        outcome: Outcome::Ok,
+        detail: "",
+    }
+}
+
+fn open(mem: &Mem, limits: Limits) -> Result<Audit, AuditError> {
+    Audit::open(mem.shared(), Path::new(DIR), NodeId(7), Millis(1), limits)
+}
+
+fn durable(audit: &Audit, at: u64) -> Result<(), AuditError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(audit.record_durable(&call(at)))
+}
+
+/// Every line of every file.
+fn lines(mem: &Mem) -> Vec<serde_json::Value> {
+    let numbers = files::numbers(mem, Path::new(DIR)).unwrap();
+    let read = |n: &u64| read_to_vec(mem, &files::path(Path::new(DIR), *n), 1 << 24).unwrap();
+    let text: Vec<u8> = numbers.iter().flat_map(read).collect();
+    let text = String::from_utf8(text).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Calls in the log, and calls that it says are missing.
+fn told(mem: &Mem) -> (u64, u64) {
+    let lines = lines(mem);
+    let calls = lines.iter().filter(|line| line["action"] == "key.encrypt").count() as u64;
+    let drops = lines.iter().filter(|line| line["action"] == "audit.dropped");
+    (calls, drops.map(|line| line["count"].as_u64().unwrap()).sum())
+}
+
+#[test]
+fn on_a_full_disk_administration_is_refused_use_goes_on_and_the_gap_is_told() {
+    let mem = Mem::new();
+    let audit = open(&mem, Limits::default()).unwrap();
+    durable(&audit, 1).unwrap();
+    for room in [0, 100] {
+        mem.limit_space(room);
+        for at in 0..50 {
+            audit.record(&call(at));
+        }
+        let refused = durable(&audit, 50).unwrap_err();
+        assert_eq!(refused.kind(), Kind::NoSpace, "{refused}");
+        assert!(audit.fault().unwrap().contains("no space left"), "{:?}", audit.fault());
+        assert!(durable(&audit, 51).is_err(), "still");
+    }
+    let dropped = audit.dropped();
+    assert_eq!(dropped, 2 * 52, "all that came meanwhile");
+    mem.heal();
+    durable(&audit, 60).unwrap();
+    assert_eq!(audit.fault(), None, "there is room again, without a restart");
+    audit.close();
+    assert_eq!(told(&mem), (2, dropped), "each is there or told in its place");
+    assert_eq!(verify(&mem, Path::new(DIR)).unwrap(), Ok(audit.head()));
+}
+
+#[test]
+fn a_full_queue_on_a_full_disk_says_that_the_disk_is_full() {
+    let mem = Mem::new();
+    let audit = open(&mem, Limits { queue_bytes: 500, ..Limits::default() }).unwrap();
+    mem.limit_space(0);
+    assert_eq!(durable(&audit, 1).unwrap_err().kind(), Kind::NoSpace);
+    for at in 0..100 {
+        audit.record(&call(at));
+    }
+    let refused = durable(&audit, 2).unwrap_err();
+    assert_eq!(refused.kind(), Kind::NoSpace, "{refused}");
+}
+
+#[test]
+fn a_log_that_cannot_be_opened_for_want_of_space_says_so() {
+    let mem = Mem::new();
+    mem.limit_space(10);
+    let refused = open(&mem, Limits::default()).map(drop).unwrap_err();
+    assert_eq!(refused.kind(), Kind::NoSpace);
+    mem.heal();
+    let audit = open(&mem, Limits::default()).unwrap();
+    durable(&audit, 1).unwrap();
+    audit.close();
+    assert_eq!(verify(&mem, Path::new(DIR)).unwrap(), Ok(audit.head()));
+}
+
+#[test]
+fn after_every_crash_the_chain_goes_on_with_all_that_was_promised() {
+    let asked = std::env::var("HOLDFAST_CRASH_IMAGES").ok();
+    let all = asked.map_or(10_000, |n| n.parse().expect("HOLDFAST_CRASH_IMAGES is a number"));
+    let wanted: usize = all * 10 / 100;
+    let mem = Mem::new();
+    let recorder = mem.recorder();
+    let limits = Limits { file_bytes: 2048, ..Limits::default() };
+    let audit = open(&mem, limits).unwrap();
+    // (operations recorded when it was promised, lines by then)
+    let mut promised = vec![(0, 0), (recorder.len(), 1)];
+    for at in 0..24 {
+        audit.record(&call(at));
+        durable(&audit, at).unwrap();
+        promised.push((recorder.len(), audit.head().count));
+    }
+    audit.close();
+    let per_point = wanted.div_ceil(recorder.len() + 1).max(6);
+    let mut count = 0;
+    for image in recorder.images(per_point, 31) {
+        let what = format!("operation {}, {:?}", image.at, image.damage);
+        let least = promised[promised.partition_point(|(op, _)| *op <= image.at) - 1].1;
+        let audit = open(&image.fs, limits).unwrap_or_else(|error| panic!("{what}: {error}"));
+        let found = audit.head().count;
+        assert!(found > least, "{what}: {found} lines with this start, {least} were promised");
+        durable(&audit, 99).unwrap_or_else(|error| panic!("{what}: {error}"));
+        audit.close();
+        let chain = verify(&image.fs, Path::new(DIR)).unwrap();
+        assert_eq!(chain, Ok(audit.head()), "{what}");
+        count += 1;
+    }
+    println!("{count} crash images of the audit log");
+    assert!(count >= wanted, "{count} images, wanted {wanted}");
+}
+
+#[test]
+fn a_disk_that_fails_once_loses_nothing_that_was_promised() {
+    for at in 0..12 {
+        let mem = Mem::new();
+        let audit = open(&mem, Limits::default()).unwrap();
+        durable(&audit, 1).unwrap();
+        mem.fail_at(at, holdfast_fs::Fault::Once);
+        let promised = (2..8).filter(|at| durable(&audit, *at).is_ok()).count() as u64;
+        audit.close();
+        let (calls, _) = told(&mem);
+        assert!(calls > promised, "{calls} of {} are there", promised + 1);
+        assert_eq!(verify(&mem, Path::new(DIR)).unwrap(), Ok(audit.head()), "operation {at}");
+    }
+}

@@ -43,6 +43,9 @@ fn page(vault: VaultId, fingerprint: &str, custodians: &[CustodianInfo]) -> Stri
     }
     for custodian in custodians {
         _ = writeln!(text, "  {}\n    {}", custodian.name, groups(&custodian.fingerprint));
+        if let Some(slot) = custodian.slot {
+            _ = writeln!(text, "    slot {slot}");
+        }
     }
     _ = write!(
         text,
@@ -58,8 +61,8 @@ fn page(vault: VaultId, fingerprint: &str, custodians: &[CustodianInfo]) -> Stri
          \x20 gpgv --keyring ./cluster.pgp NAME.json.sig NAME.json\n\
          \x20 sha256sum NAME.tar.gpg               # must be the one in NAME.json\n\
          \x20 mkdir -m700 x && gpg -o x/a.tar -d NAME.tar.gpg && cd x && tar xf a.tar\n\
-         \x20 sha256sum -c SHA256SUMS\n\
-         \x20 gpg -o slot.txt -d slots/<your slot>.pgp\n\
+         \x20 sha256sum -c SHA256SUMS && sha256sum SHA256SUMS && cat END\n\
+         \x20 gpg -o slot.txt -d slots/*-SLOT.pgp  # SLOT is yours, above\n\
          \x20 python3 recover.py . slot.txt\n"
     );
     text
@@ -79,6 +82,17 @@ mod tests {
     #[test]
     fn the_page_names_what_a_custodian_needs_and_fits_paper() {
         let fingerprint = "0123456789abcdef0123456789abcdef01234567";
+        let custodian = CustodianInfo {
+            name: "anna".parse().unwrap(),
+            custodian_id: holdfast_types::CustodianId([1; 16]),
+            fingerprint: fingerprint.to_owned(),
+            added: holdfast_types::Millis(0),
+            expires: None,
+            slot: Some(holdfast_types::SlotId([0xcd; 16])),
+        };
+        let text = page(VaultId([0xab; 16]), fingerprint, &[custodian]);
+        assert!(text.contains("anna") && text.contains(&"cd".repeat(16)), "{text}");
+        assert!(text.lines().all(|line| line.len() <= 80), "{text}");
         let text = page(VaultId([0xab; 16]), fingerprint, &[]);
         assert!(text.contains("0123 4567 89ab"));
         assert!(text.contains(&"ab".repeat(16)));

@@ -1,7 +1,7 @@
 //! `server`: opens a node and serves it until SIGTERM or SIGINT.
 
 use std::net::{SocketAddr, ToSocketAddrs as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use holdfast_fs::Disk;
 use holdfast_records::Listen;
@@ -65,7 +65,7 @@ async fn run(
     let mut interrupt = signal(SignalKind::interrupt()).map_err(stopping)?;
     let (stop, stopped) = watch::channel(false);
     let heads = tokio::spawn(node.service.clone().audit_heads());
-    let _pid = options.pid_file.as_ref().map(PidFile::write).transpose()?;
+    let _pid = options.pid_file.as_deref().map(PidFile::write).transpose()?;
     let serving = tokio::spawn(listen::serve(listener, tls, node.service.clone(), stopped));
     ready(address);
     tokio::select! {
@@ -114,11 +114,11 @@ impl Opened {
 struct PidFile(PathBuf);
 
 impl PidFile {
-    fn write(path: &PathBuf) -> Result<Self, NodeError> {
+    fn write(path: &Path) -> Result<Self, NodeError> {
         let text = format!("{}\n", std::process::id());
         // Who waits for the file reads a whole one.
         holdfast_fs::write_atomic(&Disk, path, text.as_bytes())?;
-        Ok(Self(path.clone()))
+        Ok(Self(path.to_owned()))
     }
 }
 

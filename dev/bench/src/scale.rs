@@ -7,7 +7,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
@@ -170,25 +170,28 @@ fn under_load(
     caller: Caller,
     window: &dyn Fn() -> Result<Window>,
 ) -> Result<(Vec<Window>, Vec<Stored>)> {
-    let (enough, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let (enough, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
     let backups = std::thread::spawn({
         let (enough, done) = (Arc::clone(&enough), Arc::clone(&done));
         move || {
             let mut all = Vec::new();
-            while !enough.load(Ordering::Relaxed) {
+            loop {
                 let stored = backup(&caller);
                 // A failure, too, ends the wait for the first one.
-                done.fetch_add(1, Ordering::Relaxed);
+                done.store(true, Ordering::Relaxed);
                 all.push(stored?);
+                if enough.load(Ordering::Relaxed) {
+                    return anyhow::Ok(all);
+                }
             }
-            anyhow::Ok(all)
         }
     });
     let mut windows = Vec::new();
-    while windows.len() < WINDOWS || done.load(Ordering::Relaxed) == 0 {
+    while windows.len() < WINDOWS || !done.load(Ordering::Relaxed) {
         windows.push(window()?);
+        // A backup that is under way then is the last one.
+        enough.store(windows.len() >= WINDOWS, Ordering::Relaxed);
     }
-    enough.store(true, Ordering::Relaxed);
     let stored = backups.join().map_err(|_| anyhow!("the thread of the backups panicked"))??;
     Ok((windows, stored))
 }

@@ -8,6 +8,14 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 const ROUTES: &str = include_str!("../../src/routes.rs");
+const WIRE: [&str; 6] = [
+    include_str!("../../src/wire/mod.rs"),
+    include_str!("../../src/wire/access.rs"),
+    include_str!("../../src/wire/archives.rs"),
+    include_str!("../../src/wire/custodians.rs"),
+    include_str!("../../src/wire/keys.rs"),
+    include_str!("../../src/wire/status.rs"),
+];
 
 fn document() -> Value {
     serde_json::from_str(include_str!("../../openapi.json")).unwrap()
@@ -95,15 +103,16 @@ fn check<T: Serialize + DeserializeOwned>(schemas: &mut Map<String, Value>, name
     let value: T =
         serde_json::from_value(example.clone()).unwrap_or_else(|error| panic!("{name}: {error}"));
     assert_eq!(serde_json::to_value(value).unwrap(), *example, "{name}");
-    let properties: BTreeSet<_> = object(&schema["properties"]).keys().collect();
-    assert_eq!(properties, object(example).keys().collect(), "{name}");
+    let properties: BTreeSet<_> = object(&schema["properties"]).keys().cloned().collect();
+    assert_eq!(properties, object(example).keys().cloned().collect(), "{name}");
+    assert_eq!(properties, fields(name), "{name}");
     let required = schema.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
     for property in &properties {
         let mut without = object(example).clone();
-        without.remove(*property);
+        without.remove(property);
         let reads = serde_json::from_value::<T>(Value::Object(without)).is_ok();
         // A time that is not there yet is sent as null, and may be left away.
-        let nullable = schema["properties"][property]["type"].is_array();
+        let nullable = schema["properties"][property.as_str()]["type"].is_array();
         let must = required.iter().any(|one| one == property.as_str()) && !nullable;
         assert_eq!(reads, !must, "{name}.{property}");
     }
@@ -111,6 +120,15 @@ fn check<T: Serialize + DeserializeOwned>(schemas: &mut Map<String, Value>, name
     more.insert("something".to_owned(), Value::Null);
     let open = serde_json::from_value::<T>(Value::Object(more)).is_ok();
     assert_eq!(open, schema.get("additionalProperties") != Some(&Value::Bool(false)), "{name}");
+}
+
+/// The fields of a wire type, those that are optional, too, from its source.
+fn fields(name: &str) -> BTreeSet<String> {
+    let start = format!("pub struct {name} {{");
+    let source = WIRE.iter().find_map(|source| source.split_once(&start)).unwrap().1;
+    let body = source.split("\n}").next().unwrap();
+    let public = body.lines().filter_map(|line| line.trim().strip_prefix("pub "));
+    public.map(|field| field.split(':').next().unwrap().to_owned()).collect()
 }
 
 #[test]

@@ -128,11 +128,10 @@ fn json_has_the_same_fields_for_ever() {
     check(&["sheet", "--fingerprint"], b"", "fingerprint");
 }
 
-fn archives_in_json(
-    home: &Path,
-    check: &dyn Fn(&[&str], &[u8], &str) -> Value,
-    run: &dyn Fn(&[&str], &[u8]) -> Value,
-) {
+/// Runs a command, compares the fields of its JSON, and gives that.
+type Check<'a> = &'a dyn Fn(&[&str], &[u8], &str) -> Value;
+
+fn archives_in_json(home: &Path, check: Check<'_>, run: &dyn Fn(&[&str], &[u8]) -> Value) {
     let made = check(&["backup", "--output", "out"], b"", "archive_id bytes name path sha256");
     check(&["backup"], b"", "archive_id bytes name path sha256");
     let path = made["path"].as_str().unwrap();

@@ -14,6 +14,7 @@ use holdfast_seal::{Certificate, SessionKey, SigningKey, seal_reader};
 use holdfast_types::limits::{MEMBER_BYTES_MAX, RECIPIENTS_MAX, SLOTS_MAX};
 use holdfast_types::{ArchiveId, Millis, Revision, Row, TableClass, hex};
 
+use crate::give_way::GiveWay;
 use crate::manifest::counts;
 use crate::members::{self, Sums, archived_tables};
 use crate::public::{Facts, LedgerHead, PUBLIC_VERSION, Signer};
@@ -293,11 +294,13 @@ impl<'a, V: View> BaseTar<'a, V> {
         let mut next = None;
         let mut failed = None;
         let digester = &mut self.digester;
+        let mut give_way = GiveWay::default();
         self.view.scan(table, &self.cursor, &mut |key, value| {
             if lines.len() >= RECORDS_BYTES {
                 next = Some(key.to_vec());
                 return ControlFlow::Break(());
             }
+            give_way.row();
             let row = Row { table, key: key.to_vec(), value };
             match json::line(&row) {
                 Ok(line) => {

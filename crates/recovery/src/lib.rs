@@ -22,6 +22,7 @@ mod base;
 mod canonical;
 mod carry;
 mod error;
+mod give_way;
 mod manifest;
 mod members;
 mod name;

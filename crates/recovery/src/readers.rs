@@ -14,6 +14,7 @@ use holdfast_types::limits::LINE_BYTES_MAX;
 use holdfast_types::{Row, Table};
 
 use crate::ArchiveError;
+use crate::give_way::GiveWay;
 
 /// Bytes of lines that one thread takes at a time; one line may be longer.
 const PIECE_BYTES: usize = 128 * 1024;
@@ -139,9 +140,11 @@ impl Piece {
     fn read(&self, keyring: &Keyring) -> Answer {
         let refuse = |why: &str| refused(self.table_name, why);
         let mut lines = Lines::default();
+        let mut give_way = GiveWay::default();
         // It ends with a newline, after which nothing begins.
         let body = &self.member[self.range.start..self.range.end - 1];
         for line in body.split(|byte| *byte == b'\n') {
+            give_way.row();
             if line.len() > LINE_BYTES_MAX {
                 return Err(refuse("is too long"));
             }

@@ -17,4 +17,5 @@ mod names;
 mod raw;
 mod refusals;
 mod run;
+mod unsigned;
 mod vault;

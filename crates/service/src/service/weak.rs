@@ -70,7 +70,7 @@ pub(super) fn points(facts: &Facts) -> Vec<Warning> {
     disk(facts, &mut found);
     if facts.administrators == 1 {
         let what = "one administrator: whoever holds its API key is alone";
-        let next = "holdfast identity create NAME --privilege admin";
+        let next = "holdfast identity create NAME --privilege admin --save FILE";
         found.push(warning(Level::Info, what, next));
     }
     // Stable: within a level the order above, which is that of the damage.
@@ -158,7 +158,7 @@ fn archives(facts: &Facts, found: &mut Vec<Warning>) {
         Some(_) => {}
     }
     let full = facts.archives.iter().filter(|archive| archive.drilled_full);
-    let drill = format!("holdfast drill {} --identity SECRET_KEY_FILE", newest.name);
+    let drill = format!("holdfast drill '{}' --identity SECRET_KEY_FILE", newest.place);
     match full.filter_map(|archive| archive.drilled).max() {
         None => {
             let opened = facts.archives.iter().any(|archive| archive.verified.is_some());
@@ -180,7 +180,7 @@ fn archives(facts: &Facts, found: &mut Vec<Warning>) {
 fn soft_key(facts: &Facts, found: &mut Vec<Warning>) {
     if let Some(path) = &facts.soft_key_on_data_disk {
         let what = format!("the soft key {path} is on the data's own disk: a thief of it has both");
-        let next = "move it to another disk: holdfast server --data DIR --soft-key FILE";
+        let next = "mv it to another disk, then: holdfast server --data DIR --soft-key FILE";
         found.push(warning(Level::Info, what, next));
     }
 }

@@ -54,3 +54,11 @@ pub const IMPURE: &[&str] = &[
     "getrandom",
     "tokio::",
 ];
+
+/// (word, the crates whose sources may name it, why).
+pub const KEPT: &[(&str, &[&str], &str)] = &[
+    ("xaes256gcm", &["crypto", "keyring"], "only the keyring wraps and unwraps"),
+    ("openraft::", &["cluster"], "Raft can be exchanged in one place"),
+    ("redb::", &["store"], "the embedded store can be exchanged in one place"),
+    ("pgp::", &["seal"], "OpenPGP can be exchanged in one place"),
+];

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use crate::arrows::{ARROWS, IMPURE, PURE};
+use crate::arrows::{ARROWS, IMPURE, KEPT, PURE};
 use crate::deps;
 use crate::tools::root;
 
@@ -21,6 +21,7 @@ pub fn tidy() -> Result<()> {
     let mut findings = Vec::new();
     arrows(&root, &mut findings)?;
     pure_crates(&root, &mut findings)?;
+    kept_words(&root, &mut findings)?;
     deps::used(&root, &members(&root)?, &mut findings)?;
     deps::banned(&root, &mut findings)?;
     let mut sources = Vec::new();
@@ -118,6 +119,33 @@ fn pure_crates(root: &Path, findings: &mut Vec<String>) -> Result<()> {
     Ok(())
 }
 
+/// What belongs to one crate is named in no other's code.
+fn kept_words(root: &Path, findings: &mut Vec<String>) -> Result<()> {
+    for (krate, _) in ARROWS {
+        let mut sources = Vec::new();
+        rust_files(&root.join("crates").join(krate).join("src"), &mut sources)?;
+        for path in sources {
+            let text = read(&path)?;
+            for (word, keepers, why) in
+                KEPT.iter().filter(|(_, keepers, _)| !keepers.contains(krate))
+            {
+                if text.lines().any(|line| names_word(line, word)) {
+                    let (place, who) = (show(root, &path), keepers.join(" and "));
+                    findings.push(format!("{place} names {word}, which is for {who}: {why}"));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether a line's code, its comment apart, has the word at the beginning of a path.
+fn names_word(line: &str, word: &str) -> bool {
+    let code = line.split("//").next().unwrap_or_default();
+    code.match_indices(word)
+        .any(|(at, _)| !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_'))
+}
+
 /// A file's length, its opening words, and marks of unfinished work.
 fn source(root: &Path, path: &Path, findings: &mut Vec<String>) -> Result<()> {
     let text = read(path)?;
@@ -167,6 +195,15 @@ mod tests {
         let manifest = "[dependencies]\nholdfast-types.workspace = true\nserde = \"1\"\n\
                         holdfast-fs = { path = \"x\" }\n[dev-dependencies]\nholdfast-store.workspace = true\n";
         assert_eq!(own_dependencies(manifest), ["fs"]);
+    }
+
+    #[test]
+    fn a_word_is_named_in_code_and_not_in_a_longer_one() {
+        assert!(names_word("use pgp::composed::Message;", "pgp::"));
+        assert!(names_word("    x(pgp::y())", "pgp::"));
+        for not in ["// pgp::x", "rpgp::x", "openpgp::x", "let pgp = 1;"] {
+            assert!(!names_word(not, "pgp::"), "{not}");
+        }
     }
 
     #[test]

@@ -14,12 +14,15 @@ use holdfast_records::{
     ClusterSecret, Listen, NodeIdentity, Record as _, RootGeneration, SecretKind, SoftSlot,
 };
 use holdfast_service::audit::{Audit, Limits};
-use holdfast_service::{Parts, Service, SlotInfo};
+use holdfast_service::{Level, Parts, Service, SlotInfo, Warning};
 use holdfast_store::log::Log;
 use holdfast_store::{CACHE_BYTES_DEFAULT, DataDir, DiskStore, StateStore as _};
-use holdfast_types::{Generation, Kind, VaultId};
+use holdfast_types::{Generation, Kind, Millis, VaultId};
 
 use crate::{NodeError, softkey};
+
+/// A vault that stood still longer than this, by the clock at its start, is more likely a wrong clock.
+const CLOCK_AHEAD_MS: u64 = 30 * 24 * 60 * 60 * 1000;
 
 /// A node that is ready to serve.
 pub(crate) struct Opened {
@@ -81,7 +84,10 @@ pub(crate) fn open(
         node,
         data: dir.root().to_owned(),
         archives,
-        warnings: softkey::readable_by_others(Path::new(&soft.recipient)).into_iter().collect(),
+        warnings: softkey::readable_by_others(Path::new(&soft.recipient))
+            .into_iter()
+            .chain(clock_ahead(view.head().at, now))
+            .collect(),
         soft: Some(soft),
     })?;
     Ok(Opened { service, vault_id, listen, ca_seed, ca, cluster, audit, _data: dir })
@@ -194,4 +200,16 @@ fn ca(view: &impl View, keyring: &Keyring) -> Result<(SecretBytes, Vec<u8>), Nod
     let ca = newest.ok_or_else(|| damaged("there is no certificate authority"))?;
     let what = SecretRef::ClusterSecret { id: ca.secret_id, n: ca.n, kind: ca.kind };
     Ok((keyring.unwrap_secret(what, &ca.wrapped)?, ca.public))
+}
+
+/// What is worth saying where the state's newest change is long ago by this clock. The first change takes
+/// the state's time there, and it never goes back.
+fn clock_ahead(state: Millis, now: Millis) -> Option<Warning> {
+    let days = now.since(state) / (24 * 60 * 60 * 1000);
+    (now.since(state) > CLOCK_AHEAD_MS).then(|| Warning {
+        level: Level::Warning,
+        what: format!("this host's clock was {days} days ahead of the newest change when the server started"),
+        next: "if the vault was not off for so long, set the clock (timedatectl set-ntp true) and restart it"
+            .to_owned(),
+    })
 }

@@ -17,6 +17,9 @@ const NEEDS: &[Need] = &[
     Need { package: "gnupg", probe: &["gpg", "--version"] },
     Need { package: "gpgv", probe: &["gpgv", "--version"] },
     Need { package: "tar", probe: &["tar", "--version"] },
+    Need { package: "faketime", probe: &["faketime", "--version"] },
+    Need { package: "util-linux", probe: &["unshare", "--version"] },
+    Need { package: "mount", probe: &["mount", "--version"] },
     Need { package: "python3", probe: &["/usr/bin/python3", "--version"] },
     Need {
         package: "python3-cryptography",

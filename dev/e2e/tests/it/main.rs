@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod by_hand;
+mod clock;
+mod full_disk;
 mod gpg;
 mod killed;
 mod newcomer;

@@ -53,7 +53,8 @@ impl Context {
                 ClientError::new(Kind::NotFound, format!("there is no context file {shown}"))
                     .next("give --context FILE or set HOLDFAST_CONTEXT; holdfast init makes one")
             }
-            _ => ClientError::new(Kind::Other, format!("cannot read {shown}: {error}")),
+            _ => ClientError::new(Kind::Other, format!("cannot read {shown}: {error}"))
+                .next("check who may use that path, or give another one with --context FILE"),
         })?;
         Self::from_bytes(path, text.as_bytes())
     }

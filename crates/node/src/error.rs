@@ -1,5 +1,6 @@
 //! Why a node cannot be made or started: one kind, one line, one next step.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use holdfast_cluster::ClusterError;
@@ -85,7 +86,16 @@ impl From<FsError> for NodeError {
             FsError::Locked { .. } => Self::new(Kind::InUse, message)
                 .next("another holdfast uses this directory: stop it first"),
             FsError::Exists { .. } => Self::new(Kind::Exists, message),
-            FsError::NotFound { .. } => Self::new(Kind::NotFound, message),
+            FsError::NotFound { .. } => {
+                Self::new(Kind::NotFound, message).next("check the path, or choose another one")
+            }
+            FsError::Io { source, .. } => match source.kind() {
+                ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+                    Self::new(Kind::Other, message)
+                        .next("check who may use that path, or choose another one")
+                }
+                _ => Self::new(Kind::Other, message),
+            },
             _ => Self::new(Kind::Other, message),
         }
     }

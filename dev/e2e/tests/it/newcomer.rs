@@ -82,3 +82,24 @@ fn dev_says_what_it_made_how_long_it_took_and_what_it_is_not_for() {
     assert!(!host.read("server.out").contains("made vault"));
     assert_ne!(host.read("demo/server.pid"), stale);
 }
+
+/// Whose home is of no use is told which flag says where things go, and nothing half-made stays.
+#[test]
+fn a_home_of_no_use_is_named_with_the_flag_that_helps() {
+    let host = if is_root() { Host::of(NOBODY) } else { Host::new() };
+    let out = host.script(
+        "c.toml",
+        "try() { code=0; \"$@\" 2> said || code=$?; echo $code; cat said; }
+        try holdfast init --data v --no-custodian
+        test ! -e v/vault.json; test ! -e c.toml
+        try holdfast init --data $HOME/v --no-custodian --soft-key s.key
+        try holdfast init --data v --no-custodian --soft-key s.key
+        env -u HOME -u HOLDFAST_CONTEXT holdfast verify none || test $? = 10",
+    );
+    let said: Vec<&str> = out.lines().collect();
+    assert_eq!(said[0], "33", "{out}");
+    assert!(said[2].contains("--soft-key FILE"), "{out}");
+    assert_eq!(said[3], "1", "{out}");
+    assert!(said[5].contains("check who may use that path"), "{out}");
+    assert!(said[6].starts_with("vault "), "{out}");
+}

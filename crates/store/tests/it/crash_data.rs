@@ -124,3 +124,37 @@ fn a_replaced_file_is_old_or_new() {
     println!("{count} crash images of an atomic replacement");
     assert!(count >= wanted, "{count} images, wanted {wanted}");
 }
+
+#[test]
+fn an_abandoned_directory_is_empty_or_says_that_it_is_unfinished() {
+    let mem = Mem::new();
+    let root = Path::new(ROOT);
+    let data = DataDir::create(mem.shared(), root, marker()).expect("nothing there");
+    load(&mem, &data.state());
+    data.note(NOTE).expect("noted");
+    let recorder = mem.recorder();
+    data.abandon().expect("abandoned");
+    assert!(mem.read_dir(root).expect("it stays").is_empty());
+    let mut count = 0;
+    for image in recorder.images(per_point(&recorder, images_wanted(20)), 5) {
+        let at = image.at;
+        match DataDir::open(image.fs.shared(), root) {
+            Err(StoreError::NoVault(_) | StoreError::Incomplete(_)) => {}
+            other => panic!("operation {at}: {other:?}"),
+        }
+        DataDir::create(image.fs.shared(), root, marker())
+            .unwrap_or_else(|error| panic!("operation {at}: {error}"));
+        count += 1;
+    }
+    assert!(count > 10, "{count} images");
+}
+
+#[test]
+fn a_finished_directory_is_not_abandoned() {
+    let mem = Mem::new();
+    let data = DataDir::create(mem.shared(), Path::new(ROOT), marker()).expect("nothing there");
+    load(&mem, &data.state());
+    data.finish().expect("finished");
+    assert!(matches!(data.abandon(), Err(StoreError::Vault(_))));
+    assert!(DataDir::open(mem.shared(), Path::new(ROOT)).is_ok());
+}

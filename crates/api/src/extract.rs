@@ -98,7 +98,8 @@ impl Call {
 /// The message names what serde found and where, never a value. A field's name is the caller's own and
 /// may be long, or no text for a terminal.
 fn bad_json(error: &serde_json::Error) -> Error {
-    let text: String = error.to_string().chars().take(200).flat_map(char::escape_debug).collect();
+    let text = without_text(error.to_string());
+    let text: String = text.chars().take(200).flat_map(char::escape_debug).collect();
     let (message, next) = match error.classify() {
         serde_json::error::Category::Data => (
             format!("the request does not fit: {text}"),
@@ -107,6 +108,16 @@ fn bad_json(error: &serde_json::Error) -> Error {
         _ => (format!("the request is not JSON: {text}"), "send one JSON object in UTF-8"),
     };
     Error::new(Kind::BadInput, message).next(next)
+}
+
+/// serde quotes a text that stands where none belongs, and that may be somebody's plaintext.
+fn without_text(message: String) -> String {
+    match (message.find("string \""), message.rfind("\", expected")) {
+        (Some(start), Some(end)) if start < end => {
+            format!("{}string{}", &message[..start], &message[end + 1..])
+        }
+        _ => message,
+    }
 }
 
 /// The parameters of the path. What axum would refuse in plain text is a failure like any other.
@@ -293,6 +304,22 @@ mod tests {
         check("application/jsonp", false).await;
         check("application/x-www-form-urlencoded", false).await;
         check("", false).await;
+    }
+
+    #[test]
+    fn a_message_about_json_quotes_no_text() {
+        #[derive(serde::Deserialize, Debug)]
+        struct Wants {
+            #[expect(dead_code, reason = "it is never read")]
+            size: u64,
+        }
+        for text in [r#""attack at dawn""#, r#"{"size":"attack at \", expected dawn"}"#] {
+            let error = serde_json::from_str::<Wants>(text).unwrap_err();
+            assert!(error.to_string().contains("attack"), "{error}");
+            let message = bad_json(&error).message;
+            assert!(message.contains("invalid type: string, expected "), "{message}");
+            assert!(!message.contains("attack") && !message.contains("dawn"), "{message}");
+        }
     }
 
     #[test]

@@ -168,6 +168,11 @@ fn restore_never_writes_over_something() {
         assert!(!home.join("again").exists());
         std::fs::remove_file(home.join(file)).unwrap();
     }
+    // A restore that fails leaves an empty directory as it was.
+    std::fs::create_dir(home.join("again")).unwrap();
+    drop(dev(home, "other", &free_address()));
+    lost.run("restore", &lost.archive, "other/custodian.asc", known).expect(23);
+    assert_eq!(std::fs::read_dir(home.join("again")).unwrap().count(), 0);
     // Half-made by a run that was killed: it does not start, and the same restore goes on.
     std::fs::create_dir_all(home.join("again/log")).unwrap();
     std::fs::write(home.join("again/log/torn"), b"half").unwrap();

@@ -181,6 +181,30 @@ fn bodies_that_do_not_fit_are_refused_and_recorded() {
     assert_eq!(vault.run(&["policy", "ls", "--quiet"], b"").expect(0).text(), "");
 }
 
+/// What callers send by mistake may be a secret; the log and the answers repeat none.
+#[test]
+fn what_was_a_secret_in_the_wrong_place_is_not_repeated() {
+    let (vault, mut raw) = vault();
+    let key = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
+    for (line, body) in [
+        (format!("POST {KEYS}/orders/encrypt"), r#""attack at dawn""#),
+        (format!("POST {KEYS}/orders/encrypt"), r#"{"plaintext":"attack at dawn"}"#),
+        (format!("POST {KEYS}/orders/encrypt"), r#"{"plaintext":["attack at dawn"]}"#),
+        ("POST /api/v1/drills".to_owned(), r#"{"versions":"attack at dawn"}"#),
+        (format!("GET /api/v1/identities/{key}"), ""),
+        (format!("GET {KEYS}/{key}"), ""),
+        (format!("GET /{key}"), ""),
+    ] {
+        let reply = raw.ask(&line, body.as_bytes());
+        let failure = reply.failure();
+        assert!([400, 404].contains(&reply.status), "{line}");
+        assert!(!failure.message.contains("dawn"), "{}", failure.message);
+    }
+    vault.audited(|line| line["resource"] == "GET /k1:...");
+    let log = serde_json::to_string(&vault.audit()).unwrap();
+    assert!(!log.contains("dawn") && !log.contains(&key[3..]), "{log}");
+}
+
 #[test]
 fn what_is_sent_as_something_else_is_refused() {
     let (_vault, mut raw) = vault();

@@ -1,5 +1,6 @@
 //! Authorising and recording: what every use case begins with, and how it ends.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use holdfast_keys::policy::Compiled;
@@ -195,7 +196,8 @@ impl Service {
     /// large, not JSON), and gives the error back. `resource` is what can be said of it.
     pub fn reject(&self, caller: &Caller, action: Action, resource: &str, error: Error) -> Error {
         let outcome = Outcome::Failed(error.kind);
-        self.record(caller, action, Resource::Text(resource), outcome, &error.message);
+        let (resource, detail) = (without_api_key(resource), without_api_key(&error.message));
+        self.record(caller, action, Resource::Text(&resource), outcome, &detail);
         error
     }
 
@@ -233,6 +235,14 @@ impl Service {
         let Caller { identity, remote, .. } = caller;
         let at = self.clock.now();
         Record { at, identity: *identity, remote, action, resource, outcome, detail }
+    }
+}
+
+/// Somebody who gave an API key for a name shall not find it in the log.
+fn without_api_key(text: &str) -> Cow<'_, str> {
+    match text.split_once("k1:") {
+        Some((before, _)) => Cow::Owned(format!("{before}k1:...")),
+        None => Cow::Borrowed(text),
     }
 }
 

@@ -10,6 +10,7 @@ mod ciphertexts;
 mod contract;
 mod custodians;
 mod flow;
+mod golden;
 mod hostile;
 mod http;
 mod interrupt;

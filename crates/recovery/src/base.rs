@@ -24,7 +24,9 @@ use crate::{
 
 /// A member of records is closed when it has this many bytes: far below the limit, so that the
 /// next line always fits.
-const RECORDS_BYTES: usize = 4 << 20;
+const RECORDS_BYTES: usize = 1 << 20;
+/// What the last line of a member usually needs beyond that.
+const LINE_USUAL_BYTES: usize = 4096;
 const _: () = assert!(RECORDS_BYTES + holdfast_types::limits::LINE_BYTES_MAX < MEMBER_BYTES_MAX);
 
 /// What a base is made of.
@@ -290,7 +292,7 @@ impl<'a, V: View> BaseTar<'a, V> {
         &mut self,
         table: holdfast_types::Table,
     ) -> Result<(Vec<u8>, Option<Vec<u8>>), ArchiveError> {
-        let mut lines = Vec::new();
+        let mut lines = Vec::with_capacity(RECORDS_BYTES + LINE_USUAL_BYTES);
         let mut next = None;
         let mut failed = None;
         let digester = &mut self.digester;

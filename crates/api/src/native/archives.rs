@@ -134,6 +134,7 @@ impl From<ArchiveInfo> for wire::Archive {
             size: archive.size,
             written: archive.written.map(|at| at.0),
             stored: archive.stored.map(|at| at.0),
+            stored_by: archive.stored_by,
             verified: archive.verified.map(|at| at.0),
             drilled: archive.drilled.map(|at| at.0),
             drilled_full: archive.drilled_full,

@@ -21,6 +21,9 @@ pub struct Archive {
     pub written: Option<u64>,
     /// When it was read back from where it lies.
     pub stored: Option<u64>,
+    /// Who says so: `vault`, or the identity (`h1:...`) that reported it.
+    #[serde(default)]
+    pub stored_by: Option<String>,
     /// When that copy was opened.
     pub verified: Option<u64>,
     /// When it was last drilled.

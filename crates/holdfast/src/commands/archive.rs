@@ -77,9 +77,14 @@ fn show(global: &Global, archive: &wire::Archive) -> Done {
         Some(_) => " (byte)",
         None => "",
     };
+    let by = match archive.stored_by.as_deref() {
+        Some("vault") => ", read back by the vault".to_owned(),
+        Some(who) => format!(", as reported by {who}"),
+        None => String::new(),
+    };
     output::line(format!(
         "name      {}\nid        {}\nrevision  {}\nbytes     {}\nsha256    {}\nplace     {}\n\
-         written   {}\nstored    {}\nverified  {}\ndrilled   {}{how}",
+         written   {}\nstored    {}{by}\nverified  {}\ndrilled   {}{how}",
         archive.name,
         archive.archive_id,
         revision(archive.to),

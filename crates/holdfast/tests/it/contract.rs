@@ -135,9 +135,9 @@ fn archives_in_json(home: &Path, check: Check<'_>, run: &dyn Fn(&[&str], &[u8]) 
     let made = check(&["backup", "--output", "out"], b"", "archive_id bytes name path sha256");
     check(&["backup"], b"", "archive_id bytes name path sha256");
     let path = made["path"].as_str().unwrap();
-    let archive =
-        "archive_id drilled drilled_full from name place sha256 size stored to verified written";
-    check(&["archive", "show", path], b"", archive);
+    let archive = "archive_id drilled drilled_full from name place sha256 size stored stored_by to verified written";
+    let shown = check(&["archive", "show", path], b"", archive);
+    assert!(shown["stored_by"].as_str().unwrap().starts_with("h1:"), "as reported: {shown}");
     assert_eq!(fields(&run(&["archive", "ls"], b"")["archives"][0]), archive);
     let closed = "archive_id bytes created revision sha256 signer unsigned vault_id verdict";
     let found = check(&["verify", path], b"", closed);

@@ -21,6 +21,8 @@ pub struct ArchiveInfo {
     pub written: Option<Millis>,
     /// When the whole object was read back from where it lies.
     pub stored: Option<Millis>,
+    /// Who says that it was: `vault`, or the identity that reported it.
+    pub stored_by: Option<String>,
     /// When that copy was opened and its digest was equal.
     pub verified: Option<Millis>,
     /// When it was last restored into scratch.

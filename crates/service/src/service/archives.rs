@@ -81,14 +81,16 @@ pub(super) fn all(view: &dyn View) -> Result<Vec<ArchiveInfo>, Error> {
                     size,
                     written: Some(at),
                     stored: None,
+                    stored_by: None,
                     verified: None,
                     drilled: None,
                     drilled_full: false,
                     place: String::new(),
                 });
             }
-            EntryKind::Stored { archive_id, place, .. } => of(archive_id, &mut |archive| {
+            EntryKind::Stored { archive_id, place, by } => of(archive_id, &mut |archive| {
                 archive.stored = Some(at);
+                archive.stored_by = Some(by.clone());
                 archive.place.clone_from(&place);
             }),
             EntryKind::Verified { archive_id, .. } => {

@@ -280,6 +280,7 @@ mod tests {
             size: 1,
             written: Some(NOW),
             stored: Some(NOW),
+            stored_by: Some("vault".to_owned()),
             verified: None,
             drilled: Some(NOW),
             drilled_full: true,

@@ -8,6 +8,9 @@ pub enum RuleError {
     /// What was named does not exist.
     #[error("there is no {0}")]
     NotFound(String),
+    /// An enclave has no policy of that name.
+    #[error("there is no policy {0}")]
+    NoPolicy(String),
     /// The name or id is taken.
     #[error("{0} exists already")]
     Exists(String),
@@ -29,7 +32,7 @@ impl RuleError {
     #[must_use]
     pub const fn kind(&self) -> Kind {
         match self {
-            Self::NotFound(_) => Kind::NotFound,
+            Self::NotFound(_) | Self::NoPolicy(_) => Kind::NotFound,
             Self::Exists(_) => Kind::Exists,
             Self::Refused { .. } => Kind::Refused,
             Self::BadInput(_) => Kind::BadInput,
@@ -41,9 +44,7 @@ impl RuleError {
     pub fn next(&self) -> Option<&str> {
         match self {
             Self::Refused { next, .. } => Some(next),
-            Self::NotFound(what) if what.starts_with("policy ") => {
-                Some("make it first: holdfast policy set NAME --allow RULE")
-            }
+            Self::NoPolicy(_) => Some("make it first: holdfast policy set NAME --allow RULE"),
             _ => None,
         }
     }

@@ -76,7 +76,7 @@ fn belongs(draft: &mut Draft, user_of: UserOf<'_>) -> Result<Belongs, RuleError>
         None => None,
         Some((name, Some(_))) => Some(name.clone()),
         Some((name, None)) => {
-            return Err(RuleError::NotFound(format!("policy {}/{name}", enclave.record.name)));
+            return Err(RuleError::NoPolicy(format!("{}/{name}", enclave.record.name)));
         }
     };
     Ok((Some(enclave.record.enclave_id), policy))

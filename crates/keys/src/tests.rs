@@ -32,7 +32,8 @@ fn refusal<R: std::fmt::Debug>(decision: Decision<R>, kind: Kind, text: &str) {
     let error = decision.unwrap_err();
     assert_eq!(error.kind(), kind, "{error}");
     assert!(error.to_string().contains(text), "{error}");
-    assert_eq!(error.next().is_some(), kind == Kind::Refused, "{error:?}");
+    let says_next = matches!(error, RuleError::Refused { .. } | RuleError::NoPolicy(_));
+    assert_eq!(error.next().is_some(), says_next, "{error:?}");
 }
 
 #[test]

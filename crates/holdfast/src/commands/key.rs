@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use holdfast_api::wire;
 use holdfast_client::{Client, segment};
+use holdfast_types::Kind;
 use holdfast_types::limits::{CIPHERTEXT_OVERHEAD, PLAINTEXT_BYTES_MAX};
 use zeroize::Zeroizing;
 
@@ -157,7 +158,11 @@ impl Key {
             Self::Undelete(key) => {
                 let path = format!("{}/undelete", path(&key.within.enclave, &key.key));
                 let body = wire::Undelete { name: key.name.clone(), key_id: key.key_id.clone() };
-                show(global, &client.post(&path, &body).await?)
+                let done = client.post(&path, &body).await.map_err(|error| match error.kind {
+                    Kind::Exists => Failure::from(error).next("give it another one: --name OTHER"),
+                    _ => error.into(),
+                });
+                show(global, &done?)
             }
             Self::Encrypt(encrypt) => encrypt.run(global, client).await,
             Self::Decrypt(decrypt) => decrypt.run(global, client).await,

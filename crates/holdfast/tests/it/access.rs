@@ -53,7 +53,8 @@ fn a_deleted_key_is_heard_and_comes_back() {
     run(&["key", "delete", "orders"], b"").expect(0);
     run(&["key", "decrypt"], &sealed).expect(11);
     run(&["key", "create", "orders"], b"").expect(0);
-    run(&["key", "undelete", "orders"], b"").expect(12);
+    let taken = run(&["key", "undelete", "orders"], b"").expect(12);
+    assert!(taken.err.contains("--name"), "{}", taken.err);
     run(&["key", "undelete", "orders", "--name", "old"], b"").expect(0);
     assert_eq!(run(&["key", "decrypt"], &sealed).expect(0).out, b"x");
     run(&["key", "decrypt", "orders"], &sealed).expect(14);

@@ -13,14 +13,23 @@ use crate::scene::{
     somewhere, starts, state_opens, whole_or_absent,
 };
 
-struct Source {
+pub struct Source {
+    objects: [Vec<u8>; 3],
     files: ArchiveFiles,
     signed: Signed,
     secret: String,
 }
 
 impl Source {
-    fn restore(&self, fs: &Mem) -> Result<Restored, holdfast_node::NodeError> {
+    /// Puts the archive where it is restored from.
+    pub fn copy_to(&self, fs: &Mem) {
+        let names = [&self.files.tar, &self.files.json, &self.files.signature];
+        for (name, bytes) in names.into_iter().zip(&self.objects) {
+            write_new(fs, name, bytes).unwrap();
+        }
+    }
+
+    pub fn restore(&self, fs: &Mem) -> Result<Restored, holdfast_node::NodeError> {
         let identity = Identity::read(self.secret.as_bytes(), None).unwrap();
         let unseal = Unseal::Custodian(Opener::Identity(identity));
         let options = RestoreOptions {
@@ -35,21 +44,19 @@ impl Source {
 }
 
 /// An archive, alone on a new file system.
-fn source() -> (Source, Mem) {
+pub fn source() -> (Source, Mem) {
     let (secret, certificate) = custodian();
     let old = somewhere();
     let vault = made(&old, &certificate);
     let found = archives(&old, &at("srv/data/archives"), &vault.signer, "the first archive");
     let (from, signed) = found.into_iter().next().unwrap();
+    let read = |path| read_to_vec(&old, path, 1 << 24).unwrap();
+    let objects = [read(&from.tar), read(&from.json), read(&from.signature)];
+    let files = ArchiveFiles::of(&Path::new("/mnt").join(from.tar.file_name().unwrap()));
+    let source = Source { objects, files, signed, secret };
     let mem = somewhere();
-    let name = Path::new("/mnt").join(from.tar.file_name().unwrap());
-    let files = ArchiveFiles::of(&name);
-    let pairs =
-        [(&from.tar, &files.tar), (&from.json, &files.json), (&from.signature, &files.signature)];
-    for (from, to) in pairs {
-        write_new(&mem, to, &read_to_vec(&old, from, 1 << 24).unwrap()).unwrap();
-    }
-    (Source { files, signed, secret }, mem)
+    source.copy_to(&mem);
+    (source, mem)
 }
 
 #[test]

@@ -6,4 +6,5 @@
 mod crash_dev;
 mod crash_init;
 mod crash_restore;
+mod faults;
 mod scene;

@@ -18,13 +18,7 @@ impl Service {
     pub async fn encrypt(&self, caller: &Caller, request: Encrypt<'_>) -> Result<Encrypted, Error> {
         let resource = Resource::Within(request.enclave.as_str(), request.key.as_str());
         let call = self.enter(caller, Action::KeyEncrypt, resource).await?;
-        let mut result = self.encrypt_here(&request);
-        if is_miss(&result) {
-            result = match self.catch_up().await {
-                Ok(()) => self.encrypt_here(&request),
-                Err(error) => Err(error),
-            };
-        }
+        let result = self.again_if_missing(|| self.encrypt_here(&request)).await;
         call.end(result)
     }
 
@@ -36,13 +30,7 @@ impl Service {
     ) -> Result<Generated, Error> {
         let resource = Resource::Within(request.enclave.as_str(), request.key.as_str());
         let call = self.enter(caller, Action::KeyGenerate, resource).await?;
-        let mut result = self.generate_here(&request);
-        if is_miss(&result) {
-            result = match self.catch_up().await {
-                Ok(()) => self.generate_here(&request),
-                Err(error) => Err(error),
-            };
-        }
+        let result = self.again_if_missing(|| self.generate_here(&request)).await;
         call.end(result)
     }
 
@@ -54,24 +42,13 @@ impl Service {
             None => Resource::Text("by ciphertext"),
         };
         let call = self.enter_unnamed(caller, Action::KeyDecrypt, asked).await?;
-        let mut entry = self.wanted(&call.actor, &request);
-        if is_miss(&entry) {
-            entry = match self.catch_up().await {
-                Ok(()) => self.wanted(&call.actor, &request),
-                Err(error) => Err(error),
-            };
-        }
-        let (entry, header) = match entry {
+        let wanted = self.again_if_missing(|| self.wanted(&call.actor, &request)).await;
+        let (entry, header) = match wanted {
             Ok(found) => found,
             Err(error) => return call.end(Err(error)),
         };
-        let mut result = self.decrypt_here(&entry, &header, &request);
-        if is_miss(&result) {
-            result = match self.catch_up().await {
-                Ok(()) => self.decrypt_here(&entry, &header, &request),
-                Err(error) => Err(error),
-            };
-        }
+        let decrypt = || self.decrypt_here(&entry, &header, &request);
+        let result = self.again_if_missing(decrypt).await;
         call.end_as(Resource::Within(entry.enclave.as_str(), entry.key.name.as_str()), result)
     }
 
@@ -154,10 +131,6 @@ impl Service {
             name: entry.key.name.clone(),
         })
     }
-}
-
-fn is_miss<T>(result: &Result<T, Error>) -> bool {
-    result.as_ref().is_err_and(|error| error.miss)
 }
 
 fn check_context(context: &[u8]) -> Result<(), Error> {

@@ -183,7 +183,7 @@ pub(super) fn all(view: &dyn View) -> Result<Vec<CustodianInfo>, Error> {
 }
 
 /// The generation of the current root.
-fn current_root(view: &dyn View) -> Result<Option<Generation>, Error> {
+pub(super) fn current_root(view: &dyn View) -> Result<Option<Generation>, Error> {
     let roots = list::<RootGeneration>(view, &[])?;
     Ok(roots
         .into_iter()

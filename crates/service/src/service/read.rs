@@ -86,10 +86,18 @@ impl Service {
         &self,
         read: impl Fn(&dyn View) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        match read(&self.cluster.view()) {
+        self.again_if_missing(|| read(&self.cluster.view())).await
+    }
+
+    /// Does `work` on what this node has; where a record is missing there, once more after catching up.
+    pub(crate) async fn again_if_missing<T>(
+        &self,
+        work: impl Fn() -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        match work() {
             Err(error) if error.miss => {
                 self.catch_up().await?;
-                read(&self.cluster.view())
+                work()
             }
             result => result,
         }

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use holdfast_machine::View;
-use holdfast_records::{Custodian, RootGeneration, Slot};
+use holdfast_records::{Custodian, Slot};
 use holdfast_recovery::{
     ArchiveError, ArchiveName, BaseInput, LedgerHead, SealedArchive, kept_slots, signer, write_base,
 };
@@ -13,6 +13,7 @@ use holdfast_types::{ArchiveId, Kind, Name, Revision, SlotId};
 use super::Service;
 use crate::Error;
 use crate::service::archives::ledger_head;
+use crate::service::custodians::{current_root, no_custodian};
 use crate::service::read::list;
 
 /// An archive that was sealed, and to whom.
@@ -63,13 +64,12 @@ pub(super) fn choose(view: &dyn View, names: Option<&[Name]>) -> Result<Vec<Cust
             let all: Vec<Custodian> = all.collect();
             let one = |name: &Name| {
                 let found = all.iter().find(|custodian| custodian.name == *name).cloned();
-                found.ok_or_else(|| crate::service::custodians::no_custodian(name.as_str()))
+                found.ok_or_else(|| no_custodian(name.as_str()))
             };
             names.iter().map(one).collect::<Result<_, _>>()?
         }
     };
-    let roots = list::<RootGeneration>(view, &[])?;
-    let current = roots.iter().find(|root| root.record.current).map(|root| root.record.generation);
+    let current = current_root(view)?;
     let slots = list::<Slot>(view, &[])?;
     let opens = |custodian: &Custodian| {
         slots.iter().any(|slot| {

@@ -17,6 +17,7 @@ use holdfast_types::{ArchiveId, Millis, Revision, Row, TableClass, hex};
 use crate::give_way::GiveWay;
 use crate::manifest::counts;
 use crate::members::{self, Sums, archived_tables};
+use crate::name::TAR;
 use crate::public::{Facts, LedgerHead, PUBLIC_VERSION, Signer};
 use crate::{
     ArchiveError, ArchiveName, Manifest, Public, RECOVER_PY, RootEntry, SlotEntry, aids, tar,
@@ -158,7 +159,7 @@ impl Contents {
             base_sha256: None,
             created: input.created,
             epoch: head.revision.epoch(),
-            file: format!("{name}.tar.gpg"),
+            file: format!("{name}{TAR}"),
             format: Facts::format(),
             from: Revision::ZERO,
             incarnation: head.epoch.id,

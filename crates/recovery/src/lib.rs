@@ -40,7 +40,7 @@ pub use base::{BaseInput, SealedArchive, write_base};
 pub use carry::{ApplyDraft, Carried, Carry};
 pub use error::ArchiveError;
 pub use manifest::{Count, Manifest, RootEntry, SlotEntry};
-pub use name::ArchiveName;
+pub use name::{ArchiveName, without_extension};
 pub use open::{Nowhere, Opened, Unseal, check_archive, open_archive};
 pub use placing::{Placing, place_aids};
 pub use public::{Facts, LedgerHead, PUBLIC_VERSION, Public, Signer};

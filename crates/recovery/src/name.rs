@@ -4,6 +4,20 @@ use std::fmt;
 
 use holdfast_types::{EpochId, Revision, VaultId};
 
+/// The sealed tar's extension.
+pub(crate) const TAR: &str = ".tar.gpg";
+/// The public JSON's.
+pub(crate) const JSON: &str = ".json";
+/// The signature's.
+pub(crate) const SIGNATURE: &str = ".json.sig";
+
+/// What is left of the name of one of an archive's three files without its extension; any other text as it is.
+#[must_use]
+pub fn without_extension(file: &str) -> &str {
+    // The signature's ends differently from JSON's, so the order does not matter.
+    [TAR, SIGNATURE, JSON].iter().find_map(|end| file.strip_suffix(end)).unwrap_or(file)
+}
+
 /// The name of an archive, without extension. Names sort by epoch, then by revision.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ArchiveName {
@@ -35,6 +49,14 @@ impl fmt::Display for ArchiveName {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn extensions_go() {
+        for file in ["a/N.tar.gpg", "a/N.json", "a/N.json.sig", "a/N"] {
+            assert_eq!(without_extension(file), "a/N", "{file}");
+        }
+        assert_eq!(without_extension("N.tar"), "N.tar");
+    }
 
     #[test]
     fn is_zero_padded() {

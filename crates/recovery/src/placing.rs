@@ -8,19 +8,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use holdfast_crypto::Sha256;
 use holdfast_fs::{File, FileSet, Fs, FsError, Open, Reader, read_to_vec, write_atomic};
 use holdfast_types::limits::CERTIFICATE_BYTES_MAX;
 
 use crate::aids;
+use crate::name::{JSON, SIGNATURE, TAR};
+use crate::sidecars::hash_all;
 
-const TAR: &str = ".tar.gpg";
-const JSON: &str = ".json";
-const SIGNATURE: &str = ".json.sig";
 /// Largest file that [`place_aids`] compares with what it would write.
 const AID_BYTES_MAX: usize = CERTIFICATE_BYTES_MAX;
-/// Bytes read back at once.
-const BUFFER_BYTES: usize = 256 * 1024;
 
 /// An archive that is being written. Dropped before [`Placing::finish`] it leaves nothing behind.
 ///
@@ -66,17 +62,8 @@ impl Placing {
     /// Size and SHA-256 of what the disk gives back of the sealed tar.
     pub fn read_back(&self) -> Result<(u64, [u8; 32]), FsError> {
         let path = self.temporary();
-        let mut reader = Reader::new(self.fs.open(&path, Open::Read)?);
-        let mut hash = Sha256::new();
-        let mut buffer = vec![0; BUFFER_BYTES];
-        loop {
-            let read = io::Read::read(&mut reader, &mut buffer)
-                .map_err(|source| FsError::new("read back", &path, source))?;
-            if read == 0 {
-                return Ok((reader.position(), hash.finish()));
-            }
-            hash.update(&buffer[..read]);
-        }
+        let reader = Reader::new(self.fs.open(&path, Open::Read)?);
+        hash_all(reader).map_err(|source| FsError::new("read back", &path, source))
     }
 
     /// Writes JSON and signature, and gives all three their names. On return the archive is durable.

@@ -5,6 +5,7 @@ use holdfast_types::{ArchiveId, EpochId, Millis, Revision, VaultId, hex};
 use serde::{Deserialize, Serialize};
 
 use crate::canonical;
+use crate::name::TAR;
 use crate::{ArchiveError, ArchiveName};
 
 /// The format this program writes, and the newest it reads.
@@ -117,7 +118,7 @@ impl Facts {
             && self.kind == "base"
             && self.from == Revision::ZERO
             && self.seal == "openpgp"
-            && self.file == format!("{}.tar.gpg", self.name())
+            && self.file == format!("{}{TAR}", self.name())
             && self.epoch == self.to.epoch()
             && (1..=RECIPIENTS_MAX).contains(&self.recipients.len())
     }

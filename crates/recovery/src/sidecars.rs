@@ -1,6 +1,6 @@
 //! What can be said of an archive without any secret: signed by whom, and whole.
 
-use std::io::{BufReader, Read as _};
+use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use holdfast_crypto::Sha256;
@@ -9,6 +9,7 @@ use holdfast_seal::verify_detached;
 use holdfast_types::limits::{MANIFEST_BYTES_MAX, SIGNATURE_BYTES_MAX};
 use holdfast_types::{Millis, hex};
 
+use crate::name::{JSON, SIGNATURE, TAR, without_extension};
 use crate::open::read_manifest;
 use crate::{ArchiveError, Public, Unseal};
 
@@ -31,12 +32,9 @@ impl ArchiveFiles {
     #[must_use]
     pub fn of(path: &Path) -> Self {
         let text = path.as_os_str().to_string_lossy();
-        let stem = [".tar.gpg", ".json.sig", ".json"]
-            .iter()
-            .find_map(|extension| text.strip_suffix(extension))
-            .unwrap_or(&text);
+        let stem = without_extension(&text);
         let with = |extension: &str| PathBuf::from(format!("{stem}{extension}"));
-        Self { tar: with(".tar.gpg"), json: with(".json"), signature: with(".json.sig") }
+        Self { tar: with(TAR), json: with(JSON), signature: with(SIGNATURE) }
     }
 }
 
@@ -71,7 +69,7 @@ pub fn check_sidecars(
     now: Millis,
 ) -> Result<Signed, ArchiveError> {
     let (public, signer) = signed_json(fs, files, trust, now)?;
-    let (sha256, size) = hash(fs, &files.tar)?;
+    let (size, sha256) = hash(fs, &files.tar)?;
     if size != public.size || hex::encode(&sha256) != public.sha256 {
         return Err(ArchiveError::damaged(format!(
             "{} has {size} bytes, SHA-256 {}; its signed JSON says {} bytes, {}",
@@ -103,7 +101,7 @@ pub fn accept_unsigned(
         Err(error) => return Err(error),
         Ok(_) => return check_sidecars(fs, files, trust, now),
     }
-    let (sha256, size) = hash(fs, &files.tar)?;
+    let (size, sha256) = hash(fs, &files.tar)?;
     let file = fs.open(&files.tar, Open::Read).map_err(|error| missing(&files.tar, error))?;
     let sealed = BufReader::with_capacity(BUFFER_BYTES, Reader::new(file));
     // Not authenticated before the end of the tar: whoever opens it wholly compares it again.
@@ -145,19 +143,24 @@ fn read(fs: &dyn Fs, path: &Path, max: usize) -> Result<Vec<u8>, ArchiveError> {
     read_to_vec(fs, path, max).map_err(|error| missing(path, error))
 }
 
-fn hash(fs: &dyn Fs, path: &Path) -> Result<([u8; 32], u64), ArchiveError> {
+fn hash(fs: &dyn Fs, path: &Path) -> Result<(u64, [u8; 32]), ArchiveError> {
     let file = fs.open(path, Open::Read).map_err(|error| missing(path, error))?;
-    let mut reader = Reader::new(file);
-    let mut hash = Sha256::new();
+    hash_all(Reader::new(file)).map_err(|error| {
+        ArchiveError::damaged(format!("failed to read {}: {error}", path.display()))
+    })
+}
+
+/// Size and SHA-256 of what is read to the end.
+pub(crate) fn hash_all(mut reader: impl Read) -> io::Result<(u64, [u8; 32])> {
+    let (mut size, mut hash) = (0, Sha256::new());
     let mut buffer = vec![0; BUFFER_BYTES];
     loop {
-        let read = reader.read(&mut buffer).map_err(|error| {
-            ArchiveError::damaged(format!("failed to read {}: {error}", path.display()))
-        })?;
+        let read = reader.read(&mut buffer)?;
         if read == 0 {
-            return Ok((hash.finish(), reader.position()));
+            return Ok((size, hash.finish()));
         }
         hash.update(&buffer[..read]);
+        size += read as u64;
     }
 }
 

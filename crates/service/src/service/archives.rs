@@ -3,6 +3,7 @@
 use holdfast_ledger::{DrillMode, Entry, EntryKind, Head};
 use holdfast_machine::View;
 use holdfast_records::{LedgerRow, put};
+use holdfast_recovery::without_extension;
 use holdfast_types::{ArchiveId, Draft, Expect, Kind, Millis, Table, hex};
 
 use super::Service;
@@ -117,8 +118,7 @@ pub(super) fn with_id(view: &dyn View, id: ArchiveId) -> Result<ArchiveInfo, Err
 
 fn named(view: &dyn View, which: &str) -> Result<ArchiveInfo, Error> {
     let file = which.rsplit('/').next().unwrap_or(which);
-    let extensions = [".tar.gpg", ".json.sig", ".json"];
-    let name = extensions.iter().find_map(|end| file.strip_suffix(end)).unwrap_or(file);
+    let name = without_extension(file);
     let id = name.parse::<ArchiveId>().ok();
     let found = all(view)?
         .into_iter()

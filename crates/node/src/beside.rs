@@ -62,7 +62,7 @@ impl Left {
 pub(crate) fn note(files: &[(&Path, &[u8])]) -> Result<Vec<u8>, NodeError> {
     let mut note = Vec::new();
     for (path, content) in files {
-        let path = absolute(path);
+        let path = as_absolute(path);
         if path.as_os_str().as_bytes().contains(&b'\n') {
             let message = format!("there is a line break in the path {}", path.display());
             return Err(NodeError::new(Kind::BadInput, message).next("choose another place"));
@@ -96,7 +96,7 @@ fn line(line: &[u8]) -> Option<(PathBuf, [u8; 32])> {
 }
 
 fn same(left: &(PathBuf, [u8; 32]), path: &Path) -> bool {
-    left.0 == absolute(path)
+    left.0 == as_absolute(path)
 }
 
 fn holds(fs: &dyn Fs, (path, hash): &(PathBuf, [u8; 32])) -> bool {
@@ -104,8 +104,15 @@ fn holds(fs: &dyn Fs, (path, hash): &(PathBuf, [u8; 32])) -> bool {
     content.is_ok_and(|content| sha256(&content) == *hash)
 }
 
-fn absolute(path: &Path) -> PathBuf {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+/// A path as it is from everywhere.
+pub(crate) fn absolute(path: &Path) -> Result<PathBuf, NodeError> {
+    std::path::absolute(path)
+        .map_err(|error| NodeError::new(Kind::Other, format!("{}: {error}", path.display())))
+}
+
+/// As [`absolute`], or as it was given where that cannot be said.
+pub(crate) fn as_absolute(path: &Path) -> PathBuf {
+    absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use holdfast_types::limits::CERTIFICATE_BYTES_MAX;
 use holdfast_types::{Kind, VaultId};
 use zeroize::Zeroizing;
 
+use crate::beside::absolute;
 use crate::init::init_with;
 use crate::{InitOptions, Made, NodeError, ServeOptions, serve};
 
@@ -172,9 +173,4 @@ fn first_archive(fs: &Arc<dyn Fs>, home: &Path) -> Result<Option<Made>, NodeErro
         first,
         first_failed,
     }))
-}
-
-fn absolute(home: &Path) -> Result<PathBuf, NodeError> {
-    std::path::absolute(home)
-        .map_err(|error| NodeError::new(Kind::Other, format!("{}: {error}", home.display())))
 }

@@ -33,6 +33,7 @@ pub use interrupt::interrupted;
 pub use restore::{RestoreOptions, Restored, restore, restore_in};
 pub use serve::{ServeOptions, serve};
 pub use softkey::default_soft_key;
+pub use tls::listener_config;
 
 /// Where a node listens when nothing is said.
 pub const LISTEN_DEFAULT: &str = "127.0.0.1:7373";

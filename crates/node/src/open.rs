@@ -10,9 +10,7 @@ use holdfast_crypto::SecretBytes;
 use holdfast_fs::Fs;
 use holdfast_keyring::{Keyring, KeyringError, SecretRef};
 use holdfast_machine::{View, ViewExt as _};
-use holdfast_records::{
-    ClusterSecret, Listen, NodeIdentity, Record as _, RootGeneration, SecretKind, SoftSlot,
-};
+use holdfast_records::{Listen, NodeIdentity, Record as _, RootGeneration, SoftSlot};
 use holdfast_service::audit::{Audit, Limits};
 use holdfast_service::{Level, Parts, Service, SlotInfo, Warning};
 use holdfast_store::log::Log;
@@ -44,7 +42,7 @@ pub(crate) fn open(
     archives: Option<PathBuf>,
 ) -> Result<Opened, NodeError> {
     // Places go into the ledger: a relative path would mean nothing to who reads it there.
-    let data = &std::path::absolute(data).unwrap_or_else(|_| data.to_owned());
+    let data = &crate::beside::as_absolute(data);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let dir =
         DataDir::open(Arc::clone(fs), data).map_err(|error| NodeError::of_data(data, error))?;
@@ -186,17 +184,7 @@ fn root(view: &impl View, generation: Generation) -> Result<RootGeneration, Node
 
 /// The newest CA: its seed and its certificate.
 fn ca(view: &impl View, keyring: &Keyring) -> Result<(SecretBytes, Vec<u8>), NodeError> {
-    let mut newest: Option<ClusterSecret> = None;
-    view.scan(ClusterSecret::TABLE, &[], &mut |key, value| {
-        if let Ok(secret) = ClusterSecret::decode(value.schema, key, &value.body) {
-            let newer = newest.as_ref().is_none_or(|newest| newest.n < secret.n);
-            if !value.is_tombstone() && secret.kind == SecretKind::Ca && newer {
-                newest = Some(secret);
-            }
-        }
-        std::ops::ControlFlow::Continue(())
-    })
-    .map_err(|error| damaged(&error.to_string()))?;
+    let newest = crate::tls::newest_ca(view).map_err(|error| damaged(&error.to_string()))?;
     let ca = newest.ok_or_else(|| damaged("there is no certificate authority"))?;
     let what = SecretRef::ClusterSecret { id: ca.secret_id, n: ca.n, kind: ca.kind };
     Ok((keyring.unwrap_secret(what, &ca.wrapped)?, ca.public))

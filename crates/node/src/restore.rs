@@ -1,9 +1,11 @@
 //! `restore`: an archive becomes a vault again, in an empty directory.
 //!
 //! A restore is a new incarnation: a new epoch whose first transaction makes a new administrator, since
-//! whoever opens a recovery slot may, and a new signing subkey under the same primary. Rows keep their revisions. Nothing is a vault before the archive
-//! agreed with itself to its last byte: until then the directory bears the `INCOMPLETE` marker.
+//! whoever opens a recovery slot may, and a new signing subkey under the same primary. Rows keep their
+//! revisions. Nothing is a vault before the archive agreed with itself to its last byte: until then the
+//! directory bears the `INCOMPLETE` marker.
 
+use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,11 +18,10 @@ use holdfast_keyring::{Keyring, SoftKey};
 use holdfast_ledger::{Entry, EntryKind, Head as LedgerHead, append};
 use holdfast_machine::{Command, Head, Outcome, RowSink, SinkError, Txn, View, apply};
 use holdfast_records::{
-    ClusterSecret, Identity, LedgerRow, Listen, NodeIdentity, Privilege, Record as _, SecretKind,
-    SoftSlot, put,
+    Identity, LedgerRow, Listen, NodeIdentity, Privilege, Record as _, SoftSlot, put,
 };
 use holdfast_recovery::{
-    ArchiveFiles, Opened, Signed, Unseal, keep_slot, next_signer, open_archive,
+    ArchiveFiles, Opened, Public, Signed, Unseal, keep_slot, next_signer, open_archive,
 };
 use holdfast_store::log::Log;
 use holdfast_store::{Applied, DataDir, DiskStore, Loader, Marker, StateStore as _};
@@ -105,13 +106,8 @@ pub fn restore_in(
     progress: &mut dyn FnMut(u64),
 ) -> Result<Restored, NodeError> {
     let public = &signed.public;
-    let listen = options.listen.as_deref().unwrap_or(LISTEN_DEFAULT);
-    crate::serve::listen_address(listen)?;
-    let context_path = crate::init::context_path(options.context.as_ref())?;
-    let slot = SlotId(random_array());
-    let soft_path = softkey::place(options.soft_key.as_deref(), slot, &options.data)?;
-    let left = crate::init::free_places(&**fs, &options.data, &soft_path, &context_path)?;
-    next_epoch(public.epoch, public.incarnation)?;
+    let plan = Plan::of(options, public)?;
+    let left = crate::init::free_places(&**fs, &options.data, &plan.soft_path, &plan.context_path)?;
     let existed = fs.exists(&options.data)?;
 
     let node_id = NodeId(u64::from_be_bytes(random_array()));
@@ -120,30 +116,53 @@ pub fn restore_in(
         .map_err(|error| NodeError::of_data(&options.data, error))?;
     // Whatever goes wrong from here on leaves no trace, so that the same command can be given again.
     left.clear(&**fs)?;
-    let places = (slot, soft_path.as_path(), context_path.as_path());
-    let made = rebuild(fs, files, signed, unseal, options, &data, places, progress);
+    let archive = Archive { files, signed, unseal };
+    let made = rebuild(fs, &archive, options, &plan, &data, progress);
     if made.is_err() {
         crate::init::abandon(&**fs, data, existed);
     }
     made
 }
 
+/// What is decided before anything is made.
+struct Plan {
+    listen: SocketAddr,
+    slot: SlotId,
+    soft_path: PathBuf,
+    context_path: PathBuf,
+    epoch: Epoch,
+}
+
+impl Plan {
+    fn of(options: &RestoreOptions, public: &Public) -> Result<Self, NodeError> {
+        let listen = options.listen.as_deref().unwrap_or(LISTEN_DEFAULT);
+        let listen = crate::serve::listen_address(listen)?;
+        let context_path = crate::init::context_path(options.context.as_ref())?;
+        let slot = SlotId(random_array());
+        let soft_path = softkey::place(options.soft_key.as_deref(), slot, &options.data)?;
+        let epoch = next_epoch(public.epoch, public.incarnation)?;
+        Ok(Self { listen, slot, soft_path, context_path, epoch })
+    }
+}
+
+/// What is restored, and what opens it.
+struct Archive<'a> {
+    files: &'a ArchiveFiles,
+    signed: &'a Signed,
+    unseal: &'a Unseal,
+}
+
 /// Fills the directory that [`restore_in`] made.
-#[expect(clippy::too_many_arguments, reason = "what restore_in found out, once")]
 fn rebuild(
     fs: &Arc<dyn Fs>,
-    files: &ArchiveFiles,
-    signed: &Signed,
-    unseal: &Unseal,
+    &Archive { files, signed, unseal }: &Archive<'_>,
     options: &RestoreOptions,
+    plan: &Plan,
     data: &DataDir,
-    (slot, soft_path, context_path): (SlotId, &std::path::Path, &std::path::Path),
     progress: &mut dyn FnMut(u64),
 ) -> Result<Restored, NodeError> {
     let public = &signed.public;
-    let listen = options.listen.as_deref().unwrap_or(LISTEN_DEFAULT);
-    let listen = crate::serve::listen_address(listen)?;
-    let epoch = next_epoch(public.epoch, public.incarnation)?;
+    let &Plan { listen, slot, ref soft_path, ref context_path, epoch } = plan;
     let node_id = data.marker().node_id;
     let head = Head { at: public.created, ..Head::new(epoch) };
     let membership = seed_membership(node_id, &listen.to_string());
@@ -185,8 +204,8 @@ fn rebuild(
     let made = crate::Made {
         vault_id: public.vault_id,
         signer,
-        soft_key: soft_path.to_owned(),
-        context: context_path.to_owned(),
+        soft_key: soft_path.clone(),
+        context: context_path.clone(),
         first: None,
         first_failed: None,
     };
@@ -324,17 +343,8 @@ fn local_rows(
 
 /// The newest CA's certificate: clients of before trust this vault still.
 fn ca_certificate(view: &impl View) -> Result<Vec<u8>, NodeError> {
-    let mut newest: Option<ClusterSecret> = None;
-    view.scan(ClusterSecret::TABLE, &[], &mut |key, value| {
-        if let Ok(secret) = ClusterSecret::decode(value.schema, key, &value.body) {
-            let newer = newest.as_ref().is_none_or(|newest| newest.n < secret.n);
-            if secret.kind == SecretKind::Ca && newer {
-                newest = Some(secret);
-            }
-        }
-        ControlFlow::Continue(())
-    })
-    .map_err(|error| NodeError::new(Kind::Damaged, error.to_string()))?;
+    let newest =
+        tls::newest_ca(view).map_err(|error| NodeError::new(Kind::Damaged, error.to_string()))?;
     let none = || NodeError::new(Kind::Damaged, "the archive holds no certificate authority");
     newest.map(|ca| ca.public).ok_or_else(none)
 }

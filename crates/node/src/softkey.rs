@@ -11,6 +11,7 @@ use holdfast_types::{Kind, SlotId};
 use zeroize::Zeroizing;
 
 use crate::NodeError;
+use crate::beside::absolute;
 
 /// A file longer than this is no soft key.
 const FILE_BYTES_MAX: usize = 4096;
@@ -30,10 +31,6 @@ pub(crate) fn place(asked: Option<&Path>, slot: SlotId, data: &Path) -> Result<P
             NodeError::new(Kind::SoftKey, "there is no configuration directory for the soft key")
                 .next("say where it goes with --soft-key FILE")
         })?,
-    };
-    let absolute = |path: &Path| {
-        std::path::absolute(path)
-            .map_err(|error| NodeError::new(Kind::Other, format!("{}: {error}", path.display())))
     };
     let path = absolute(&path)?;
     // The directory may not exist yet; its nearest ancestor that does decides.

@@ -6,9 +6,12 @@
 //! handshake (RFC 8446 §4.4.3), the service decides per request who that is.
 
 use std::net::{IpAddr, SocketAddr};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use holdfast_crypto::sha256;
+use holdfast_machine::{ReadError, View};
+use holdfast_records::{ClusterSecret, Record as _, SecretKind};
 use holdfast_types::{IdentityId, Kind, VaultId};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
@@ -98,18 +101,40 @@ pub(crate) fn server(
     let chain = vec![certificate.der().clone(), CertificateDer::from(ca.to_vec())];
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(pair.serialize_der()));
 
+    listener_config(chain, key)
+        .map_err(|error| NodeError::new(Kind::Internal, format!("cannot set TLS up: {error}")))
+}
+
+/// How a node's listener speaks TLS, whatever its certificate: version 1.3, any client certificate or none,
+/// HTTP/2 before HTTP/1.1 (RFC 7301).
+///
+/// Errors: `key` is not that of the first certificate of `chain`.
+pub fn listener_config(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<ServerConfig, rustls::Error> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let failed = |error: rustls::Error| {
-        NodeError::new(Kind::Internal, format!("cannot set TLS up: {error}"))
-    };
     let mut config = ServerConfig::builder_with_provider(Arc::clone(&provider))
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .map_err(failed)?
+        .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_client_cert_verifier(Arc::new(AnyKey::new(&provider)))
-        .with_single_cert(chain, key)
-        .map_err(failed)?;
+        .with_single_cert(chain, key)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
+}
+
+/// The record of the newest CA among the live ones; what does not decode is none.
+pub(crate) fn newest_ca(view: &impl View) -> Result<Option<ClusterSecret>, ReadError> {
+    let mut newest: Option<ClusterSecret> = None;
+    view.scan(ClusterSecret::TABLE, &[], &mut |key, value| {
+        if let Ok(secret) = ClusterSecret::decode(value.schema, key, &value.body) {
+            let newer = newest.as_ref().is_none_or(|newest| newest.n < secret.n);
+            if !value.is_tombstone() && secret.kind == SecretKind::Ca && newer {
+                newest = Some(secret);
+            }
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(newest)
 }
 
 /// What a client may call this node.

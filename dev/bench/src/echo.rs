@@ -1,9 +1,9 @@
 //! The peer of the crypto operations: the server's own stack with nothing in it.
 //!
-//! The same allocator, runtime, accept loop, TLS configuration (here with a client certificate
-//! demanded), hyper builder and axum router as `holdfast server`; the handler reads the body and answers
-//! with as many zeros as the path asks for. No JSON, no base64, no audit. It runs in a process of its
-//! own, says on one line where it listens, and ends with its standard input.
+//! The same allocator, runtime, accept loop, TLS configuration, hyper builder and axum router as
+//! `holdfast server`; the handler reads the body and answers with as many zeros as the path asks for. No
+//! JSON, no base64, no audit. It runs in a process of its own, says on one line where it listens, and ends
+//! with its standard input.
 
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
@@ -24,11 +24,8 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use rustls::client::danger::HandshakeSignatureValid;
-use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, UnixTime};
-use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme};
+use rustls::ServerConfig;
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde::{Deserialize, Serialize};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
@@ -156,59 +153,6 @@ fn tls() -> Result<(ServerConfig, Vec<u8>)> {
     let certificate = rcgen::CertificateParams::new(names)?.self_signed(&pair)?;
     let der = certificate.der().clone();
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(pair.serialize_der()));
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = ServerConfig::builder_with_provider(Arc::clone(&provider))
-        .with_protocol_versions(&[&rustls::version::TLS13])?
-        .with_client_cert_verifier(Arc::new(AnyKey::new(&provider)))
-        .with_single_cert(vec![der.clone()], key)?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let config = holdfast_node::listener_config(vec![der.clone()], key)?;
     Ok((config, der.to_vec()))
-}
-
-/// Demands a client certificate, and takes any whose key signed the handshake.
-#[derive(Debug)]
-struct AnyKey(WebPkiSupportedAlgorithms);
-
-impl AnyKey {
-    fn new(provider: &CryptoProvider) -> Self {
-        Self(provider.signature_verification_algorithms)
-    }
-}
-
-impl ClientCertVerifier for AnyKey {
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        &[]
-    }
-
-    fn verify_client_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: UnixTime,
-    ) -> Result<ClientCertVerified, rustls::Error> {
-        // Whose key it is does not matter to an echo; that it signed is checked below.
-        Ok(ClientCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(message, certificate, signed, &self.0)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(message, certificate, signed, &self.0)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_schemes()
-    }
 }

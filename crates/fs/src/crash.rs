@@ -72,6 +72,18 @@ pub struct CrashImage {
     pub fs: Mem,
 }
 
+/// How many images a test looks at: its share, in percent, of what `HOLDFAST_CRASH_IMAGES` asks for, or of
+/// the quick profile's 10 000.
+///
+/// # Panics
+/// When the variable is no number.
+#[must_use]
+pub fn crash_images_wanted(percent: usize) -> usize {
+    let asked = std::env::var("HOLDFAST_CRASH_IMAGES").ok();
+    let all = asked.map_or(10_000, |n| n.parse().expect("HOLDFAST_CRASH_IMAGES is a number"));
+    (all * percent).div_ceil(100)
+}
+
 impl Recorder {
     pub(crate) fn new(base: Tree, ops: Arc<Mutex<Vec<Op>>>) -> Self {
         Self { base: Arc::new(base), ops }
@@ -87,6 +99,12 @@ impl Recorder {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// How many images for every point make at least `wanted` of the whole record; no fewer than `least`.
+    #[must_use]
+    pub fn per_point(&self, wanted: usize, least: usize) -> usize {
+        wanted.div_ceil(self.len() + 1).max(least)
     }
 
     /// `per_point` images for every point of the record so far, in order of points. The first six of

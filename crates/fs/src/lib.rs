@@ -24,7 +24,7 @@ use std::fmt::Debug;
 use std::path::Path;
 use std::sync::Arc;
 
-pub use crash::{CrashImage, CrashImages, Damage, Recorder};
+pub use crash::{CrashImage, CrashImages, Damage, Recorder, crash_images_wanted};
 pub use disk::Disk;
 pub use error::FsError;
 pub use mem::{Fault, Mem};

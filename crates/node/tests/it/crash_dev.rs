@@ -2,16 +2,14 @@
 
 use std::path::Path;
 
-use holdfast_fs::{Fs as _, read_to_vec};
+use holdfast_fs::{Fs as _, crash_images_wanted, read_to_vec};
 use holdfast_node::{DevOptions, make_dev};
 
-use crate::scene::{
-    HOME, archives, images_wanted, is_vault, names, per_point, somewhere, whole_or_absent,
-};
+use crate::scene::{HOME, archives, is_vault, names, somewhere, whole_or_absent};
 
 #[test]
 fn a_killed_first_start_is_finished_by_the_next() {
-    let wanted = images_wanted(25);
+    let wanted = crash_images_wanted(25);
     let mem = somewhere();
     let options = DevOptions { home: Path::new(HOME).join("demo"), listen: None };
     let home = options.home.as_path();
@@ -22,7 +20,7 @@ fn a_killed_first_start_is_finished_by_the_next() {
     let read = |name: &str| read_to_vec(&mem, &home.join(name), 1 << 16).unwrap();
     let kept = ["custodian.asc", "soft.key", "context.toml"].map(|name| (name, read(name)));
     let (mut count, mut again, mut point) = (0, 0, usize::MAX);
-    for image in recorder.images(per_point(&recorder, wanted).max(1), 22) {
+    for image in recorder.images(recorder.per_point(wanted, 1), 22) {
         let what = format!("operation {} of {done}, {:?}", image.at, image.damage);
         for (name, content) in &kept {
             whole_or_absent(&image.fs, &home.join(name), content, &what);

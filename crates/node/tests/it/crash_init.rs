@@ -1,17 +1,17 @@
 //! `kill -9` between any two writes of `init`, its first archive included.
 
-use holdfast_fs::{Fs as _, read_to_vec};
+use holdfast_fs::{Fs as _, crash_images_wanted, read_to_vec};
 use holdfast_node::init_in;
 use holdfast_types::{Kind, Revision};
 
 use crate::scene::{
-    archives, at, custodian, images_wanted, is_vault, made, names, nothing_left_over, options,
-    per_point, somewhere, starts, state_opens, whole_or_absent,
+    archives, at, custodian, is_vault, made, names, nothing_left_over, options, somewhere, starts,
+    state_opens, whole_or_absent,
 };
 
 #[test]
 fn init_is_whole_or_done_again_after_every_crash() {
-    let wanted = images_wanted(25);
+    let wanted = crash_images_wanted(25);
     let (_, certificate) = custodian();
     let mem = somewhere();
     let recorder = mem.recorder();
@@ -23,7 +23,7 @@ fn init_is_whole_or_done_again_after_every_crash() {
     let first = Revision::epoch_base(1).unwrap().next();
     let (mut count, mut again, mut started, mut whole_since) = (0, 0, 0, None);
     let mut point = usize::MAX;
-    for image in recorder.images(per_point(&recorder, wanted).max(2), 21) {
+    for image in recorder.images(recorder.per_point(wanted, 2), 21) {
         let what = format!("operation {} of {done}, {:?}", image.at, image.damage);
         let has_soft = whole_or_absent(&image.fs, &soft, &soft_bytes, &what);
         let has_context = whole_or_absent(&image.fs, &context, &context_bytes, &what);

@@ -2,15 +2,15 @@
 
 use std::path::Path;
 
-use holdfast_fs::{Mem, read_to_vec, write_new};
+use holdfast_fs::{Mem, crash_images_wanted, read_to_vec, write_new};
 use holdfast_node::{RestoreOptions, Restored, restore_in};
 use holdfast_recovery::{ArchiveFiles, Signed, Unseal};
 use holdfast_seal::{Identity, Opener};
 use holdfast_types::{Kind, Revision};
 
 use crate::scene::{
-    archives, at, custodian, images_wanted, is_vault, made, nothing_left_over, per_point,
-    somewhere, starts, state_opens, whole_or_absent,
+    archives, at, custodian, is_vault, made, nothing_left_over, somewhere, starts, state_opens,
+    whole_or_absent,
 };
 
 pub struct Source {
@@ -61,7 +61,7 @@ pub fn source() -> (Source, Mem) {
 
 #[test]
 fn restore_is_whole_or_done_again_after_every_crash() {
-    let wanted = images_wanted(20);
+    let wanted = crash_images_wanted(20);
     let (source, mem) = source();
     let recorder = mem.recorder();
     let restored = source.restore(&mem).unwrap();
@@ -71,7 +71,7 @@ fn restore_is_whole_or_done_again_after_every_crash() {
     let context_bytes = read_to_vec(&mem, &context, 1 << 16).unwrap();
     let first = Revision::epoch_base(2).unwrap().next();
     let (mut count, mut again, mut wholes, mut point) = (0, 0, 0, usize::MAX);
-    for image in recorder.images(per_point(&recorder, wanted).max(2), 23) {
+    for image in recorder.images(recorder.per_point(wanted, 2), 23) {
         let what = format!("operation {} of {done}, {:?}", image.at, image.damage);
         let has_soft = whole_or_absent(&image.fs, &soft, &soft_bytes, &what);
         let has_context = whole_or_absent(&image.fs, &context, &context_bytes, &what);

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use holdfast_cluster::{Clock as _, Cluster, Config, SystemClock};
-use holdfast_fs::{Fs, Mem, Recorder, read_to_vec, write_new};
+use holdfast_fs::{Fs, Mem, read_to_vec, write_new};
 use holdfast_machine::View as _;
 use holdfast_node::{InitOptions, Made, init_in};
 use holdfast_recovery::{ArchiveFiles, Signed, Trust, check_sidecars};
@@ -14,21 +14,6 @@ use holdfast_types::Revision;
 
 pub const HOME: &str = "/crash";
 const THEIRS: &[u8] = b"a file of the user";
-
-/// Images the quick profile looks at, over all crash tests of this crate that share it by percent.
-const QUICK: usize = 10_000;
-
-/// `HOLDFAST_CRASH_IMAGES`, or the quick profile's number, times a share in percent.
-pub fn images_wanted(percent: usize) -> usize {
-    let asked = std::env::var("HOLDFAST_CRASH_IMAGES").ok();
-    let all = asked.map_or(QUICK, |n| n.parse().expect("HOLDFAST_CRASH_IMAGES is a number"));
-    (all * percent).div_ceil(100)
-}
-
-/// How many images per point of the record make that many; every point at least once.
-pub fn per_point(recorder: &Recorder, wanted: usize) -> usize {
-    wanted.div_ceil(recorder.len() + 1)
-}
 
 pub fn at(path: &str) -> PathBuf {
     Path::new(HOME).join(path)

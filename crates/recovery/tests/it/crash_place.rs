@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use holdfast_fs::{Fault, Fs, FsError, Mem, read_to_vec, write_new};
+use holdfast_fs::{Fault, Fs, FsError, Mem, crash_images_wanted, read_to_vec, write_new};
 use holdfast_recovery::{
     ArchiveError, ArchiveFiles, Placing, SealedArchive, Trust, check_sidecars, place_aids,
 };
@@ -13,13 +13,6 @@ use crate::scene::{NOW, Scene};
 
 const DIR: &str = "/mnt/archives";
 const THEIRS: &[u8] = b"a file of the user";
-
-/// Images that the quick profile looks at here; `HOLDFAST_CRASH_IMAGES` asks for ten times that share.
-fn images_wanted() -> usize {
-    let asked = std::env::var("HOLDFAST_CRASH_IMAGES").ok();
-    let all = asked.map_or(10_000, |n| n.parse().expect("HOLDFAST_CRASH_IMAGES is a number"));
-    all * 30 / 100
-}
 
 /// As a backup does it, with what is sealed in pieces.
 fn place(fs: &Arc<dyn Fs>, name: &str, made: &(Vec<u8>, SealedArchive)) -> Result<(), FsError> {
@@ -69,8 +62,8 @@ fn an_archive_with_a_final_name_is_whole_after_every_crash() {
     place(&mem.shared(), "first", &made).unwrap();
     let first = recorder.len();
     place(&mem.shared(), "second", &made).unwrap();
-    let wanted = images_wanted();
-    let per_point = wanted.div_ceil(recorder.len() + 1).max(6);
+    let wanted = crash_images_wanted(30);
+    let per_point = recorder.per_point(wanted, 6);
     let mut count = 0;
     for image in recorder.images(per_point, 8) {
         let what = format!("operation {}, {:?}", image.at, image.damage);

@@ -2,24 +2,13 @@
 
 use std::path::Path;
 
-use holdfast_fs::{Mem, read_to_vec};
-use holdfast_types::{IdentityId, Kind, Millis, NodeId};
+use holdfast_fs::{Mem, crash_images_wanted, read_to_vec};
+use holdfast_types::{Kind, Millis, NodeId};
 
+use super::tests::call;
 use super::*;
 
 const DIR: &str = "/audit";
-
-fn call(at: u64) -> Record<'static> {
-    Record {
-        at: Millis(at),
-        identity: Some(IdentityId([1; 32])),
-        remote: "192.0.2.1:9",
-        action: Action::KeyEncrypt,
-        resource: Resource::Within("default", "orders"),
-        outcome: Outcome::Ok,
-        detail: "",
-    }
-}
 
 fn open(mem: &Mem, limits: Limits) -> Result<Audit, AuditError> {
     Audit::open(mem.shared(), Path::new(DIR), NodeId(7), Millis(1), limits)
@@ -110,9 +99,7 @@ fn a_log_that_cannot_be_opened_for_want_of_space_says_so() {
 
 #[test]
 fn after_every_crash_the_chain_goes_on_with_all_that_was_promised() {
-    let asked = std::env::var("HOLDFAST_CRASH_IMAGES").ok();
-    let all = asked.map_or(10_000, |n| n.parse().expect("HOLDFAST_CRASH_IMAGES is a number"));
-    let wanted: usize = all * 10 / 100;
+    let wanted = crash_images_wanted(10);
     let mem = Mem::new();
     let recorder = mem.recorder();
     let limits = Limits { file_bytes: 2048, ..Limits::default() };
@@ -125,7 +112,7 @@ fn after_every_crash_the_chain_goes_on_with_all_that_was_promised() {
         promised.push((recorder.len(), audit.head().count));
     }
     audit.close();
-    let per_point = wanted.div_ceil(recorder.len() + 1).max(6);
+    let per_point = recorder.per_point(wanted, 6);
     let (mut count, mut holes) = (0, 0);
     for image in recorder.images(per_point, 31) {
         let what = format!("operation {}, {:?}", image.at, image.damage);

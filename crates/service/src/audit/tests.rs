@@ -37,7 +37,7 @@ impl Place {
     }
 }
 
-fn call(at: u64) -> Record<'static> {
+pub(super) fn call(at: u64) -> Record<'static> {
     Record {
         at: Millis(at),
         identity: Some(IdentityId([1; 32])),

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use holdfast_fs::{Fs, FsError, Mem, read_to_vec, temporary, write_atomic};
+use holdfast_fs::{Fs, FsError, Mem, crash_images_wanted, read_to_vec, temporary, write_atomic};
 use holdfast_store::{Applied, CACHE_BYTES_DEFAULT, DataDir, DiskStore, Marker, StoreError};
 use holdfast_types::{NodeId, VaultId};
 
-use crate::support::{head, images_wanted, per_point};
+use crate::support::{EACH_DAMAGE, head};
 
 const ROOT: &str = "/deep/data";
 const NOTE: &[u8] = b"what is made elsewhere";
@@ -22,7 +22,7 @@ fn load(mem: &Mem, dir: &Path) {
 
 #[test]
 fn a_directory_opens_as_a_whole_or_says_what_it_is() {
-    let wanted = images_wanted(10);
+    let wanted = crash_images_wanted(10);
     let mem = Mem::new();
     let recorder = mem.recorder();
     let mut data = DataDir::create(mem.shared(), Path::new(ROOT), marker()).expect("nothing there");
@@ -37,7 +37,7 @@ fn a_directory_opens_as_a_whole_or_says_what_it_is() {
     data.switch_state().expect("switched");
     let switched = recorder.len();
     let mut count = 0;
-    for image in recorder.images(per_point(&recorder, wanted), 11) {
+    for image in recorder.images(recorder.per_point(wanted, EACH_DAMAGE), 11) {
         let at = image.at;
         match DataDir::open(image.fs.shared(), Path::new(ROOT)) {
             Ok(data) => {
@@ -97,7 +97,7 @@ fn only_one_process_works_in_a_directory() {
 
 #[test]
 fn a_replaced_file_is_old_or_new() {
-    let wanted = images_wanted(10);
+    let wanted = crash_images_wanted(10);
     let path = Path::new("/d/file");
     let mem = Mem::new();
     mem.create_dir_all(Path::new("/d")).expect("a directory");
@@ -109,7 +109,7 @@ fn a_replaced_file_is_old_or_new() {
         done.push((recorder.len(), n));
     }
     let mut count = 0;
-    for image in recorder.images(per_point(&recorder, wanted), 3) {
+    for image in recorder.images(recorder.per_point(wanted, EACH_DAMAGE), 3) {
         let least = done[done.partition_point(|(op, _)| *op <= image.at) - 1].1;
         let found = match read_to_vec(&image.fs, path, 1 << 16) {
             Ok(bytes) => bytes,
@@ -136,7 +136,7 @@ fn an_abandoned_directory_is_empty_or_says_that_it_is_unfinished() {
     data.abandon().expect("abandoned");
     assert!(mem.read_dir(root).expect("it stays").is_empty());
     let mut count = 0;
-    for image in recorder.images(per_point(&recorder, images_wanted(20)), 5) {
+    for image in recorder.images(recorder.per_point(crash_images_wanted(20), EACH_DAMAGE), 5) {
         let at = image.at;
         match DataDir::open(image.fs.shared(), root) {
             Err(StoreError::NoVault(_) | StoreError::Incomplete(_)) => {}

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use holdfast_fs::Mem;
+use holdfast_fs::{Mem, crash_images_wanted};
 use holdfast_machine::LogId;
 use holdfast_store::log::Log;
 
-use crate::support::{Random, images_wanted, per_point};
+use crate::support::{EACH_DAMAGE, Random};
 
 const DIR: &str = "/log";
 /// Small, so that segments roll, and vanish in purges and truncations.
@@ -33,12 +33,12 @@ struct Step {
 
 #[test]
 fn log_survives_every_crash_image() {
-    let wanted = images_wanted(40);
+    let wanted = crash_images_wanted(40);
     let mut count = 0;
     for seed in 0.. {
         let (recorder, steps) = run(seed);
         let share = wanted.div_ceil(4);
-        for image in recorder.images(per_point(&recorder, share), seed) {
+        for image in recorder.images(recorder.per_point(share, EACH_DAMAGE), seed) {
             check(&image.fs, &steps, image.at, &format!("seed {seed}, {:?}", image.damage));
             count += 1;
         }

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use holdfast_fs::{Mem, Recorder};
+use holdfast_fs::{Mem, Recorder, crash_images_wanted};
 use holdfast_machine::{Batch, Digester, Head, Model, RowSink, View};
 use holdfast_store::{Applied, DiskStore, StateStore, StoreError};
 use holdfast_types::{Row, Table};
 
-use crate::support::{Random, epoch, head, id, images_wanted, per_point, txn};
+use crate::support::{EACH_DAMAGE, Random, epoch, head, id, txn};
 
 const DIR: &str = "/s";
 const CACHE: usize = 1 << 20;
@@ -22,14 +22,14 @@ struct Run {
 
 #[test]
 fn state_after_a_crash_is_exactly_a_committed_one() {
-    let wanted = images_wanted(35);
+    let wanted = crash_images_wanted(35);
     let mut count = 0;
     for seed in 0.. {
         let mem = Mem::new();
         let store = loaded(&mem);
         let recorder = mem.recorder();
         let (store, run) = work(store, &recorder, seed);
-        let images = recorder.images(per_point(&recorder, wanted.div_ceil(4)), seed);
+        let images = recorder.images(recorder.per_point(wanted.div_ceil(4), EACH_DAMAGE), seed);
         for image in images {
             check(&image.fs, &run, image.at, &format!("seed {seed}, {:?}", image.damage));
             count += 1;
@@ -110,7 +110,7 @@ fn recomputed(view: &impl View) -> Head {
 
 #[test]
 fn a_load_is_there_as_a_whole_or_does_not_open() {
-    let wanted = images_wanted(5);
+    let wanted = crash_images_wanted(5);
     let mut model = Model::new(epoch());
     for n in 0..60 {
         let command = txn(&model, n, Table::KEYS, &[n, n + 1000, n + 2000], false);
@@ -125,7 +125,7 @@ fn a_load_is_there_as_a_whole_or_does_not_open() {
     let store = loader.finish(Some(model.head())).expect("the model's digest");
     let finished = recorder.len();
     let mut count = 0;
-    for image in recorder.images(per_point(&recorder, wanted), 5) {
+    for image in recorder.images(recorder.per_point(wanted, EACH_DAMAGE), 5) {
         match DiskStore::open(image.fs.shared(), Path::new(DIR), CACHE) {
             Ok(store) => assert_eq!(recomputed(&store.view()).tables, model.head().tables),
             Err(StoreError::Corrupt { .. } | StoreError::Fs(_)) => assert!(image.at < finished),

@@ -1,26 +1,12 @@
 //! Commands, states and budgets that several tests use.
 
-use holdfast_fs::Recorder;
 use holdfast_machine::{Command, Head, LogId, Txn, View};
 use holdfast_types::{
     Body, Epoch, EpochId, Expect, IdentityId, Millis, Revision, Table, TxnId, Value,
 };
 
-/// Images the quick profile looks at, over all crash tests together.
-const QUICK: usize = 10_000;
-
-/// The share of this test, in percent, of the images that are asked for: `HOLDFAST_CRASH_IMAGES`,
-/// or the quick profile's.
-pub fn images_wanted(percent: usize) -> usize {
-    let asked = std::env::var("HOLDFAST_CRASH_IMAGES").ok();
-    let all = asked.map_or(QUICK, |n| n.parse().expect("HOLDFAST_CRASH_IMAGES is a number"));
-    (all * percent).div_ceil(100)
-}
-
-/// How many images per point make at least `wanted` images of a record; all kinds of damage each.
-pub fn per_point(recorder: &Recorder, wanted: usize) -> usize {
-    wanted.div_ceil(recorder.len() + 1).max(6)
-}
+/// Images of a point, at least: one with each kind of damage.
+pub const EACH_DAMAGE: usize = 6;
 
 pub fn epoch() -> Epoch {
     let base = Revision::epoch_base(1).expect("epoch 1");

@@ -2,21 +2,12 @@
 
 use std::path::Path;
 
-use crate::run::{Output, Server, free_address, holdfast};
+use crate::run::{Server, free_address, with};
+use crate::vault;
 
 /// A vault for trying out in `home/NAME`, with its context.
 fn dev(home: &Path, name: &str) -> Server {
-    let listen = free_address();
-    let server = Server::start(home, &["server", "--dev", "--data", name, "--listen", &listen]);
-    while !home.join(name).join("server.pid").exists() {
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
-    server
-}
-
-fn with(home: &Path, context: &str, args: &[&str], input: &[u8]) -> Output {
-    let args: Vec<&str> = ["--context", context].iter().chain(args).copied().collect();
-    holdfast(home, &args, input)
+    vault::dev(home, name, &free_address())
 }
 
 #[test]

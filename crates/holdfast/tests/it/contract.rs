@@ -5,23 +5,14 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::run::{Output, Server, free_address, holdfast};
+use crate::run::{Server, free_address, holdfast, with};
+use crate::vault;
 
 const CONTEXT: &str = "demo/context.toml";
 
 /// A vault for trying out in `home/demo`, that already answers.
 fn dev(home: &Path) -> Server {
-    let listen = free_address();
-    let server = Server::start(home, &["server", "--dev", "--data", "demo", "--listen", &listen]);
-    while !home.join("demo/server.pid").exists() {
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
-    server
-}
-
-fn with(home: &Path, context: &str, args: &[&str], input: &[u8]) -> Output {
-    let args: Vec<&str> = ["--context", context].iter().chain(args).copied().collect();
-    holdfast(home, &args, input)
+    vault::dev(home, "demo", &free_address())
 }
 
 fn json(text: &str) -> Value {

@@ -2,25 +2,17 @@
 
 use std::path::Path;
 
-use crate::run::{Output, Server, free_address, holdfast};
+use crate::run::{Server, free_address, holdfast, with};
+use crate::vault::dev;
 
 const CONTEXT: &str = "demo/context.toml";
-
-fn with(home: &Path, context: &str, args: &[&str], input: &[u8]) -> Output {
-    let args: Vec<&str> = ["--context", context].iter().chain(args).copied().collect();
-    holdfast(home, &args, input)
-}
 
 #[test]
 fn keys_survive_the_loss_of_everything() {
     let home = tempfile::tempdir().unwrap();
     let home = home.path();
     let listen = free_address();
-    let mut server =
-        Server::start(home, &["server", "--dev", "--data", "demo", "--listen", &listen]);
-    while !home.join("demo/server.pid").exists() {
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
+    let mut server = dev(home, "demo", &listen);
     let run = |args: &[&str], input: &[u8]| with(home, CONTEXT, args, input);
     run(&["key", "create", "orders"], b"").expect(0);
     let note = run(&["key", "encrypt", "orders"], b"attack at dawn\n").expect(0).out;
@@ -68,11 +60,7 @@ fn what_was_deleted_stays_deleted_unless_it_is_revived() {
     let home = tempfile::tempdir().unwrap();
     let home = home.path();
     let listen = free_address();
-    let mut server =
-        Server::start(home, &["server", "--dev", "--data", "demo", "--listen", &listen]);
-    while !home.join("demo/server.pid").exists() {
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
+    let mut server = dev(home, "demo", &listen);
     let run = |args: &[&str], input: &[u8]| with(home, CONTEXT, args, input).expect(0);
     run(&["key", "create", "orders"], b"");
     run(&["key", "create", "kept"], b"");

@@ -76,6 +76,12 @@ pub(crate) fn holdfast(home: &Path, args: &[&str], input: &[u8]) -> Output {
     Output { code: done.status.code().unwrap_or(-1), out: done.stdout, err }
 }
 
+/// As [`holdfast`], with a client context.
+pub(crate) fn with(home: &Path, context: &str, args: &[&str], input: &[u8]) -> Output {
+    let args: Vec<&str> = ["--context", context].iter().chain(args).copied().collect();
+    holdfast(home, &args, input)
+}
+
 /// A server that is killed at the end.
 pub(crate) struct Server(Child);
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use holdfast_client::Context;
 use tempfile::TempDir;
 
-use crate::run::{Output, Server, free_address, holdfast};
+use crate::run::{Output, Server, free_address, with};
 
 /// How long something that happens soon may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -41,8 +41,7 @@ impl Vault {
     }
 
     pub(crate) fn with(&self, context: &str, args: &[&str], input: &[u8]) -> Output {
-        let args: Vec<&str> = ["--context", context].iter().chain(args).copied().collect();
-        holdfast(self.path(), &args, input)
+        with(self.path(), context, args, input)
     }
 
     /// The audit log's lines so far.

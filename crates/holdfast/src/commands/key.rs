@@ -92,9 +92,8 @@ pub(crate) struct Encrypt {
     within: InEnclave,
     #[command(flatten)]
     context: ContextArg,
-    /// Read this file instead of standard input
-    #[arg(long, short, value_name = "FILE")]
-    input: Option<PathBuf>,
+    #[command(flatten)]
+    input: InputArg,
 }
 
 #[derive(Debug, Args)]
@@ -108,9 +107,8 @@ pub(crate) struct Decrypt {
     within: InEnclave,
     #[command(flatten)]
     context: ContextArg,
-    /// Read this file instead of standard input
-    #[arg(long, short, value_name = "FILE")]
-    input: Option<PathBuf>,
+    #[command(flatten)]
+    input: InputArg,
 }
 
 #[derive(Debug, Args)]
@@ -132,6 +130,20 @@ pub(crate) struct ContextArg {
     /// Authenticated with the data, and needed again to decrypt it
     #[arg(long = "aad", value_name = "TEXT", default_value = "", hide_default_value = true)]
     aad: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InputArg {
+    /// Read this file instead of standard input
+    #[arg(long, short, value_name = "FILE")]
+    input: Option<PathBuf>,
+}
+
+impl InputArg {
+    /// At most `max` bytes; `too_large` says what to do with more.
+    fn read(&self, max: usize, too_large: &str) -> Result<Vec<u8>, Failure> {
+        read_input(self.input.as_deref(), max, too_large)
+    }
 }
 
 impl ContextArg {
@@ -239,7 +251,7 @@ const LARGE: &str = "encrypt the data yourself with a data key, and keep that ke
 
 impl Encrypt {
     async fn run(&self, global: &Global, client: &mut Client) -> Done {
-        let bytes = read_input(self.input.as_deref(), PLAINTEXT_BYTES_MAX, LARGE)?;
+        let bytes = self.input.read(PLAINTEXT_BYTES_MAX, LARGE)?;
         let plaintext = wire::SecretBase64(Zeroizing::new(bytes));
         let body = wire::Encrypt { plaintext, context: self.context.bytes() };
         let path = format!("{}/encrypt", path(&self.within.enclave, &self.name));
@@ -251,7 +263,7 @@ impl Encrypt {
 impl Decrypt {
     async fn run(&self, global: &Global, client: &mut Client) -> Done {
         let max = PLAINTEXT_BYTES_MAX + CIPHERTEXT_OVERHEAD;
-        let bytes = read_input(self.input.as_deref(), max, "give one ciphertext of holdfast's")?;
+        let bytes = self.input.read(max, "give one ciphertext of holdfast's")?;
         let ciphertext = wire::Base64(bytes);
         let body = wire::Decrypt { ciphertext, context: self.context.bytes() };
         let path = match &self.name {

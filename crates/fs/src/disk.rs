@@ -6,13 +6,17 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{CWD, FlockOperation, RenameFlags};
+use rustix::fs::{CWD, FlockOperation, OFlags, RenameFlags};
 
 use crate::{DirEntry, File, Fs, FsError, Lock, Open};
 
-/// The real file system. Files it makes have mode 0600, directories 0700.
+/// The real file system. Files it makes have mode 0600, directories 0700. Where a file may be made, a symbolic
+/// link is an error: whoever else may write into that directory must not choose which file is written.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Disk;
+
+/// Of the last component of a path; links on the way to it are followed.
+const NOFOLLOW: i32 = OFlags::NOFOLLOW.bits().cast_signed();
 
 impl Disk {
     /// As an `Arc<dyn Fs>`, the way it is passed around.
@@ -32,7 +36,7 @@ impl Fs for Disk {
                 options.write(true);
             }
             Open::Create => {
-                options.write(true).create(true).truncate(false);
+                options.write(true).create(true).truncate(false).custom_flags(NOFOLLOW);
             }
             Open::CreateNew => {
                 options.write(true).create_new(true);
@@ -112,6 +116,7 @@ impl Fs for Disk {
             .create(true)
             .truncate(false)
             .mode(0o600)
+            .custom_flags(NOFOLLOW)
             .open(path)
             .map_err(|e| FsError::new("open", path, e))?;
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {

@@ -157,6 +157,16 @@ fn a_new_file_is_not_written_through_a_link_at_its_temporary_name() {
 }
 
 #[test]
+fn where_a_file_may_be_made_a_link_is_an_error() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (link, target) = (dir.path().join("LOCK"), dir.path().join("theirs"));
+    std::os::unix::fs::symlink(&target, &link).expect("linked");
+    assert!(Disk.lock(&link).is_err());
+    assert!(Disk.open(&link, Open::Create).is_err());
+    assert!(!target.exists(), "nothing was made through it");
+}
+
+#[test]
 fn a_failed_replacement_leaves_the_old_file() {
     let path = Path::new("/file");
     for fault in [Fault::Once, Fault::NoSpace] {

@@ -17,6 +17,7 @@ use http::request::Parts;
 use http::{HeaderMap, header};
 use http_body_util::BodyExt as _;
 use serde::de::DeserializeOwned;
+use zeroize::Zeroize as _;
 
 use crate::error::Failed;
 
@@ -91,6 +92,7 @@ impl Call {
         let bytes = body.0.map_err(|error| self.reject(action, resource, error))?;
         let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
         let value = serde_json::from_slice(text);
+        wipe(bytes);
         value.map_err(|error| self.reject(action, resource, bad_json(&error)))
     }
 }
@@ -190,6 +192,7 @@ async fn gather(mut body: axum::body::Body) -> Result<Bytes, Error> {
     if usize::try_from(body.size_hint().lower()).map_or(true, |size| size > DISCARDED_BYTES_MAX) {
         return Err(too_large());
     }
+    let room = usize::try_from(body.size_hint().lower()).unwrap_or(0).min(REQUEST_BODY_BYTES_MAX);
     let (mut whole, mut size) = (Whole::Nothing, 0_usize);
     while let Some(frame) = body.frame().await {
         let broken = |_| Error::new(Kind::BadInput, "the request body broke off");
@@ -199,12 +202,21 @@ async fn gather(mut body: axum::body::Body) -> Result<Bytes, Error> {
         if size > DISCARDED_BYTES_MAX {
             break;
         }
-        if size > REQUEST_BODY_BYTES_MAX { whole = Whole::Nothing } else { whole.push(data) }
+        if size > REQUEST_BODY_BYTES_MAX { whole = Whole::Nothing } else { whole.push(data, room) }
     }
     if size > REQUEST_BODY_BYTES_MAX { Err(too_large()) } else { Ok(whole.take()) }
 }
 
-/// The pieces of a body; a small one comes in one and is not copied.
+/// A body may hold a plaintext. Where nobody else looks at the same buffer, it is wiped; what HTTP and TLS
+/// buffered on the way is theirs.
+fn wipe(bytes: Bytes) {
+    if let Ok(mut bytes) = bytes.try_into_mut() {
+        bytes.zeroize();
+    }
+}
+
+/// The pieces of a body; a small one comes in one and is not copied. A body that says its length is copied
+/// once, into a buffer that never grows: growing leaves pieces of plaintexts in freed memory.
 enum Whole {
     Nothing,
     One(Bytes),
@@ -212,17 +224,20 @@ enum Whole {
 }
 
 impl Whole {
-    fn push(&mut self, piece: Bytes) {
+    fn push(&mut self, piece: Bytes, room: usize) {
         *self = match std::mem::replace(self, Self::Nothing) {
             Self::Nothing => Self::One(piece),
             Self::One(first) => {
-                let mut all = BytesMut::with_capacity(first.len() + piece.len());
-                all.extend_from_slice(&first);
-                all.extend_from_slice(&piece);
+                let mut all = BytesMut::with_capacity(room.max(first.len() + piece.len()));
+                for piece in [first, piece] {
+                    all.extend_from_slice(&piece);
+                    wipe(piece);
+                }
                 Self::Many(all)
             }
             Self::Many(mut all) => {
                 all.extend_from_slice(&piece);
+                wipe(piece);
                 Self::Many(all)
             }
         };
@@ -269,6 +284,19 @@ mod tests {
             stream::repeat_with(|| Ok::<_, std::io::Error>(Bytes::from(vec![0; 1 << 20])));
         let endless = collect(&none, axum::body::Body::from_stream(endless)).await;
         assert_eq!(endless.unwrap_err().kind, Kind::TooLarge);
+    }
+
+    #[test]
+    fn a_body_that_says_its_length_is_never_moved() {
+        let (mut whole, room) = (Whole::Nothing, 3000);
+        whole.push(Bytes::from(vec![1; 1000]), room);
+        whole.push(Bytes::from(vec![2; 1000]), room);
+        let Whole::Many(all) = &whole else { panic!("two pieces") };
+        let at = all.as_ptr();
+        whole.push(Bytes::from(vec![3; 1000]), room);
+        let whole = whole.take();
+        assert_eq!((whole.as_ptr(), whole.len()), (at, room));
+        assert_eq!((whole[0], whole[1000], whole[2999]), (1, 2, 3));
     }
 
     #[tokio::test]

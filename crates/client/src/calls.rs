@@ -109,9 +109,9 @@ impl Client {
         body: Option<&impl Serialize>,
     ) -> Result<T, ClientError> {
         let internal = |error| ClientError::new(Kind::Internal, format!("a request: {error}"));
-        let body = body.map(serde_json::to_vec).transpose().map_err(internal)?.unwrap_or_default();
+        let body = body.map(encode).transpose().map_err(internal)?.unwrap_or_default();
         let path = format!("/api/v1{path}");
-        let body = Bytes::from_owner(Zeroizing::new(body));
+        let body = Bytes::from_owner(body);
         let response = self.send(method, &path, body).await?;
         let status = response.status();
         let reply = read(response).await?;
@@ -162,6 +162,29 @@ impl Client {
             ClientError::new(Kind::Unavailable, message)
         })?;
         Ok(sender)
+    }
+}
+
+/// JSON in a buffer of its size: one that grew would leave pieces of plaintexts in freed memory.
+fn encode(body: &impl Serialize) -> Result<Zeroizing<Vec<u8>>, serde_json::Error> {
+    let mut size = Size(0);
+    serde_json::to_writer(&mut size, body)?;
+    let mut text = Zeroizing::new(Vec::with_capacity(size.0));
+    serde_json::to_writer(&mut *text, body)?;
+    Ok(text)
+}
+
+/// Counts what is written.
+struct Size(usize);
+
+impl std::io::Write for Size {
+    fn write(&mut self, data: &[u8]) -> std::io::Result<usize> {
+        self.0 += data.len();
+        Ok(data.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 
@@ -233,6 +256,14 @@ fn failure(status: StatusCode, body: &[u8]) -> ClientError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_request_is_written_where_it_stays() {
+        let body = wire::Named { name: "n".repeat(1000) };
+        let text = encode(&body).unwrap();
+        assert_eq!(*text, serde_json::to_vec(&body).unwrap());
+        assert_eq!(text.capacity(), text.len());
+    }
 
     #[test]
     fn segments_stay_segments() {

@@ -85,7 +85,8 @@ fn read_input(
     too_large: &str,
 ) -> Result<Vec<u8>, Failure> {
     use std::io::Read as _;
-    let mut bytes = Vec::new();
+    // At full size first: growing would leave pieces of it in freed memory.
+    let mut bytes = Vec::with_capacity(max + 1);
     let limit = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
     let read = match path.filter(|path| path.as_os_str() != "-") {
         Some(path) => std::fs::File::open(path)

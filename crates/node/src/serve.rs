@@ -2,6 +2,7 @@
 
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use holdfast_fs::Disk;
 use holdfast_records::Listen;
@@ -12,6 +13,9 @@ use tokio::sync::watch;
 
 use crate::open::{Opened, open};
 use crate::{LISTEN_DEFAULT, NodeError, harden, listen};
+
+/// How long a stopped server waits for threads that block.
+const LINGER: Duration = Duration::from_secs(5);
 
 /// What `server` is told.
 #[derive(Clone, Debug, Default)]
@@ -32,12 +36,25 @@ pub struct ServeOptions {
 pub fn serve(options: &ServeOptions, ready: impl FnOnce(SocketAddr)) -> Result<(), NodeError> {
     harden::no_core_dumps();
     let archives = options.archives.clone();
-    runtime()?.block_on(async {
+    to_the_end(LINGER, async {
         let node = open(&Disk::shared(), &options.data, options.soft_key.as_deref(), archives)?;
         let served = run(options, &node, ready).await;
         let closed = node.close().await;
         served.and(closed)
     })
+}
+
+/// Runs a node to its end. State and audit log are closed then; what still blocks a thread (an archive being
+/// sealed, a disk that does not answer) is waited for so long and then left: it is nothing that anybody was
+/// told of, and a stopped server must not stay.
+fn to_the_end<T>(
+    linger: Duration,
+    node: impl Future<Output = Result<T, NodeError>>,
+) -> Result<T, NodeError> {
+    let runtime = runtime()?;
+    let ended = runtime.block_on(node);
+    runtime.shutdown_timeout(linger);
+    ended
 }
 
 /// A runtime for one node; Raft has its own.
@@ -131,6 +148,17 @@ impl Drop for PidFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_stop_does_not_wait_for_a_thread_that_blocks() {
+        let (hold, held) = std::sync::mpsc::channel::<()>();
+        let ended = to_the_end(Duration::ZERO, async {
+            tokio::task::spawn_blocking(move || held.recv_timeout(Duration::from_secs(60)));
+            Ok(())
+        });
+        assert_eq!(ended, Ok(()));
+        assert!(hold.send(()).is_ok(), "it blocks still");
+    }
 
     #[test]
     fn listen_addresses() {

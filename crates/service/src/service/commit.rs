@@ -6,9 +6,11 @@ use std::time::Duration;
 use holdfast_cluster::ProposeError;
 use holdfast_crypto::random_array;
 use holdfast_machine::{Outcome, Txn, View};
-use holdfast_types::{Draft, EpochId, IdentityId, Kind, Millis, Revision, TxnId};
+use holdfast_records::{Identity, Record as _};
+use holdfast_types::{Draft, EpochId, Expect, IdentityId, Kind, Millis, Revision, Table, TxnId};
 
 use super::Service;
+use super::read::get;
 use crate::Error;
 
 /// How often a rule decides before the caller is told that others were always faster.
@@ -19,13 +21,35 @@ const PROPOSALS_MAX: u32 = 5;
 const PROPOSE_AGAIN: Duration = Duration::from_millis(200);
 
 impl Service {
+    /// What a caller asked for: as [`Service::carry_out`], as long as there still is such an identity. It was
+    /// let in a while ago; once somebody was told that it is removed, nothing more of it may be done.
+    pub(crate) async fn decide<T>(
+        &self,
+        actor: IdentityId,
+        verb: u16,
+        mut rule: impl FnMut(&dyn View) -> Result<(Draft, T), Error>,
+    ) -> Result<(Revision, T), Error> {
+        let rule = |view: &dyn View| {
+            if actor == IdentityId::SYSTEM {
+                return rule(view);
+            }
+            let own = get::<Identity>(view, actor.as_bytes())?.ok_or_else(|| {
+                let message = format!("identity {actor} was removed meanwhile");
+                Error::new(Kind::Refused, message)
+            })?;
+            let (mut draft, answer) = rule(view)?;
+            draft.require(Table::IDENTITIES, own.record.key(), Expect::At(own.rev));
+            Ok((draft, answer))
+        };
+        self.carry_out(actor, verb, rule).await
+    }
+
     /// Lets `rule` decide over a view, at most five times, until its draft is accepted. Returns the
-    /// revision it got and what the rule answered. An empty draft changes nothing and gets the view's
-    /// revision.
+    /// revision it got and what the rule answered. A draft that writes nothing gets the view's revision.
     ///
     /// The first decision is made on what this node has; whatever it refuses is decided once more on a
     /// fresh view before anyone is told.
-    pub(crate) async fn decide<T>(
+    pub(crate) async fn carry_out<T>(
         &self,
         actor: IdentityId,
         verb: u16,

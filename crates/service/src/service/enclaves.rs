@@ -9,7 +9,7 @@ use holdfast_records::{Enclave, EnclaveName, Identity, Key, Policy, Stored};
 use holdfast_types::{EnclaveId, IdentityId, Name};
 
 use super::Service;
-use super::read::{each, enclave, get, list};
+use super::read::{aside, each, enclave, get, list};
 use crate::audit::Resource;
 use crate::{Action, Caller, EnclaveInfo, Error};
 
@@ -47,13 +47,13 @@ impl Service {
         let verb = Action::EnclaveRemove.verb();
         let close = |view: &dyn View| {
             let found = enclave(view, name)?;
-            Ok(close_enclave(&found, contents(view, &found)?)?)
+            Ok(close_enclave(&found, aside(|| contents(view, &found))?)?)
         };
         self.decide(actor, verb, close).await?;
         let remove = |view: &dyn View| {
             let found = enclave(view, name)?;
             let row = get::<EnclaveName>(view, name.as_str().as_bytes())?;
-            Ok(remove_enclave(&found, row.as_ref(), contents(view, &found)?)?)
+            Ok(remove_enclave(&found, row.as_ref(), aside(|| contents(view, &found))?)?)
         };
         match self.decide(actor, verb, remove).await {
             Ok((_, record)) => Ok(info(record)),

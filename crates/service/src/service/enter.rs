@@ -116,17 +116,36 @@ impl Service {
                 return Err(error);
             }
         };
+        // From here on there is a last line, too, whether the caller stays or not.
+        let call = Call { service: self, caller, action, resource, ended: false, actor };
         if action.is_administration() {
             let record = self.line(caller, action, resource, Outcome::Begun, "");
-            self.audit.record_durable(&record).await.map_err(|error| {
+            if let Err(error) = self.audit.record_durable(&record).await {
                 let next = match error.kind() {
-                    Kind::NoSpace => "make room on the disk of the data directory, then repeat the command",
-                    _ => "look at the server's log and the disk of its data directory, then repeat the command",
+                    Kind::NoSpace => {
+                        "make room on the disk of the data directory, then repeat the command"
+                    }
+                    _ => {
+                        "look at the server's log and the disk of its data directory, then repeat the command"
+                    }
                 };
-                Error::new(error.kind(), format!("{error}; nothing was changed")).next(next)
-            })?;
+                let told = Error::new(error.kind(), format!("{error}; nothing was changed"));
+                return call.end(Err(told.next(next)));
+            }
         }
-        Ok(Call { service: self, caller, action, resource, ended: false, actor })
+        Ok(call)
+    }
+
+    /// As [`Service::enter`] for a caller on this host without a certificate, where that is enough. Recorded
+    /// as what it is: nobody.
+    pub(crate) fn enter_local<'a>(
+        &'a self,
+        caller: &'a Caller,
+        action: Action,
+        resource: Resource<'a>,
+    ) -> Call<'a> {
+        let actor = self.system.clone();
+        Call { service: self, caller, action, resource, ended: false, actor }
     }
 
     /// As [`Service::enter`] for a resource that is found by its content: only who calls is judged.
@@ -196,8 +215,7 @@ impl Service {
     /// large, not JSON), and gives the error back. `resource` is what can be said of it.
     pub fn reject(&self, caller: &Caller, action: Action, resource: &str, error: Error) -> Error {
         let outcome = Outcome::Failed(error.kind);
-        let (resource, detail) = (without_api_key(resource), without_api_key(&error.message));
-        self.record(caller, action, Resource::Text(&resource), outcome, &detail);
+        self.record(caller, action, Resource::Text(resource), outcome, &error.message);
         error
     }
 
@@ -221,7 +239,17 @@ impl Service {
         outcome: Outcome,
         detail: &str,
     ) {
-        self.audit.record(&self.line(caller, action, resource, outcome, detail));
+        let text;
+        let resource = match resource {
+            Resource::Text(what) => {
+                text = without_api_key(what);
+                Resource::Text(&text)
+            }
+            // Names: an API key is none.
+            within @ Resource::Within(..) => within,
+        };
+        let detail = without_api_key(detail);
+        self.audit.record(&self.line(caller, action, resource, outcome, &detail));
     }
 
     fn line<'r>(
@@ -238,10 +266,10 @@ impl Service {
     }
 }
 
-/// Somebody who gave an API key for a name shall not find it in the log.
+/// Somebody who gave an API key for a name shall not find it in the log, as it is or as in a path.
 fn without_api_key(text: &str) -> Cow<'_, str> {
-    match text.split_once("k1:") {
-        Some((before, _)) => Cow::Owned(format!("{before}k1:...")),
+    match ["k1:", "k1%3A", "k1%3a"].iter().filter_map(|begin| text.find(begin)).min() {
+        Some(at) => Cow::Owned(format!("{}k1:...", &text[..at])),
         None => Cow::Borrowed(text),
     }
 }

@@ -11,7 +11,7 @@ use holdfast_types::{Draft, EnclaveId, KeyId, Kind, Millis, Name, Version};
 use super::Service;
 use super::caches::FullName;
 use super::enter::Actor;
-use super::read::{each, enclave, get, list};
+use super::read::{aside, each, enclave, get, list};
 use crate::audit::Resource;
 use crate::{
     Action, Caller, CreateKey, Error, KeyInfo, KeyList, KeyPage, KeySelector, UndeleteKey,
@@ -31,7 +31,8 @@ impl Service {
     ) -> Result<KeyList, Error> {
         let resource = Resource::Within(enclave.as_str(), "*");
         let call = self.enter(caller, Action::KeyList, resource).await?;
-        let result = self.read(|view| key_page(view, &call.actor, enclave, page)).await;
+        let page = |view: &dyn View| aside(|| key_page(view, &call.actor, enclave, page));
+        let result = self.read(page).await;
         call.end(result)
     }
 
@@ -114,7 +115,7 @@ impl Service {
         let rule = |view: &dyn View| {
             let enclave = enclave(view, &key.enclave)?;
             let id = enclave.record.enclave_id;
-            let found = deleted(view, &enclave, &key.name, *key_id)?;
+            let found = aside(|| deleted(view, &enclave, &key.name, *key_id))?;
             let taken = get::<KeyName>(view, FullName::new(&id, new_name).as_row())?;
             Ok(undelete_key(&enclave, &found, new_name, taken.as_ref())?)
         };

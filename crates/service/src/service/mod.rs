@@ -29,7 +29,8 @@ use std::time::Instant;
 use holdfast_cluster::{Clock, Cluster};
 use holdfast_fs::Fs;
 use holdfast_keyring::Keyring;
-use holdfast_records::Vault;
+use holdfast_machine::View;
+use holdfast_records::{AuditHead, Record as _, Vault};
 use holdfast_types::{IdentityId, JobId, Kind, Millis, NodeId, VaultId};
 use parking_lot::Mutex;
 
@@ -85,8 +86,12 @@ pub struct Service {
     asked: AtomicU64,
     answered: AtomicU64,
     asking: tokio::sync::Mutex<()>,
+    /// Whose turn it is to look at the disks.
+    looking: Arc<tokio::sync::Mutex<()>>,
     /// When it was opened, by this process and by the clock.
     opened: (Instant, Millis),
+    /// Where lines of the audit log were taken away before: (lines found, lines that the state recorded).
+    audit_short: Option<(u64, u64)>,
 }
 
 impl Service {
@@ -94,8 +99,11 @@ impl Service {
     ///
     /// Errors: the state holds no vault, or cannot be read.
     pub fn open(parts: Parts) -> Result<Arc<Self>, Error> {
-        let vault = read::get::<Vault>(&parts.cluster.view(), &[])?
+        let view = parts.cluster.view();
+        let vault = read::get::<Vault>(&view, &[])?
             .ok_or_else(|| Error::new(Kind::NoVault, "the data directory holds no vault"))?;
+        // Looked at once: lines that follow must not hide that others are missing.
+        let audit_short = audit_short(&view, parts.node, &parts.audit)?;
         let caches = Arc::new(Caches::new());
         let (followed, keyring) = (caches.clone(), parts.keyring.clone());
         parts.cluster.subscribe(Box::new(move |changes| followed.changed(changes, &keyring)));
@@ -121,7 +129,9 @@ impl Service {
             asked: AtomicU64::new(0),
             answered: AtomicU64::new(0),
             asking: tokio::sync::Mutex::new(()),
+            looking: Arc::default(),
             opened: (Instant::now(), now),
+            audit_short,
         }))
     }
 
@@ -130,4 +140,13 @@ impl Service {
     pub fn vault_id(&self) -> VaultId {
         self.vault_id
     }
+}
+
+/// Whether the audit log lacks lines that the state recorded. Its last line is that of this start, which the
+/// state cannot know yet.
+fn audit_short(view: &impl View, node: NodeId, audit: &Audit) -> Result<Option<(u64, u64)>, Error> {
+    let key = AuditHead { node, count: 0, hash: [0; 32] }.key();
+    let Some(recorded) = read::get::<AuditHead>(view, &key)? else { return Ok(None) };
+    let (lines, recorded) = (audit.head().count.saturating_sub(1), recorded.record.count);
+    Ok((lines < recorded).then_some((lines, recorded)))
 }

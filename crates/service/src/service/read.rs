@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use holdfast_machine::{ReadError, View, ViewExt as _};
 use holdfast_records::{Enclave, EnclaveName, Record, RecordError, Stored, Vault};
 use holdfast_types::{Kind, Name, Value};
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::Service;
 use crate::Error;
@@ -63,6 +64,14 @@ fn stored<R: Record>(key: &[u8], value: &Value) -> Result<Stored<R>, Error> {
     Ok(Stored { rev: value.rev, at: value.at, record })
 }
 
+/// Runs what walks a whole table: calls that this thread would serve meanwhile go on on another.
+pub(crate) fn aside<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        _ => work(),
+    }
+}
+
 /// The vault's own record.
 pub(crate) fn vault(view: &(impl View + ?Sized)) -> Result<Stored<Vault>, Error> {
     get::<Vault>(view, &[])?.ok_or_else(|| Error::new(Kind::NoVault, "the state holds no vault"))
@@ -117,5 +126,20 @@ impl From<ReadError> for Error {
 impl From<RecordError> for Error {
     fn from(error: RecordError) -> Self {
         Self::new(Kind::Damaged, error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn a_walk_keeps_nobody_waiting() {
+        let (send, heard) = std::sync::mpsc::channel();
+        let walk = tokio::spawn(async move {
+            tokio::spawn(async move { send.send(()) });
+            aside(move || heard.recv_timeout(std::time::Duration::from_secs(60)))
+        });
+        assert_eq!(walk.await.unwrap(), Ok(()), "the other call was served meanwhile");
     }
 }

@@ -2,15 +2,18 @@
 
 use std::fmt::Write as _;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_machine::View;
-use holdfast_records::{AuditHead, Identity, Privilege, Record as _};
+use holdfast_records::{Identity, Privilege};
 use holdfast_store::{ChangesError, changes_since};
 use holdfast_types::{Revision, Table, TableClass};
 
 use super::Service;
-use super::read::{each, get};
+use super::backup::blocking;
+use super::disks::Disks;
+use super::read::each;
 use super::weak::{self, Facts};
 use crate::audit::Resource;
 use crate::{Action, Caller, Error, Metrics, NodeStatus, Ready, Status};
@@ -32,9 +35,9 @@ const COUNTED: [(&str, Table); 6] = [
 
 impl Service {
     /// The vault's state and its weak points.
-    pub async fn status(&self, caller: &Caller) -> Result<Status, Error> {
+    pub async fn status(self: &Arc<Self>, caller: &Caller) -> Result<Status, Error> {
         let call = self.enter(caller, Action::StatusRead, Resource::Text("status")).await?;
-        let result = self.read(|view| self.status_of(view)).await;
+        let result = self.status_now().await;
         call.end(result)
     }
 
@@ -54,60 +57,73 @@ impl Service {
     }
 
     /// Numbers for monitoring: a local caller needs no identity.
-    pub async fn metrics(&self, caller: &Caller) -> Result<Metrics, Error> {
-        if caller.local && caller.identity.is_none() {
-            let system = Caller { remote: caller.remote.clone(), ..Caller::system() };
-            return Box::pin(self.metrics(&system)).await;
-        }
-        let call = self.enter(caller, Action::MetricsRead, Resource::Text("metrics")).await?;
-        let result = self.read(|view| self.status_of(view)).await;
+    pub async fn metrics(self: &Arc<Self>, caller: &Caller) -> Result<Metrics, Error> {
+        let (action, resource) = (Action::MetricsRead, Resource::Text("metrics"));
+        let call = match caller.identity {
+            None if caller.local => self.enter_local(caller, action, resource),
+            _ => self.enter(caller, action, resource).await?,
+        };
+        let result = self.status_now().await;
         call.end(result.map(|status| Metrics { text: exposition(&status, &self.ready()) }))
     }
 
-    fn status_of(&self, view: &dyn View) -> Result<Status, Error> {
+    /// It walks what changed since the newest archive, and looks at disks: on threads that may block.
+    async fn status_now(self: &Arc<Self>) -> Result<Status, Error> {
+        let (service, view) = (Arc::clone(self), self.cluster.view());
+        let seen = view.clone();
+        let mut facts = blocking(move || service.facts(&seen)).await?;
+        let stored = facts.archives.iter().filter(|archive| archive.stored.is_some());
+        let stored = stored.take(ARCHIVES_SHOWN).cloned().collect();
+        match self.look_at_disks(stored).await {
+            Some(Disks { elsewhere, soft_key, free }) => {
+                facts.elsewhere = elsewhere;
+                facts.soft_key_on_data_disk = soft_key.map(|path| path.display().to_string());
+                facts.free = free;
+            }
+            None => facts.disks_silent = true,
+        }
+        Ok(self.status_of(&view, facts))
+    }
+
+    /// What the state and this process know; nothing of the disks yet.
+    fn facts(&self, view: &dyn View) -> Result<Facts, Error> {
         let head = view.head();
         let custodians = super::custodians::all(view)?;
         let archives = super::archives::all(view)?;
-        let audit_head = self.audit.head();
-        let recorded = get::<AuditHead>(view, &self.audit_key())?.map(|found| found.record.count);
         let now = self.clock.now();
-        let stored = || archives.iter().filter(|archive| archive.stored.is_some());
-        let elsewhere = stored()
-            .take(ARCHIVES_SHOWN)
-            .find(|archive| !self.on_data_disk(archive))
-            .and_then(|archive| archive.stored);
-        let keys_changed = match stored().next() {
+        let keys_changed = match archives.iter().find(|archive| archive.stored.is_some()) {
             Some(newest) => self.keys_changed_since(newest.to)?,
             None => 0,
         };
-        let facts = Facts {
+        Ok(Facts {
             now,
             clock_drift_ms: self.clock_drift_ms(),
             state_at: head.at,
             custodians,
             archives,
-            elsewhere,
+            elsewhere: None,
             keys_changed,
             epoch_base: head.epoch.base,
-            soft_key_on_data_disk: self
-                .soft_key_on_data_disk()
-                .map(|path| path.display().to_string()),
+            soft_key_on_data_disk: None,
             administrators: administrators(view)?,
             audit_dropped: self.audit.dropped(),
             audit_fault: self.audit.fault(),
-            audit_short: recorded
-                .filter(|recorded| *recorded > audit_head.count)
-                .map(|recorded| (audit_head.count, recorded)),
-            free: self.fs.free_bytes(&self.data),
+            audit_short: self.audit_short,
+            free: None,
+            disks_silent: false,
             storage_fault: self.cluster.fault().map(|fault| fault.why),
             node: self.warnings.clone(),
-        };
+        })
+    }
+
+    fn status_of(&self, view: &dyn View, facts: Facts) -> Status {
+        let head = view.head();
         let warnings = weak::points(&facts);
         let cluster = self.cluster.status();
         let live = |table| head.tables.get(&table).map_or(0, |table| table.live);
         let mut archives = facts.archives;
         archives.truncate(ARCHIVES_SHOWN);
-        Ok(Status {
+        Status {
             vault_id: self.vault_id,
             epoch: head.epoch.n,
             incarnation: head.epoch.id,
@@ -122,15 +138,11 @@ impl Service {
                 term: cluster.term,
                 majority_age_ms: u64::try_from(self.cluster.majority_age().as_millis())
                     .unwrap_or(u64::MAX),
-                audit_records: audit_head.count,
+                audit_records: self.audit.head().count,
                 audit_dropped: facts.audit_dropped,
             },
             warnings,
-        })
-    }
-
-    fn audit_key(&self) -> Vec<u8> {
-        AuditHead { node: self.node, count: 0, hash: [0; 32] }.key()
+        }
     }
 
     /// How far the clock moved beyond, or stayed behind, what this process measured since it opened.

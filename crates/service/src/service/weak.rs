@@ -49,10 +49,12 @@ pub(super) struct Facts {
     pub audit_dropped: u64,
     /// Why the audit log cannot be written now.
     pub audit_fault: Option<String>,
-    /// The audit log has fewer lines than the state once recorded: (lines, recorded).
+    /// The audit log had fewer lines at the start than the state recorded: (lines, recorded).
     pub audit_short: Option<(u64, u64)>,
     /// Bytes that are free on the data's disk, where that is known.
     pub free: Option<u64>,
+    /// The disks of archives, soft key and data did not answer: nothing is known of them.
+    pub disks_silent: bool,
     /// Why state or log could not be written.
     pub storage_fault: Option<String>,
     /// What starting this node found.
@@ -147,6 +149,7 @@ fn archives(facts: &Facts, found: &mut Vec<Warning>) {
         found.push(warning(Level::Warning, what, backup));
     }
     match facts.elsewhere.map(|stored| facts.now.since(stored)) {
+        None if facts.disks_silent => {}
         None => {
             let what = "archives are on the data's own disk: one failure takes both";
             found.push(warning(Level::Warning, what, backup));
@@ -206,6 +209,10 @@ fn disk(facts: &Facts, found: &mut Vec<Warning>) {
         let what = format!("the storage of this node failed, and nothing can be changed: {why}");
         found.push(warning(Level::Critical, what, format!("{room}, restart the server")));
     }
+    if facts.disks_silent {
+        let what = "a disk does not answer: that of an archive, of the soft key, or of the data";
+        found.push(warning(Level::Warning, what, "holdfast archive ls; then look at those disks"));
+    }
     match facts.free {
         Some(free) if free < ROOM_BYTES_MIN => {
             let what = format!("only {free} bytes are free for the data: nothing can be changed");
@@ -226,7 +233,7 @@ fn audit(facts: &Facts, found: &mut Vec<Warning>) {
     }
     if let Some((lines, recorded)) = facts.audit_short {
         let what = format!(
-            "the audit log of this node has {lines} lines, the state recorded {recorded}: some were taken away"
+            "the audit log of this node had {lines} lines at the start, the state recorded {recorded}: some were taken away"
         );
         found.push(warning(Level::Critical, what, "compare the audit directory with a copy of it"));
     }
@@ -304,6 +311,7 @@ mod tests {
             audit_fault: None,
             audit_short: None,
             free: Some(1 << 40),
+            disks_silent: false,
             storage_fault: None,
             node: Vec::new(),
         }
@@ -343,6 +351,7 @@ mod tests {
             Warning,
             "on another disk is 8 days",
         );
+        check(|f| f.disks_silent = true, Warning, "a disk does not answer");
         check(|f| f.keys_changed = 1, Warning, "1 key was made");
         check(|f| f.keys_changed = 7, Warning, "7 keys were made");
         check(|f| f.epoch_base = Revision(10), Warning, "since this vault was restored");
@@ -371,7 +380,7 @@ mod tests {
         check(|f| f.clock_drift_ms = 365 * DAY, Warning, "jumped by 365 days");
         check(|f| f.audit_dropped = 3, Warning, "3 audit records");
         check(|f| f.audit_fault = Some("no space".to_owned()), Critical, "no space");
-        check(|f| f.audit_short = Some((2, 9)), Critical, "has 2 lines");
+        check(|f| f.audit_short = Some((2, 9)), Critical, "had 2 lines");
         check(|f| f.free = Some(5 << 20), Warning, "only 5 MiB are free");
         check(|f| f.free = Some(99), Critical, "nothing can be changed");
         check(|f| f.storage_fault = Some("no space".to_owned()), Critical, "storage of this node");

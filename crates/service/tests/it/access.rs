@@ -195,3 +195,92 @@ async fn the_audit_head_reaches_the_state_when_it_moved() {
     assert!(vault.service.record_audit_head().await.unwrap());
     assert!(!vault.service.record_audit_head().await.unwrap(), "nothing happened since");
 }
+
+#[tokio::test]
+async fn what_a_removed_identity_had_begun_is_not_done_any_more() {
+    let vault = Vault::new();
+    let second = CreateIdentity {
+        name: n("ben"),
+        identity: IdentityId([3; 32]),
+        privilege: Privilege::Admin,
+        enclave: None,
+        policy: None,
+    };
+    vault.service.create_identity(&admin(), &second).await.unwrap();
+    let (ben, name) = (caller(IdentityId([3; 32])), n("late"));
+    let mut late = std::pin::pin!(vault.service.create_enclave(&ben, &name));
+    // It is let in, and waits for its line to be on disk.
+    tokio::select! {
+        biased;
+        done = &mut late => panic!("{done:?}"),
+        () = std::future::ready(()) => {}
+    }
+    let which = IdentitySelector::Name(n("ben"));
+    vault.service.remove_identity(&admin(), &which).await.unwrap();
+    assert_eq!(kind(late.await), Kind::Refused);
+    let enclaves = vault.service.list_enclaves(&admin()).await.unwrap();
+    assert!(enclaves.iter().all(|enclave| enclave.name.as_str() != "late"));
+}
+
+#[tokio::test]
+async fn administration_has_a_last_line_though_its_caller_went_away() {
+    let vault = Vault::new();
+    let (who, name) = (admin(), n("second"));
+    tokio::select! {
+        biased;
+        done = vault.service.create_enclave(&who, &name) => panic!("{done:?}"),
+        () = std::future::ready(()) => {}
+    }
+    let lines = vault.audit_lines();
+    let of = lines.iter().filter(|line| line["action"] == "enclave.create");
+    let results: Vec<_> = of.map(|line| line["result"].as_str().unwrap()).collect();
+    assert_eq!(results, ["begun", "other"]);
+}
+
+#[tokio::test]
+async fn metrics_for_nobody_are_recorded_as_nobodys() {
+    let vault = Vault::new();
+    let nobody = Caller { identity: None, ..admin() };
+    vault.service.metrics(&nobody).await.unwrap();
+    let far = Caller { local: false, ..nobody };
+    assert_eq!(kind(vault.service.metrics(&far).await), Kind::Refused);
+    let lines = vault.audit_lines();
+    let of: Vec<_> = lines.iter().filter(|line| line["action"] == "metrics.read").collect();
+    assert_eq!(of.len(), 2);
+    assert!(of.iter().all(|line| line["identity"].is_null()), "{of:?}");
+}
+
+#[tokio::test]
+async fn an_api_key_given_for_something_else_is_not_in_the_log() {
+    let vault = Vault::new();
+    let key = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
+    let shown = vault.service.show_archive(&admin(), key).await;
+    assert_eq!(kind(shown), Kind::NotFound);
+    let path = format!("GET /api/v2/{}", key.replace(':', "%3A"));
+    let error = Error::new(Kind::NotFound, "no such resource");
+    vault.service.reject(&admin(), Action::Request, &path, error);
+    let lines = vault.audit_lines();
+    assert!(lines.iter().any(|line| line["resource"] == "GET /api/v2/k1:..."));
+    assert!(lines.iter().all(|line| !line.to_string().contains("AAEC")), "{lines:?}");
+}
+
+#[tokio::test]
+async fn lines_that_follow_do_not_hide_that_others_were_taken_away() {
+    let vault = Vault::new();
+    for name in ["a", "b", "c"] {
+        vault.service.create_enclave(&admin(), &n(name)).await.unwrap();
+    }
+    assert!(vault.service.record_audit_head().await.unwrap());
+    vault.audit.close();
+    let path = vault.dir.path().join("audit/00000001.ndjson");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let kept: Vec<&str> = text.split_inclusive('\n').take(2).collect();
+    std::fs::write(&path, kept.concat()).unwrap();
+    let vault = vault.restart().await;
+    for name in ["d", "e", "f", "g"] {
+        vault.service.create_enclave(&admin(), &n(name)).await.unwrap();
+    }
+    assert!(vault.service.record_audit_head().await.unwrap(), "there are more lines than before");
+    let warnings = vault.service.status(&admin()).await.unwrap().warnings;
+    assert!(warnings.iter().any(|found| found.what.contains("had 2 lines")), "{warnings:?}");
+}

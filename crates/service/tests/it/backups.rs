@@ -177,6 +177,53 @@ async fn a_backup_to_a_client_streams_and_is_stored_as_reported() {
     assert!(matches!(progress, BackupProgress::Stored(_)));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_backup_that_nobody_reads_lets_its_view_go() {
+    let vault = Vault::new();
+    vault.custodian("Anna").await;
+    let request = StartBackup { to: BackupTo::Client, custodians: None };
+    let started = vault.service.start_backup(&admin(), &request).await.unwrap();
+    for _ in 0..10_000 {
+        match vault.service.backup_progress(&admin(), started.job).await.unwrap() {
+            BackupProgress::Failed { message, .. } => {
+                assert!(message.contains("nobody read"), "{message}");
+                assert!(vault.service.backup_stream(&admin(), started.job).await.is_err());
+                return;
+            }
+            _ => tokio::time::sleep(std::time::Duration::from_secs(1)).await,
+        }
+    }
+    panic!("it waits for ever");
+}
+
+#[tokio::test]
+async fn backups_begun_at_once_share_the_places_there_are() {
+    let vault = Vault::new();
+    vault.custodian("Anna").await;
+    let mut begun = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let service = vault.service.clone();
+        let request = StartBackup { to: BackupTo::Client, custodians: None };
+        begun.spawn(async move { service.start_backup(&admin(), &request).await.map(drop) });
+    }
+    let all = begun.join_all().await;
+    assert_eq!(all.iter().filter(|begun| begun.is_ok()).count(), 4);
+    assert!(all.into_iter().filter(Result::is_err).all(|begun| kind(begun) == Kind::Refused));
+}
+
+#[tokio::test]
+async fn a_custodian_named_twice_is_one_recipient() {
+    let vault = Vault::new();
+    vault.custodian("Anna").await;
+    let twice = [n("Anna"), n("Anna")];
+    let info = vault.service.backup_to_vault(&admin(), Some(&twice)).await.unwrap();
+    let files = ArchiveFiles::of(&vault.archives().join(&info.file));
+    let status = vault.service.status(&admin()).await.unwrap();
+    let trust = Trust::Fingerprint(vault.service.sheet(&admin()).await.unwrap().fingerprint);
+    let signed = check_sidecars(&holdfast_fs::Disk, &files, &trust, status.at).unwrap();
+    assert_eq!(signed.public.recipients.len(), 1);
+}
+
 #[tokio::test]
 async fn a_reader_that_goes_away_fails_the_backup() {
     let vault = Vault::new();

@@ -3,5 +3,6 @@
 
 mod access;
 mod backups;
+mod disks;
 mod keys;
 mod vault;

@@ -42,13 +42,18 @@ pub struct Vault {
 impl Vault {
     /// A vault with one administrator and the enclave `default`.
     pub fn new() -> Self {
+        Self::with_archives_on(Arc::new(Disk))
+    }
+
+    /// As [`Vault::new`], with archives on another file system.
+    pub fn with_archives_on(archives: Arc<dyn Fs>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let keyring = Arc::new(Keyring::new(VaultId(random_array())));
         found(&dir, &keyring);
-        Self::open(dir, keyring)
+        Self::open(dir, keyring, archives)
     }
 
-    fn open(dir: tempfile::TempDir, keyring: Arc<Keyring>) -> Self {
+    fn open(dir: tempfile::TempDir, keyring: Arc<Keyring>, archives: Arc<dyn Fs>) -> Self {
         let fs: Arc<dyn Fs> = Arc::new(Disk);
         let clock = Arc::new(ManualClock::at(START));
         let store = DiskStore::open(fs.clone(), &dir.path().join("state"), 32 << 20).unwrap();
@@ -56,13 +61,13 @@ impl Vault {
         let as_clock: Arc<dyn Clock> = clock.clone();
         let cluster = Cluster::start(Config::new(NODE), store, log, as_clock.clone()).unwrap();
         let audit_dir = dir.path().join("audit");
-        let audit = Audit::open(fs.clone(), &audit_dir, NODE, START, Limits::default()).unwrap();
+        let audit = Audit::open(fs, &audit_dir, NODE, START, Limits::default()).unwrap();
         let service = Service::open(Parts {
             cluster: cluster.clone(),
             keyring: keyring.clone(),
             audit: audit.clone(),
             clock: as_clock,
-            fs,
+            fs: archives,
             node: NODE,
             data: dir.path().to_owned(),
             archives: dir.path().join("archives"),
@@ -84,7 +89,7 @@ impl Vault {
         self.audit.close();
         let Self { dir, service, cluster, keyring, .. } = self;
         drop((service, cluster));
-        tokio::task::spawn_blocking(move || Self::open(dir, keyring)).await.unwrap()
+        tokio::task::spawn_blocking(move || Self::open(dir, keyring, Arc::new(Disk))).await.unwrap()
     }
 
     pub async fn key(&self, name: &str) {

@@ -11,13 +11,15 @@ mod seal;
 mod stream;
 mod vault;
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 use holdfast_crypto::random_array;
 use holdfast_records::{Job, JobKind, JobState, put};
 use holdfast_types::{
-    ArchiveId, CustodianId, Draft, Expect, IdentityId, JobId, Kind, Millis, Name, Revision,
+    ArchiveId, CustodianId, Draft, Expect, IdentityId, JobId, Kind, Name, Revision,
 };
 use parking_lot::Mutex;
 
@@ -32,9 +34,12 @@ use crate::{
 pub use stream::BackupStream;
 
 /// How long a finished or forgotten backup is remembered.
-const REMEMBERED_MS: u64 = 60 * 60 * 1000;
+const REMEMBERED: Duration = Duration::from_secs(60 * 60);
 /// How many may run or wait for their reader at once: each holds a view.
 const RUNNING_MAX: usize = 4;
+/// How long a backup waits for its reader, and how long a reader may take nothing. Meanwhile it holds a view,
+/// whose room the store cannot use again, and the place of another backup.
+const PATIENCE: Duration = Duration::from_secs(5 * 60);
 /// The fence of a job that only its own node holds.
 const TOKEN: u64 = 1;
 
@@ -46,7 +51,7 @@ pub(super) struct Backup {
     revision: Revision,
     custodians: Vec<CustodianId>,
     to: BackupTo,
-    begun: Millis,
+    begun: Instant,
     bytes: Arc<AtomicU64>,
     state: Mutex<State>,
 }
@@ -184,7 +189,7 @@ impl Service {
             Ok((backup.take()?, backup))
         });
         let result = begun.map(|(maker, backup)| {
-            let (sink, ending, stream) = stream::stream(backup.bytes.clone());
+            let (sink, ending, stream) = stream::stream(backup.bytes.clone(), PATIENCE);
             let service = self.clone();
             tokio::spawn(async move {
                 if let Err(error) = service.run_to_client(actor, &backup, maker, sink).await {
@@ -249,7 +254,8 @@ impl Service {
         custodians: Option<&[Name]>,
     ) -> Result<Arc<Backup>, Error> {
         let now = self.clock.now();
-        self.forget_old(now)?;
+        self.forget_old();
+        room(&self.backups.lock())?;
         // Refused before a job is recorded when there is nobody to seal to.
         seal::choose(&self.cluster.view(), custodians)?;
         let (job, archive_id) = (JobId(random_array()), ArchiveId(random_array()));
@@ -277,12 +283,29 @@ impl Service {
             revision: maker.to(),
             custodians: maker.custodians().iter().map(|found| found.custodian_id).collect(),
             to,
-            begun: now,
+            begun: Instant::now(),
             bytes: Arc::default(),
             state: Mutex::new(State::Waiting(maker)),
         });
-        self.backups.lock().insert(job, backup.clone());
+        if let Err(error) = self.enlist(&backup) {
+            return Err(self
+                .settle(actor, &backup, Err(error.clone()))
+                .await
+                .err()
+                .unwrap_or(error));
+        }
+        if to == BackupTo::Client {
+            tokio::spawn(unread(Arc::downgrade(self), actor, Arc::downgrade(&backup)));
+        }
         Ok(backup)
+    }
+
+    /// Takes one of the places, which others may have taken since they were counted.
+    fn enlist(&self, backup: &Arc<Backup>) -> Result<(), Error> {
+        let mut backups = self.backups.lock();
+        room(&backups)?;
+        backups.insert(backup.job, backup.clone());
+        Ok(())
     }
 
     async fn run_to_client(
@@ -339,7 +362,7 @@ impl Service {
             }
             Ok((draft, ()))
         };
-        self.decide(actor, Action::BackupStart.verb(), rule).await.map(drop)
+        self.carry_out(actor, Action::BackupStart.verb(), rule).await.map(drop)
     }
 
     fn backup(&self, job: JobId) -> Result<Arc<Backup>, Error> {
@@ -349,19 +372,35 @@ impl Service {
         })
     }
 
-    /// Drops what nobody asked for in an hour, and refuses more than can run at once.
-    fn forget_old(&self, now: Millis) -> Result<(), Error> {
-        let mut backups = self.backups.lock();
-        backups.retain(|_, backup| {
-            now.since(backup.begun) < REMEMBERED_MS
-                || matches!(*backup.state.lock(), State::Running)
+    /// Drops what nobody asked for in an hour.
+    fn forget_old(&self) {
+        self.backups.lock().retain(|_, backup| {
+            backup.begun.elapsed() < REMEMBERED || matches!(*backup.state.lock(), State::Running)
         });
-        let running = backups.values().filter(|backup| backup.holds_a_view()).count();
-        if running >= RUNNING_MAX {
-            return Err(Error::new(Kind::Refused, format!("{running} backups are under way"))
-                .next("wait for one of them, then repeat the command"));
-        }
-        Ok(())
+    }
+}
+
+/// Refuses more than can run at once.
+fn room(backups: &HashMap<JobId, Arc<Backup>>) -> Result<(), Error> {
+    let running = backups.values().filter(|backup| backup.holds_a_view()).count();
+    if running < RUNNING_MAX {
+        return Ok(());
+    }
+    Err(Error::new(Kind::Refused, format!("{running} backups are under way"))
+        .next("wait for one of them, then repeat the command"))
+}
+
+/// Gives a backup up that nobody came to read.
+async fn unread(service: Weak<Service>, actor: IdentityId, backup: Weak<Backup>) {
+    tokio::time::sleep(PATIENCE).await;
+    let (Some(service), Some(backup)) = (service.upgrade(), backup.upgrade()) else { return };
+    if let Ok(maker) = backup.take() {
+        drop(maker);
+        let minutes = PATIENCE.as_secs() / 60;
+        let error =
+            Error::new(Kind::Other, format!("nobody read the backup for {minutes} minutes"));
+        // Kept in the backup, for whoever asks.
+        _ = service.settle(actor, &backup, Err(error.next("begin another one"))).await;
     }
 }
 
@@ -370,7 +409,7 @@ fn gone() -> Error {
 }
 
 /// Runs what may block on a thread of its own.
-async fn blocking<T: Send + 'static>(
+pub(in crate::service) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
     tokio::task::spawn_blocking(work)

@@ -82,7 +82,7 @@ impl Service {
             }
             Ok((draft, ()))
         };
-        self.decide(actor, Action::BackupStart.verb(), rule).await?;
+        self.carry_out(actor, Action::BackupStart.verb(), rule).await?;
         Ok(done(backup, sealed, place))
     }
 
@@ -115,7 +115,7 @@ impl Service {
             put(&mut draft, Expect::At(found.rev), &state);
             Ok((draft, ()))
         };
-        self.decide(actor, Action::BackupStored.verb(), rule).await?;
+        self.carry_out(actor, Action::BackupStored.verb(), rule).await?;
         archives::with_id(&self.cluster.view(), archive_id)
     }
 }

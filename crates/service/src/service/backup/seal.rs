@@ -63,10 +63,18 @@ pub(super) fn choose(view: &dyn View, names: Option<&[Name]>) -> Result<Vec<Cust
         Some(names) => {
             let all: Vec<Custodian> = all.collect();
             let one = |name: &Name| {
-                let found = all.iter().find(|custodian| custodian.name == *name).cloned();
+                let found = all.iter().find(|custodian| custodian.name == *name);
                 found.ok_or_else(|| no_custodian(name.as_str()))
             };
-            names.iter().map(one).collect::<Result<_, _>>()?
+            let mut chosen: Vec<Custodian> = Vec::new();
+            for name in names {
+                let found = one(name)?;
+                // Named twice is meant once.
+                if chosen.iter().all(|other| other.custodian_id != found.custodian_id) {
+                    chosen.push(found.clone());
+                }
+            }
+            chosen
         }
     };
     let current = current_root(view)?;

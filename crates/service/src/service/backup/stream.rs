@@ -3,8 +3,10 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc::{self, error::SendTimeoutError};
 
 use crate::Error;
 
@@ -28,9 +30,11 @@ impl BackupStream {
     }
 }
 
-/// The end that writes. For a thread that may block.
+/// The end that writes. For a thread of the runtime's that may block.
 pub(super) struct Sink {
     pieces: mpsc::Sender<Piece>,
+    /// How long the reader may take nothing.
+    patience: Duration,
     piece: Vec<u8>,
     bytes: Arc<AtomicU64>,
 }
@@ -39,11 +43,11 @@ pub(super) struct Sink {
 pub(super) struct Ending(mpsc::Sender<Piece>);
 
 /// A stream whose bytes are counted in `bytes`.
-pub(super) fn stream(bytes: Arc<AtomicU64>) -> (Sink, Ending, BackupStream) {
+pub(super) fn stream(bytes: Arc<AtomicU64>, patience: Duration) -> (Sink, Ending, BackupStream) {
     let (sender, receiver) = mpsc::channel(PIECES);
     let ending = Ending(sender.clone());
     let piece = Vec::with_capacity(PIECE_BYTES);
-    (Sink { pieces: sender, piece, bytes }, ending, BackupStream { pieces: receiver })
+    (Sink { pieces: sender, patience, piece, bytes }, ending, BackupStream { pieces: receiver })
 }
 
 impl Ending {
@@ -61,9 +65,17 @@ impl Sink {
         }
         let piece = std::mem::replace(&mut self.piece, Vec::with_capacity(PIECE_BYTES));
         self.bytes.fetch_add(piece.len() as u64, Ordering::Relaxed);
-        self.pieces
-            .blocking_send(Ok(piece))
-            .map_err(|_| io::Error::new(io::ErrorKind::BrokenPipe, "the reader went away"))
+        let sent = Handle::current().block_on(self.pieces.send_timeout(Ok(piece), self.patience));
+        sent.map_err(|error| match error {
+            SendTimeoutError::Closed(_) => {
+                io::Error::new(io::ErrorKind::BrokenPipe, "the reader went away")
+            }
+            SendTimeoutError::Timeout(_) => {
+                let seconds = self.patience.as_secs();
+                let why = format!("the reader took nothing for {seconds} s");
+                io::Error::new(io::ErrorKind::TimedOut, why)
+            }
+        })
     }
 }
 
@@ -91,10 +103,12 @@ mod tests {
 
     use super::*;
 
+    const PATIENCE: Duration = Duration::from_secs(60);
+
     #[tokio::test]
     async fn bytes_arrive_in_order_and_are_counted() {
         let counted = Arc::new(AtomicU64::new(0));
-        let (mut sink, ending, mut stream) = stream(counted.clone());
+        let (mut sink, ending, mut stream) = stream(counted.clone(), PATIENCE);
         let data: Vec<u8> = (0..1_000_003_u32).map(|i| i.to_le_bytes()[0]).collect();
         let expected = data.clone();
         let writer = tokio::task::spawn_blocking(move || {
@@ -117,7 +131,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_failure_is_the_last_that_is_read() {
-        let (mut sink, ending, mut stream) = stream(Arc::default());
+        let (mut sink, ending, mut stream) = stream(Arc::default(), PATIENCE);
         let writer = tokio::task::spawn_blocking(move || {
             sink.write_all(b"some").unwrap();
             sink.flush().unwrap();
@@ -131,11 +145,21 @@ mod tests {
 
     #[tokio::test]
     async fn a_reader_that_goes_away_stops_the_writer() {
-        let (mut sink, _ending, stream) = stream(Arc::default());
+        let (mut sink, _ending, stream) = stream(Arc::default(), PATIENCE);
         drop(stream);
         let failed = tokio::task::spawn_blocking(move || {
             sink.write_all(&vec![0; 10 * PIECE_BYTES]).unwrap_err()
         });
         assert_eq!(failed.await.unwrap().kind(), io::ErrorKind::BrokenPipe);
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_takes_nothing_does_not_hold_the_writer() {
+        let (mut sink, _ending, stream) = stream(Arc::default(), Duration::from_millis(20));
+        let failed = tokio::task::spawn_blocking(move || {
+            sink.write_all(&vec![0; 10 * PIECE_BYTES]).unwrap_err()
+        });
+        assert_eq!(failed.await.unwrap().kind(), io::ErrorKind::TimedOut);
+        drop(stream);
     }
 }

@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use holdfast_fs::{File, FileSet, Fs, FsError, Open, Reader, read_to_vec, write_atomic};
+use holdfast_fs::{File, FileSet, Fs, FsError, Open, Reader, make_dirs, read_to_vec, write_atomic};
 use holdfast_types::limits::CERTIFICATE_BYTES_MAX;
 
 use crate::aids;
@@ -90,7 +90,7 @@ impl io::Write for Placing {
 /// What lies at the root of every target, so that recovery by hand can begin there: written where it is
 /// missing, or another one. Whether another vault's `cluster.pgp` was replaced.
 pub fn place_aids(fs: &dyn Fs, dir: &Path, certificate: Vec<u8>) -> Result<bool, FsError> {
-    fs.create_dir_all(dir)?;
+    make_dirs(fs, dir)?;
     let there = |name| read_to_vec(fs, &dir.join(name), AID_BYTES_MAX).ok();
     let aids = aids(certificate, there("cluster.pgp").as_deref());
     for (name, bytes) in &aids.files {

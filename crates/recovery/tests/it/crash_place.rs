@@ -100,6 +100,18 @@ fn an_archive_with_a_final_name_is_whole_after_every_crash() {
 }
 
 #[test]
+fn aids_in_a_new_directory_outlive_every_crash() {
+    let mem = Mem::new();
+    let recorder = mem.recorder();
+    place_aids(&mem, Path::new(DIR), b"a certificate".to_vec()).unwrap();
+    let done = recorder.len();
+    for image in recorder.images(12, 8).filter(|image| image.at == done) {
+        let what = format!("{:?}", image.damage);
+        assert_eq!(names(&image.fs), ["RECOVER.txt", "cluster.pgp", "recover.py"], "{what}");
+    }
+}
+
+#[test]
 fn a_full_disk_at_any_byte_leaves_nothing_of_an_archive() {
     let made = Scene::new().write();
     let total = made.0.len() + made.1.json.len() + made.1.signature.len();

@@ -192,7 +192,8 @@ impl Contents {
     }
 }
 
-fn root_entry(root: &RootGeneration) -> RootEntry {
+/// A root generation, as the manifest has it.
+pub(crate) fn root_entry(root: &RootGeneration) -> RootEntry {
     RootEntry { current: root.current, generation: root.generation, kcv: root.kcv.to_vec() }
 }
 

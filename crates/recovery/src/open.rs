@@ -11,6 +11,7 @@ use holdfast_seal::{OpenError, OpenedStream, Opener, SessionKey, open_bytes, ope
 use holdfast_types::limits::{MANIFEST_BYTES_MAX, SLOT_BYTES_MAX, SLOTS_MAX};
 use holdfast_types::{Generation, Row, SlotId, Table, TableClass, hex};
 
+use crate::base::root_entry;
 use crate::manifest::counts;
 use crate::members::{self, Sums, archived_tables};
 use crate::readers::{Lines, Piece, Readers, all_cores, out_of_order};
@@ -369,11 +370,10 @@ impl<'a, R: Read> Reading<'a, R> {
                 manifest.digest
             )));
         }
-        let rows: Vec<_> = self.roots.iter().map(|r| (r.generation, r.kcv.to_vec())).collect();
-        let said: Vec<_> = manifest.roots.iter().map(|r| (r.generation, r.kcv.clone())).collect();
+        let rows: Vec<_> = self.roots.iter().map(root_entry).collect();
         let current = self.roots.iter().find(|root| root.current);
         let current = current.ok_or_else(|| ArchiveError::damaged("no root is current"))?;
-        if rows != said || current.canary != manifest.canary {
+        if rows != manifest.roots || current.canary != manifest.canary {
             return Err(ArchiveError::damaged("the roots are not those of the manifest"));
         }
         keyring.check_canary(current.generation, &current.canary)?;

@@ -9,21 +9,9 @@ use holdfast_records::{
 use holdfast_recovery::{Carried, Carry};
 use holdfast_types::{Draft, IdentityId, KeyId, Millis, Row, Table, TxnId, Value};
 
-use crate::scene::{NOW, Scene, open, row};
+use crate::scene::{NOW, Scene, changed, open, row};
 
 const DELETED: KeyState = KeyState::Deleted { at: NOW };
-
-/// The scene with `rows` put over its own, at the same head.
-fn changed(scene: &Scene, rows: &[Row]) -> Model {
-    let mut all: Vec<Row> = scene.model.rows().collect();
-    all.retain(|old| !rows.iter().any(|new| (new.table, &new.key) == (old.table, &old.key)));
-    all.extend_from_slice(rows);
-    all.sort_by(|a, b| (a.table, &a.key).cmp(&(b.table, &b.key)));
-    let mut model = scene.sink();
-    all.iter().for_each(|row| model.put(row).unwrap());
-    model.set_head(scene.model.head().clone());
-    model
-}
 
 fn tombstone(row: &Row) -> Row {
     let value = Value { schema: 0, body: Vec::new(), ..row.value.clone() };

@@ -6,11 +6,12 @@ use std::fmt::Write as _;
 use std::io::Read as _;
 
 use holdfast_crypto::sha256;
+use holdfast_records::RootGeneration;
 use holdfast_recovery::ArchiveError;
 use holdfast_seal::{open_reader, seal_reader};
-use holdfast_types::{Kind, VaultId};
+use holdfast_types::{Generation, Kind, VaultId};
 
-use crate::scene::{Scene, open, opener};
+use crate::scene::{Scene, changed, open, opener, row};
 
 type Member = (String, Vec<u8>);
 
@@ -22,7 +23,10 @@ pub struct Forge {
 impl Forge {
     /// The members of a good archive, without `SHA256SUMS` and `END`.
     pub fn new() -> Self {
-        let scene = Scene::new();
+        Self::of(Scene::new())
+    }
+
+    fn of(scene: Scene) -> Self {
         let members = unpack(&scene);
         Self { scene, members }
     }
@@ -284,6 +288,18 @@ fn manifests_of_another_kind_are_refused() {
         forge.replace("manifest", &digest, &"0".repeat(64));
     });
     says(&error, "digest");
+}
+
+#[test]
+fn a_manifest_that_calls_another_root_current_is_refused() {
+    let mut scene = Scene::new();
+    let generation = Generation(2);
+    let older = RootGeneration { generation, kcv: [7; 8], current: false, canary: Vec::new() };
+    scene.model = changed(&scene, &[row(&older)]);
+    let mut forge = Forge::of(scene);
+    forge.open().unwrap();
+    forge.replace("manifest", "\"current\":false", "\"current\":true");
+    says(&forge.open().unwrap_err(), "the roots are not those of the manifest");
 }
 
 /// A forged archive beside the JSON and signature of a good one.

@@ -123,6 +123,19 @@ impl Scene {
     }
 }
 
+/// The scene with `rows` put over its own, at the same head.
+pub fn changed(scene: &Scene, rows: &[Row]) -> Model {
+    use holdfast_machine::View as _;
+    let mut all: Vec<Row> = scene.model.rows().collect();
+    all.retain(|old| !rows.iter().any(|new| (new.table, &new.key) == (old.table, &old.key)));
+    all.extend_from_slice(rows);
+    all.sort_by(|a, b| (a.table, &a.key).cmp(&(b.table, &b.key)));
+    let mut model = scene.sink();
+    all.iter().for_each(|row| model.put(row).unwrap());
+    model.set_head(scene.model.head().clone());
+    model
+}
+
 pub fn opener(secret: &str) -> Opener {
     Opener::Identity(Identity::read(secret.as_bytes(), None).unwrap())
 }

@@ -11,6 +11,9 @@ use crate::ArchiveError;
 use crate::canonical;
 use crate::public::{Facts, Public};
 
+/// What messages call it.
+const WHAT: &str = "manifest.json";
+
 /// What an archive holds.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Manifest {
@@ -96,12 +99,9 @@ impl Manifest {
 
     pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self, ArchiveError> {
         crate::public::newer_than_this(bytes)?;
-        let manifest: Self = canonical::from_bytes("manifest.json", bytes)?;
-        if manifest.facts.fit() {
-            Ok(manifest)
-        } else {
-            Err(ArchiveError::damaged("the fields of manifest.json do not fit one another"))
-        }
+        let manifest: Self = canonical::from_bytes(WHAT, bytes)?;
+        manifest.facts.fit(WHAT)?;
+        Ok(manifest)
     }
 
     /// What is public of it, with what is known only after sealing.

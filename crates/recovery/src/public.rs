@@ -12,6 +12,8 @@ use crate::{ArchiveError, ArchiveName};
 pub const PUBLIC_VERSION: u32 = 1;
 /// What the `format` field says.
 const FORMAT: &str = "holdfast-archive";
+/// What messages call `NAME.json`.
+const WHAT: &str = "the archive's JSON";
 
 /// What `NAME.json` and `manifest.json` both say of an archive.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -112,15 +114,32 @@ impl Facts {
         }
     }
 
-    /// Whether they are those of an archive of today, and agree.
-    pub(crate) fn fit(&self) -> bool {
-        self.format == FORMAT
-            && self.kind == "base"
-            && self.from == Revision::ZERO
-            && self.seal == "openpgp"
-            && self.file == format!("{}{TAR}", self.name())
-            && self.epoch == self.to.epoch()
-            && (1..=RECIPIENTS_MAX).contains(&self.recipients.len())
+    /// Checks that they are those of an archive of today, and agree. `what` they stand in is for the message.
+    ///
+    /// Errors: the first field that is not what it must be, by its name.
+    pub(crate) fn fit(&self, what: &str) -> Result<(), ArchiveError> {
+        let recipients = &self.recipients;
+        let recipients_fit = (1..=RECIPIENTS_MAX).contains(&recipients.len())
+            && recipients.iter().all(|recipient| is_fingerprint(recipient));
+        let fields = [
+            ("format", self.format == FORMAT),
+            ("min_reader", (1..=PUBLIC_VERSION).contains(&self.min_reader)),
+            ("version", self.version >= self.min_reader),
+            ("kind", self.kind == "base"),
+            ("from", self.from == Revision::ZERO),
+            ("base_sha256", self.base_sha256.is_none()),
+            ("prev_sha256", self.prev_sha256.is_none()),
+            ("epoch", self.epoch == self.to.epoch()),
+            ("file", self.file == format!("{}{TAR}", self.name())),
+            ("ledger.head", is_sha256(&self.ledger.head)),
+            ("seal", self.seal == "openpgp"),
+            ("recipients", recipients_fit),
+            ("signer.fingerprint", is_fingerprint(&self.signer.fingerprint)),
+        ];
+        match fields.into_iter().find(|(_, fits)| !fits) {
+            None => Ok(()),
+            Some((field, _)) => Err(odd(field, what)),
+        }
     }
 }
 
@@ -136,13 +155,19 @@ impl Public {
     /// Errors: a newer format, another spelling, or fields that do not fit one another.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ArchiveError> {
         newer_than_this(bytes)?;
-        let public: Self = canonical::from_bytes("the archive's JSON", bytes)?;
-        if public.facts.fit() && is_sha256(&public.sha256) {
-            Ok(public)
-        } else {
-            Err(ArchiveError::damaged("the fields of the archive's JSON do not fit one another"))
-        }
+        let public: Self = canonical::from_bytes(WHAT, bytes)?;
+        public.facts.fit(WHAT)?;
+        if is_sha256(&public.sha256) { Ok(public) } else { Err(odd("sha256", WHAT)) }
     }
+}
+
+fn odd(field: &str, what: &str) -> ArchiveError {
+    ArchiveError::damaged(format!("the field {field} of {what} is odd, or does not fit the others"))
+}
+
+/// As gpg prints those of keys of version 4.
+fn is_fingerprint(text: &str) -> bool {
+    text.len() == 40 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'A'..=b'F'))
 }
 
 fn is_sha256(text: &str) -> bool {

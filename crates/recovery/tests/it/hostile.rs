@@ -7,7 +7,7 @@ use std::io::Read as _;
 
 use holdfast_crypto::sha256;
 use holdfast_records::RootGeneration;
-use holdfast_recovery::ArchiveError;
+use holdfast_recovery::{ArchiveError, Facts, Public};
 use holdfast_seal::{open_reader, seal_reader};
 use holdfast_types::{Generation, Kind, VaultId};
 
@@ -272,8 +272,8 @@ fn manifests_of_another_kind_are_refused() {
     for (old, new, what) in [
         ("{", "{\"a\":1,", "a field that is unknown"),
         ("{", "{ ", "canonical"),
-        ("\"epoch\":1", "\"epoch\":2", "do not fit one another"),
-        ("\"kind\":\"base\"", "\"kind\":\"delta\"", "do not fit one another"),
+        ("\"epoch\":1", "\"epoch\":2", "the field epoch of manifest.json"),
+        ("\"kind\":\"base\"", "\"kind\":\"delta\"", "the field kind of manifest.json"),
         ("\"current\":true", "\"current\":false", "no root is current"),
         ("\"canary\":\"", "\"canary\":\"00", "roots are not those"),
     ] {
@@ -300,6 +300,32 @@ fn a_manifest_that_calls_another_root_current_is_refused() {
     forge.open().unwrap();
     forge.replace("manifest", "\"current\":false", "\"current\":true");
     says(&forge.open().unwrap_err(), "the roots are not those of the manifest");
+}
+
+/// Of the JSON beside the tar and of the manifest inside it alike.
+#[test]
+fn every_field_has_the_form_of_an_archive_of_today() {
+    let (_, sealed) = Scene::new().write();
+    let odd = |field: &str, change: &dyn Fn(&mut Facts)| {
+        let mut public = sealed.public.clone();
+        change(&mut public.facts);
+        let error = Public::from_bytes(&public.to_bytes()).unwrap_err();
+        assert_eq!(error.kind(), Kind::Damaged, "{error}");
+        says(&error, &format!("the field {field} of the archive's JSON"));
+    };
+    let sha256 = || Some("00".repeat(32));
+    odd("base_sha256", &|facts| facts.base_sha256 = sha256());
+    odd("prev_sha256", &|facts| facts.prev_sha256 = sha256());
+    odd("version", &|facts| facts.version = 0);
+    odd("min_reader", &|facts| facts.min_reader = 0);
+    for head in [String::new(), "AB".repeat(32), "00".repeat(31)] {
+        odd("ledger.head", &|facts| facts.ledger.head.clone_from(&head));
+    }
+    let lower = |facts: &Facts| facts.recipients[0].to_lowercase();
+    odd("recipients", &|facts| facts.recipients.push(lower(facts)));
+    odd("recipients", &|facts| facts.recipients[0].push('A'));
+    odd("recipients", &|facts| facts.recipients.clear());
+    odd("signer.fingerprint", &|facts| facts.signer.fingerprint.insert(4, ' '));
 }
 
 /// A forged archive beside the JSON and signature of a good one.

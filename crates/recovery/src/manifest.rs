@@ -31,7 +31,7 @@ pub struct Manifest {
     pub openers: Vec<CustodianId>,
     /// Root generations that live rows name.
     pub roots: Vec<RootEntry>,
-    /// The slots inside.
+    /// The slots inside, strictly ascending by generation and id.
     pub slots: Vec<SlotEntry>,
     /// Tombstones below this may be missing.
     pub tombstone_horizon: Revision,
@@ -101,6 +101,12 @@ impl Manifest {
         crate::public::newer_than_this(bytes)?;
         let manifest: Self = canonical::from_bytes(WHAT, bytes)?;
         manifest.facts.fit(WHAT)?;
+        let place = |slot: &SlotEntry| (slot.generation, slot.slot_id);
+        if !manifest.slots.is_sorted_by(|a, b| place(a) < place(b)) {
+            return Err(ArchiveError::damaged(format!(
+                "the slots of {WHAT} repeat, or are out of order"
+            )));
+        }
         Ok(manifest)
     }
 

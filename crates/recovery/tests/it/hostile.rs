@@ -302,6 +302,28 @@ fn a_manifest_that_calls_another_root_current_is_refused() {
     says(&forge.open().unwrap_err(), "the roots are not those of the manifest");
 }
 
+#[test]
+fn slots_that_repeat_or_are_out_of_order_are_refused() {
+    let slots = |change: fn(&mut Vec<serde_json::Value>, &mut Forge)| {
+        let mut forge = Forge::new();
+        let mut manifest: serde_json::Value =
+            serde_json::from_slice(forge.data("manifest")).unwrap();
+        change(manifest["slots"].as_array_mut().unwrap(), &mut forge);
+        *forge.data("manifest") = format!("{manifest}\n").into_bytes();
+        says(&forge.open().unwrap_err(), "slots of manifest.json");
+    };
+    slots(|entries, forge| {
+        let at = forge.at("slots/");
+        entries.insert(0, entries[0].clone());
+        forge.members.insert(at, forge.members[at].clone());
+    });
+    slots(|entries, forge| {
+        let at = forge.at("slots/");
+        entries.swap(0, 1);
+        forge.members.swap(at, at + 1);
+    });
+}
+
 /// Of the JSON beside the tar and of the manifest inside it alike.
 #[test]
 fn every_field_has_the_form_of_an_archive_of_today() {

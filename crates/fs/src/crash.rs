@@ -7,6 +7,7 @@
 //!   reordered), or each 512-byte sector at any of its versions;
 //! - names: none, all, all up to some change, or a random choice of changes since the directory's sync.
 //!
+//! What was written before a sync that failed is lost from then on: that is the worst that may be.
 //! A rename happens or not, never by half. Images are the same for the same seed.
 
 use std::collections::BTreeMap;
@@ -31,6 +32,7 @@ pub(crate) enum Op {
     Write { inode: u64, at: u64, data: Arc<[u8]> },
     SetLen { inode: u64, len: u64 },
     Sync { inode: u64 },
+    SyncFailed { inode: u64 },
     SyncDir { path: PathBuf },
 }
 
@@ -161,6 +163,11 @@ impl CrashImages {
                 (settled, self.pending) = std::mem::take(&mut self.pending)
                     .into_iter()
                     .partition(|op| matches!(op, Op::Write { inode, .. } | Op::SetLen { inode, .. } if *inode == of));
+            }
+            // No later sync brings back what this one was for (Linux forgets that it was never written).
+            Op::SyncFailed { inode: of } => {
+                self.pending.retain(|op| !matches!(op, Op::Write { inode, .. } if inode == of));
+                return;
             }
             Op::SyncDir { path } => {
                 (settled, self.pending) = std::mem::take(&mut self.pending)
@@ -298,7 +305,7 @@ fn apply(tree: &mut Tree, op: &Op) {
         Op::Write { inode, .. } | Op::SetLen { inode, .. } => {
             apply_content(content(tree, *inode), op);
         }
-        Op::Sync { .. } | Op::SyncDir { .. } => {}
+        Op::Sync { .. } | Op::SyncFailed { .. } | Op::SyncDir { .. } => {}
     }
 }
 

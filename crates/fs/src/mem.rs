@@ -390,9 +390,11 @@ impl MemFile {
 
     fn sync(&self) -> Result<(), FsError> {
         let mut state = self.mem.state.lock();
-        state.change("sync", &self.path)?;
-        state.record(|| Op::Sync { inode: self.inode });
-        Ok(())
+        let synced = state.change("sync", &self.path);
+        let inode = self.inode;
+        let op = if synced.is_ok() { Op::Sync { inode } } else { Op::SyncFailed { inode } };
+        state.record(|| op);
+        synced
     }
 }
 

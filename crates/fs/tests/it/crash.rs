@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use holdfast_fs::{Damage, Fs, FsError, Mem, Open, read_to_vec, write_new};
+use holdfast_fs::{Damage, Fault, Fs, FsError, Mem, Open, read_to_vec, write_new};
 
 /// Contents of `path` in all images at the end of the record, "-" where there is no such file.
 fn ends(mem: &Mem, work: impl FnOnce(&Mem), path: &str) -> BTreeSet<(String, Vec<u8>)> {
@@ -70,6 +70,22 @@ fn bytes_need_their_files_sync() {
     assert_eq!(lost, [&("Lost".to_owned(), b"old".to_vec())]);
     let kept: Vec<_> = found.iter().filter(|(damage, _)| damage == "Kept").collect();
     assert_eq!(kept, [&("Kept".to_owned(), b"new".to_vec())]);
+}
+
+#[test]
+fn what_a_failed_sync_was_for_no_later_one_brings_back() {
+    let mem = Mem::new();
+    file(&mem, "/f", b"old old");
+    let work = |mem: &Mem| {
+        let file = mem.open(Path::new("/f"), Open::Write).expect("there");
+        file.write_at(b"new", 0).expect("written");
+        mem.fail_at(0, Fault::Once);
+        file.sync_data().expect_err("it fails");
+        file.write_at(b"new", 4).expect("written");
+        file.sync_data().expect("synced");
+    };
+    let found = ends(&mem, work, "/f");
+    assert_eq!(contents(&found), BTreeSet::from([b"old new".as_slice()]));
 }
 
 #[test]

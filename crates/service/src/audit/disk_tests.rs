@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use holdfast_fs::{Mem, crash_images_wanted, read_to_vec};
+use holdfast_fs::{Fault, Mem, crash_images_wanted, read_to_vec};
 use holdfast_types::{Kind, Millis, NodeId};
 
 use super::tests::call;
@@ -138,13 +138,90 @@ fn after_every_crash_the_chain_goes_on_with_all_that_was_promised() {
     assert!(holes * 100 <= count, "a torn tail is the usual case, not a hole: {holes}");
 }
 
+/// Waits until so many lines are in the first file.
+fn written(mem: &Mem, count: usize) {
+    while lines(mem).len() < count {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn after_a_failed_sync_what_is_promised_is_on_disk() {
+    for step in 0..6 {
+        let mem = Mem::new();
+        let recorder = mem.recorder();
+        let audit = open(&mem, Limits::default()).unwrap();
+        audit.record(&call(1));
+        written(&mem, 2);
+        mem.fail_at(step, Fault::Once);
+        // (operations recorded when it was promised, lines by then, when the call was)
+        let mut promised = Vec::new();
+        for at in 2..8 {
+            if durable(&audit, at).is_ok() {
+                promised.push((recorder.len(), audit.head().count, at));
+            }
+        }
+        audit.close();
+        assert!(promised.len() >= 5, "step {step}: it failed once: {promised:?}");
+        let (calls, dropped) = told(&mem);
+        assert_eq!(calls + dropped, 7, "step {step}: each is there or told");
+        assert_eq!(dropped, audit.dropped(), "step {step}");
+        assert_eq!(verify(&mem, Path::new(DIR)).unwrap(), Ok(audit.head()), "step {step}");
+        for image in recorder.images(6, step) {
+            let what = format!("step {step}, operation {}, {:?}", image.at, image.damage);
+            let kept = promised.iter().filter(|(op, ..)| *op <= image.at);
+            let Some((_, least, _)) = kept.clone().last() else { continue };
+            let good = match verify(&image.fs, Path::new(DIR)).unwrap() {
+                Ok(head) => head,
+                Err(hole) => hole.good,
+            };
+            assert!(good.count >= *least, "{what}: {} lines, {least} were promised", good.count);
+            let text = read_to_vec(&image.fs, &files::path(Path::new(DIR), 1), 1 << 24).unwrap();
+            let text = String::from_utf8_lossy(&text);
+            for (_, _, at) in kept {
+                let line = format!("00:00.{at:03}Z\",\"identity\":\"h1:");
+                assert!(text.contains(&line), "{what}: the call at {at} is not in {text}");
+            }
+        }
+    }
+}
+
+#[test]
+fn while_syncs_fail_administration_is_refused_use_goes_on_and_the_gap_is_told() {
+    let mem = Mem::new();
+    let audit = open(&mem, Limits { file_bytes: 400, ..Limits::default() }).unwrap();
+    durable(&audit, 1).unwrap();
+    let (mut refused, mut kept) = (0, 1);
+    for (step, fault) in [(1, Fault::From), (0, Fault::From), (1, Fault::Once), (2, Fault::NoSpace)]
+    {
+        mem.fail_at(step, fault);
+        audit.record(&call(2));
+        for at in 3..6 {
+            match durable(&audit, at) {
+                Ok(()) => kept += 1,
+                Err(_) => refused += 1,
+            }
+        }
+        assert!(fault != Fault::From || audit.fault().is_some(), "step {step}");
+        mem.heal();
+        durable(&audit, 6).unwrap();
+        kept += 1;
+        assert_eq!(audit.fault(), None, "step {step}");
+    }
+    audit.close();
+    let (calls, dropped) = told(&mem);
+    assert_eq!((calls + dropped, dropped), (1 + 4 * 5, audit.dropped()));
+    assert!(refused >= 7 && calls >= kept, "{refused} refused, {calls} there, {kept} promised");
+    assert_eq!(verify(&mem, Path::new(DIR)).unwrap(), Ok(audit.head()));
+}
+
 #[test]
 fn a_disk_that_fails_once_loses_nothing_that_was_promised() {
     for at in 0..12 {
         let mem = Mem::new();
         let audit = open(&mem, Limits::default()).unwrap();
         durable(&audit, 1).unwrap();
-        mem.fail_at(at, holdfast_fs::Fault::Once);
+        mem.fail_at(at, Fault::Once);
         let promised = (2..8).filter(|at| durable(&audit, *at).is_ok()).count() as u64;
         audit.close();
         let (calls, _) = told(&mem);

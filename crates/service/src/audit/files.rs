@@ -30,6 +30,10 @@ pub(super) struct Log {
     file: Arc<dyn File>,
     end: u64,
     head: ChainHead,
+    /// `end` and `head` as of the last sync.
+    synced: (u64, ChainHead),
+    /// Something may stand behind `end` that belongs to no line.
+    ragged: bool,
     file_bytes_max: u64,
     pub(super) found: Found,
 }
@@ -59,6 +63,8 @@ impl Log {
             file,
             end: tail.good_end,
             head: tail.head,
+            synced: (tail.good_end, tail.head),
+            ragged: false,
             file_bytes_max,
             found: Found::Whole,
         };
@@ -71,6 +77,7 @@ impl Log {
             }
             After::Lines(last) => {
                 log.head = last;
+                log.file.sync_data()?;
                 log.next_file()?;
                 log.found = Found::Damaged(path.display().to_string());
             }
@@ -82,14 +89,19 @@ impl Log {
         self.head
     }
 
+    /// Whether the next lines belong into the next file.
+    pub(super) fn is_full(&self) -> bool {
+        self.end >= self.file_bytes_max
+    }
+
     /// Appends whole lines that take the chain to `head`. After an error nothing of them is left.
     pub(super) fn append(&mut self, lines: &[u8], head: ChainHead) -> Result<(), AuditError> {
-        if self.end >= self.file_bytes_max {
-            self.next_file()?;
-        }
+        self.trim()?;
         if let Err(error) = self.file.write_at(lines, self.end) {
-            // Part of it may stand there. If even cutting fails, the next append writes over it.
-            let _ = self.file.set_len(self.end);
+            // Part of it may stand there.
+            self.ragged = true;
+            // Where even cutting fails, the next append tries again.
+            let _ = self.trim();
             return Err(error.into());
         }
         self.end += lines.len() as u64;
@@ -97,19 +109,39 @@ impl Log {
         Ok(())
     }
 
+    /// Makes what was appended durable. After an error all of it since the last sync is gone: the system
+    /// may have dropped those bytes and report the next sync as done all the same.
     pub(super) fn sync(&mut self) -> Result<(), AuditError> {
-        Ok(self.file.sync_data()?)
+        let synced = self.trim().and_then(|()| Ok(self.file.sync_data()?));
+        if let Err(error) = synced {
+            (self.end, self.head) = self.synced;
+            self.ragged = true;
+            // Where even cutting fails, the next append tries again.
+            let _ = self.trim();
+            return Err(error);
+        }
+        self.synced = (self.end, self.head);
+        Ok(())
     }
 
-    /// Begins the next file; the chain goes on in it.
+    /// Cuts what stands behind the last line.
+    fn trim(&mut self) -> Result<(), AuditError> {
+        if self.ragged {
+            self.file.set_len(self.end)?;
+            self.ragged = false;
+        }
+        Ok(())
+    }
+
+    /// Begins the next file; the chain goes on in it. The one before it must be synced.
     pub(super) fn next_file(&mut self) -> Result<(), AuditError> {
-        self.file.sync_data()?;
         let number = self.number + 1;
         let file = self.fs.open(&path(&self.dir, number), Open::Create)?;
         // Left over from an attempt that failed: nothing in it was ever reported.
         file.set_len(0)?;
         self.fs.sync_dir(&self.dir)?;
         (self.number, self.file, self.end) = (number, file, 0);
+        (self.synced, self.ragged) = ((0, self.head), false);
         Ok(())
     }
 }

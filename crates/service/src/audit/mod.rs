@@ -8,6 +8,7 @@
 //!   a line, in the place of the lines that are missing.
 //! - Where the disk refuses (no space), serving goes on, lines are dropped and counted, administration
 //!   fails, and [`Audit::fault`] says why until a write succeeds again.
+//! - A sync that fails is never taken back by a later one: what it was for is cut off and counted as dropped.
 //! - No clock here: times come with the records.
 
 mod files;

@@ -22,6 +22,8 @@ pub(super) struct Writer {
     out: Vec<u8>,
     /// Since when lines are in the file and not on disk.
     unsynced: Option<Instant>,
+    /// What those lines are, and tell of: (records, records that were dropped).
+    at_risk: (u64, u64),
     /// Records that reached us and no file; told in the next line that does.
     owed: u64,
 }
@@ -29,11 +31,21 @@ pub(super) struct Writer {
 impl Writer {
     pub(super) fn new(queue: Arc<Queue>, log: Log, at: Millis) -> Self {
         let formatter = Formatter::default();
-        Self { queue, log, formatter, at, out: Vec::new(), unsynced: None, owed: 0 }
+        Self {
+            queue,
+            log,
+            formatter,
+            at,
+            out: Vec::new(),
+            unsynced: None,
+            at_risk: (0, 0),
+            owed: 0,
+        }
     }
 
     /// The first line of this run, and what opening found; synced.
     pub(super) fn started(&mut self, node: NodeId) -> Result<(), AuditError> {
+        self.make_room()?;
         let mut head = self.log.head();
         match self.log.found.clone() {
             Found::Whole => {}
@@ -51,7 +63,7 @@ impl Writer {
         loop {
             batch.bytes.clear();
             batch.dropped = 0;
-            self.queue.take(&mut batch, self.unsynced.is_some());
+            self.queue.take(&mut batch, self.unsynced.is_some() || self.owed > 0);
             let written = self.write(&batch);
             let must_sync = !batch.waiters.is_empty()
                 || batch.closed
@@ -77,6 +89,9 @@ impl Writer {
     }
 
     fn write(&mut self, batch: &Batch) -> Result<(), AuditError> {
+        self.out.clear();
+        // First, since a sync that fails takes the chain back.
+        let room = self.make_room();
         let mut head = self.log.head();
         if self.owed > 0 {
             self.event(&mut head, "audit.dropped", "records", Some(self.owed));
@@ -90,15 +105,26 @@ impl Writer {
         if batch.dropped > 0 {
             self.event(&mut head, "audit.dropped", "records", Some(batch.dropped));
         }
-        let flushed = self.flush(head);
-        match flushed {
-            Ok(()) => self.owed = 0,
-            Err(_) => {
-                self.owed += count + batch.dropped;
-                self.queue.lost(count);
-            }
+        let flushed = room.and_then(|()| self.flush(head));
+        if flushed.is_ok() {
+            self.at_risk.0 += count;
+            self.at_risk.1 += batch.dropped + std::mem::take(&mut self.owed);
+        } else {
+            self.owed += count + batch.dropped;
+            self.queue.lost(count);
         }
         flushed
+    }
+
+    /// Goes on to the next file where this one is full.
+    fn make_room(&mut self) -> Result<(), AuditError> {
+        if self.log.is_full() {
+            // Whatever stands in it: a run before this one may have left lines unsynced.
+            self.unsynced.get_or_insert_with(Instant::now);
+            self.sync()?;
+            self.log.next_file()?;
+        }
+        Ok(())
     }
 
     fn event(&mut self, head: &mut ChainHead, action: &'static str, of: &str, count: Option<u64>) {
@@ -110,12 +136,9 @@ impl Writer {
         if self.out.is_empty() {
             return Ok(());
         }
-        let appended = self.log.append(&self.out, head);
-        self.out.clear();
-        if appended.is_ok() {
-            self.unsynced.get_or_insert_with(Instant::now);
-        }
-        appended
+        self.log.append(&self.out, head)?;
+        self.unsynced.get_or_insert_with(Instant::now);
+        Ok(())
     }
 
     fn sync(&mut self) -> Result<(), AuditError> {
@@ -123,8 +146,14 @@ impl Writer {
             self.queue.report(None, None);
             return Ok(());
         }
-        self.log.sync()?;
         self.unsynced = None;
+        let (records, dropped) = std::mem::take(&mut self.at_risk);
+        if let Err(error) = self.log.sync() {
+            // They are cut off: dropped like what never reached the file.
+            self.owed += records + dropped;
+            self.queue.lost(records);
+            return Err(error);
+        }
         self.queue.report(Some(self.log.head()), None);
         Ok(())
     }

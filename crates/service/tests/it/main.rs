@@ -4,5 +4,6 @@
 mod access;
 mod backups;
 mod disks;
+mod drills;
 mod keys;
 mod vault;

@@ -111,7 +111,8 @@ impl Service {
             })?;
             let mut state = found.record;
             (state.stored, state.where_) = (Some(at), place.clone());
-            state.verified = verified.then_some(at);
+            // A copy that was opened before is proved still.
+            state.verified = verified.then_some(at).or(state.verified);
             put(&mut draft, Expect::At(found.rev), &state);
             Ok((draft, ()))
         };

@@ -1,0 +1,56 @@
+//! Reports of drills: what the state keeps of them.
+
+use holdfast_machine::ViewExt as _;
+use holdfast_records::{ArchiveState, Record as _};
+use holdfast_recovery::check_archive;
+use holdfast_service::{BackupTo, DrillMode, DrillReport, StartBackup, StoredReport};
+use holdfast_types::ArchiveId;
+
+use crate::vault::{Vault, admin};
+
+/// A backup that a client has taken and opened, but not stored yet.
+async fn taken(vault: &Vault) -> (holdfast_types::JobId, StoredReport, DrillReport) {
+    let request = StartBackup { to: BackupTo::Client, custodians: None };
+    let started = vault.service.start_backup(&admin(), &request).await.unwrap();
+    let mut stream = vault.service.backup_stream(&admin(), started.job).await.unwrap();
+    let mut tar = Vec::new();
+    while let Some(piece) = stream.next().await {
+        tar.extend_from_slice(&piece.unwrap());
+    }
+    let sidecars = vault.service.backup_sidecars(&admin(), started.job).await.unwrap();
+    let (sha256, size) = (sidecars.sha256, sidecars.size);
+    let archive = vault.service.show_archive(&admin(), &sidecars.name).await.unwrap();
+    let archive_id = archive.archive_id;
+    let unseal = vault.service.kept_sessions(archive_id).unwrap().unwrap();
+    let opened = check_archive(tar.as_slice(), None, &unseal).unwrap();
+    let drill = DrillReport {
+        archive_id,
+        mode: DrillMode::Byte,
+        elapsed_ms: 5,
+        versions: opened.versions,
+        digest: opened.digest.to_string(),
+        sha256,
+        custodian: None,
+    };
+    (started.job, StoredReport { sha256, size, place: "client:/mnt/usb".to_owned() }, drill)
+}
+
+fn state(vault: &Vault, archive: ArchiveId) -> ArchiveState {
+    let view = vault.cluster.view();
+    let row = view.live(ArchiveState::TABLE, &archive.0).unwrap().unwrap();
+    ArchiveState::decode(row.schema, &archive.0, &row.body).unwrap()
+}
+
+#[tokio::test]
+async fn a_copy_that_is_stored_takes_no_proof_away() {
+    let vault = Vault::new();
+    vault.custodian("Anna").await;
+    let (job, stored, drill) = taken(&vault).await;
+    vault.service.record_drill(&admin(), &drill).await.unwrap();
+    let before = state(&vault, drill.archive_id);
+    assert!(before.verified.is_some() && before.drilled.is_some() && before.stored.is_none());
+    vault.service.backup_stored(&admin(), job, &stored).await.unwrap();
+    let after = state(&vault, drill.archive_id);
+    assert!(after.stored.is_some());
+    assert_eq!((after.verified, after.drilled), (before.verified, before.drilled));
+}

@@ -1,6 +1,7 @@
 //! The JSON form of rows: one object a line, keys sorted, no spaces, integers up to 2^53 - 1, bytes in
 //! lower-case hex. Strict both ways: a line that does not come back byte for byte is refused.
 
+use holdfast_types::limits::JSON_INTEGER_MAX;
 use holdfast_types::{Body, Millis, Revision, Row, Table, Value};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -8,9 +9,6 @@ use serde_json::Map;
 
 use crate::define::TableInfo;
 use crate::{Record, RecordError, tables};
-
-/// Largest integer that every JSON reader keeps exact.
-const INTEGER_MAX: u64 = (1 << 53) - 1;
 
 /// Why a line is no row, or a row has no line.
 #[derive(Debug, thiserror::Error)]
@@ -106,7 +104,7 @@ fn finish(mut map: Map<String, serde_json::Value>, value: &Value) -> Result<Stri
 /// Whether there is an integer, at any depth, that not every JSON reader keeps exact.
 fn has_large_integer(value: &serde_json::Value) -> bool {
     match value {
-        serde_json::Value::Number(number) => number.as_u64().is_none_or(|n| n > INTEGER_MAX),
+        serde_json::Value::Number(number) => number.as_u64().is_none_or(|n| n > JSON_INTEGER_MAX),
         serde_json::Value::Array(items) => items.iter().any(has_large_integer),
         serde_json::Value::Object(map) => map.values().any(has_large_integer),
         _ => false,
@@ -115,7 +113,7 @@ fn has_large_integer(value: &serde_json::Value) -> bool {
 
 fn integer(map: &mut Map<String, serde_json::Value>, name: &'static str) -> Result<u64, JsonError> {
     let value = map.remove(name).ok_or(JsonError::Missing(name))?;
-    value.as_u64().filter(|n| *n <= INTEGER_MAX).ok_or(JsonError::Integer)
+    value.as_u64().filter(|n| *n <= JSON_INTEGER_MAX).ok_or(JsonError::Integer)
 }
 
 fn info(table: Table) -> Result<&'static TableInfo, JsonError> {

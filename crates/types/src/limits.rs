@@ -8,6 +8,9 @@ pub const EPOCH_SHIFT: u32 = 40;
 /// Largest epoch: `EPOCH_MAX << EPOCH_SHIFT` and all below stay exact as JSON numbers (2^53).
 pub const EPOCH_MAX: u32 = 8191;
 
+/// Largest integer in an archive's JSON and in the ledger: every reader of JSON is exact up to here (RFC 8259 §6).
+pub const JSON_INTEGER_MAX: u64 = (1 << 53) - 1;
+
 /// Largest encoded log entry, in bytes.
 pub const ENTRY_BYTES_MAX: usize = 1 << 20;
 /// Most rows one transaction writes.
@@ -53,7 +56,7 @@ pub const POLICY_RULES_MAX: usize = 256;
 pub const RULE_BYTES_MAX: usize = 256;
 
 const _: () = {
-    assert!((EPOCH_MAX as u64) << EPOCH_SHIFT < 1 << 53);
+    assert!((EPOCH_MAX as u64) << EPOCH_SHIFT < JSON_INTEGER_MAX);
     assert!(ROW_BODY_BYTES_MAX * 2 < LINE_BYTES_MAX, "a body in hex fits a line");
     assert!(ROW_BODY_BYTES_MAX < ENTRY_BYTES_MAX);
     assert!(CERTIFICATE_BYTES_MAX < ROW_BODY_BYTES_MAX);

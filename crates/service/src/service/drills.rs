@@ -4,6 +4,7 @@ use holdfast_ledger::EntryKind;
 use holdfast_machine::View;
 use holdfast_records::{ArchiveState, put};
 use holdfast_recovery::{Unseal, kept_sessions};
+use holdfast_types::limits::JSON_INTEGER_MAX;
 use holdfast_types::{ArchiveId, Draft, Expect, IdentityId, Kind};
 
 use super::read::get;
@@ -34,6 +35,15 @@ impl Service {
 
     async fn drilled(&self, actor: IdentityId, report: &DrillReport) -> Result<DrillRecord, Error> {
         let archive_id = report.archive_id;
+        for (what, number) in
+            [("milliseconds", report.elapsed_ms), ("key versions", report.versions)]
+        {
+            if number > JSON_INTEGER_MAX {
+                let message = format!("a drill of {number} {what}: the ledger has no such number");
+                return Err(Error::new(Kind::BadInput, message)
+                    .next("report what the drill took and found"));
+            }
+        }
         let now = self.clock.now();
         let rule = |view: &dyn View| {
             let archive = archives::with_id(view, archive_id)?;

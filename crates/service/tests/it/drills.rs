@@ -1,10 +1,11 @@
-//! Reports of drills: what the state keeps of them.
+//! Reports of drills: what the state keeps of them, and what cannot be one.
 
 use holdfast_machine::ViewExt as _;
 use holdfast_records::{ArchiveState, Record as _};
 use holdfast_recovery::check_archive;
 use holdfast_service::{BackupTo, DrillMode, DrillReport, StartBackup, StoredReport};
-use holdfast_types::ArchiveId;
+use holdfast_types::limits::JSON_INTEGER_MAX;
+use holdfast_types::{ArchiveId, Kind};
 
 use crate::vault::{Vault, admin};
 
@@ -53,4 +54,20 @@ async fn a_copy_that_is_stored_takes_no_proof_away() {
     let after = state(&vault, drill.archive_id);
     assert!(after.stored.is_some());
     assert_eq!((after.verified, after.drilled), (before.verified, before.drilled));
+}
+
+#[tokio::test]
+async fn numbers_that_json_does_not_hold_are_no_drill() {
+    let vault = Vault::new();
+    vault.custodian("Anna").await;
+    let (_, _, drill) = taken(&vault).await;
+    for odd in [
+        DrillReport { elapsed_ms: JSON_INTEGER_MAX + 1, ..drill.clone() },
+        DrillReport { versions: u64::MAX, ..drill.clone() },
+    ] {
+        let error = vault.service.record_drill(&admin(), &odd).await.unwrap_err();
+        assert_eq!(error.kind, Kind::BadInput, "{error}");
+    }
+    let most = DrillReport { elapsed_ms: JSON_INTEGER_MAX, versions: JSON_INTEGER_MAX, ..drill };
+    vault.service.record_drill(&admin(), &most).await.unwrap();
 }

@@ -40,8 +40,11 @@ pub struct BaseInput<'a, V: View> {
     pub custodians: &'a [Custodian],
     /// Its id.
     pub archive_id: ArchiveId,
-    /// When the view was taken.
+    /// When the view was taken, in the state's time, which never goes back.
     pub created: Millis,
+    /// When it is signed, by the clock: a state whose time is ahead, since a clock once was, must not date
+    /// its archives' signatures into the future, where whoever verifies refuses them.
+    pub signed: Millis,
     /// The ledger at the view's revision.
     pub ledger: LedgerHead,
 }
@@ -91,7 +94,7 @@ pub fn write_base<V: View>(
     let (sha256, size) = (sealed.hash.finish(), sealed.size);
     let public = manifest.public(hex::encode(&sha256), size);
     let json = public.to_bytes();
-    let signature = input.signer.sign_detached(&json, input.created)?;
+    let signature = input.signer.sign_detached(&json, input.signed)?;
     Ok(SealedArchive { name, public, json, signature, sha256, size, digest, session_key })
 }
 

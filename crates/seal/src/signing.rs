@@ -97,13 +97,15 @@ impl SigningKey {
         self.certificate.to_bytes().expect("writing to memory does not fail")
     }
 
-    /// A detached signature over `data`, binary, made at `now` (not before the subkey). Version 4,
-    /// SHA-512, hashed subpackets only.
+    /// A detached signature over `data`, binary, version 4, SHA-512, hashed subpackets only. It is dated
+    /// `now`, but never before its subkey or the subkey's binding, which nobody would accept: of a key that
+    /// was made under a clock that was ahead, signatures are refused until that time, by their date.
     ///
     /// # Errors
     /// The library refuses.
     pub fn sign_detached(&self, data: &[u8], now: Millis) -> Result<Vec<u8>, SigningError> {
-        let created = packets::timestamp(now).max(self.newest.created_at());
+        let bound = self.newest.created_at().max(self.certificate.primary_key.created_at());
+        let created = packets::timestamp(now).max(bound);
         let mut config = config(&self.newest, SignatureType::Binary, created)?;
         config
             .hashed_subpackets

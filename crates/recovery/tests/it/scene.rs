@@ -99,6 +99,7 @@ impl Scene {
             custodians: to,
             archive_id: ArchiveId([0xa1; 16]),
             created: NOW,
+            signed: NOW,
             ledger: LedgerHead { head: "00".repeat(32), size: 1 },
         };
         let sealed = write_base(&input, &mut tar)?;

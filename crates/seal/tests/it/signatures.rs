@@ -144,6 +144,26 @@ fn a_signature_from_the_future_names_the_clock() {
 }
 
 #[test]
+fn a_signature_is_never_dated_before_its_subkey_and_its_binding() {
+    const DAY: u64 = 24 * 60 * 60 * 1000;
+    let gpg = Gpg::new();
+    let days_ago = |days| Millis(now().0 - days * DAY);
+    // (when the primary was made, when the subkey was): either one under a clock that was ahead.
+    for (primary, subkey) in [(3, 3), (9, 3), (3, 9)].map(|(a, b)| (days_ago(a), days_ago(b))) {
+        let parts = [part(2, subkey)];
+        let key = SigningKey::from_parts("Holdfast test", &part(1, primary), &parts).unwrap();
+        let certificate = key.certificate_bytes();
+        let signature = key.sign_detached(DATA, days_ago(6)).unwrap();
+        assert!(gpgv(&gpg, &certificate, &signature, DATA));
+        assert!(verify_detached(&certificate, &signature, DATA, now()).is_ok());
+        // So it is refused for its date, with a word of the clock, until that time.
+        let early = verify_detached(&certificate, &signature, DATA, days_ago(6));
+        assert_eq!(early, Err(VerifyError::FromTheFuture));
+        assert_eq!(signature, key.sign_detached(DATA, primary.max(subkey)).unwrap());
+    }
+}
+
+#[test]
 fn a_certificate_that_cannot_sign_is_no_signer() {
     let key = key(now());
     let signature = key.sign_detached(DATA, now()).unwrap();

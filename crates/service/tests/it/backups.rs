@@ -279,3 +279,27 @@ async fn a_clock_a_year_off_is_a_warning_and_time_never_goes_back() {
     let key = vault.service.show_key(&admin(), &crate::vault::selector("b")).await.unwrap();
     assert!(key.created >= ahead.at);
 }
+
+#[tokio::test]
+async fn once_a_clock_that_was_ahead_is_mended_new_archives_hold() {
+    const YEAR: u64 = 365 * 24 * 60 * 60 * 1000;
+    let vault = Vault::new();
+    let _secret = vault.custodian("Anna Example <anna@example.org>").await;
+    vault.set_clock(YEAR);
+    let ahead = vault.service.backup_to_vault(&admin(), None).await.unwrap();
+    vault.set_clock(0);
+    let mended = vault.service.backup_to_vault(&admin(), None).await.unwrap();
+    let at = vault.service.status(&admin()).await.unwrap().at;
+    let now = Millis(at.0 - YEAR);
+    let trust = Trust::Fingerprint(vault.service.sheet(&admin()).await.unwrap().fingerprint);
+    let check = |file: &str, now| {
+        let files = ArchiveFiles::of(&vault.archives().join(file));
+        check_sidecars(&holdfast_fs::Disk, &files, &trust, now)
+    };
+    let refused = check(&ahead.file, now).unwrap_err();
+    assert_eq!(refused.kind(), Kind::NotAuthentic);
+    assert!(check(&ahead.file, at).is_ok(), "once that time is reached");
+    // Its view is of the state's time, which never goes back; it was signed at the clock's.
+    let signed = check(&mended.file, now).unwrap();
+    assert!(signed.public.created >= at);
+}

@@ -111,13 +111,14 @@ impl Service {
             from: Revision::ZERO,
             to,
         };
-        let created = head.at.max(self.clock.now());
+        let signed = self.clock.now();
+        let created = head.at.max(signed);
         let ledger = ledger_head(&view)?;
         let ledger = LedgerHead { head: ledger.hex(), size: ledger.size };
         let recipients = custodians.clone();
         let make: Make = Box::new(move |out| {
             let (view, signer, custodians) = (&view, &signer, recipients.as_slice());
-            let input = BaseInput { view, signer, custodians, archive_id, created, ledger };
+            let input = BaseInput { view, signer, custodians, archive_id, created, signed, ledger };
             write_base(&input, out)
         });
         Ok(Maker { name: name.to_string(), to, custodians, slots, make })

@@ -153,6 +153,8 @@ pub struct Audit {
 }
 
 struct Inner {
+    fs: Arc<dyn Fs>,
+    dir: PathBuf,
     queue: Arc<Queue>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -168,7 +170,7 @@ impl Audit {
         now: Millis,
         limits: Limits,
     ) -> Result<Self, AuditError> {
-        let log = files::Log::open(fs, dir, limits.file_bytes)?;
+        let log = files::Log::open(fs.clone(), dir, limits.file_bytes)?;
         let queue = Arc::new(Queue::new(limits.queue_bytes, log.head()));
         let mut writer = writer::Writer::new(queue.clone(), log, now);
         writer.started(node)?;
@@ -176,7 +178,8 @@ impl Audit {
             .name("audit".to_owned())
             .spawn(move || writer.run())
             .map_err(|_| AuditError::Closed)?;
-        Ok(Self { inner: Arc::new(Inner { queue, thread: Mutex::new(Some(thread)) }) })
+        let (dir, thread) = (dir.to_owned(), Mutex::new(Some(thread)));
+        Ok(Self { inner: Arc::new(Inner { fs, dir, queue, thread }) })
     }
 
     /// Records a call; never waits. Written within tens of milliseconds, synced within a second.
@@ -196,6 +199,14 @@ impl Audit {
     #[must_use]
     pub fn head(&self) -> ChainHead {
         self.inner.queue.head()
+    }
+
+    /// Whether a head that was recorded elsewhere is one of this log's: its line is there, the same, and
+    /// the chain is whole from the beginning of its file to it. Reads that file: for a start.
+    ///
+    /// Errors: the log cannot be read.
+    pub fn holds(&self, head: &ChainHead) -> Result<bool, AuditError> {
+        verify::holds(&*self.inner.fs, &self.inner.dir, head)
     }
 
     /// How many records were dropped since it was opened.

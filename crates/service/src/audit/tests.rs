@@ -146,6 +146,34 @@ fn only_the_head_in_the_state_tells_a_changed_last_line() {
 }
 
 #[test]
+fn the_log_holds_its_own_heads_and_no_others() {
+    let place = Place::new();
+    let audit = place.open(Limits { file_bytes: 1024, ..Limits::default() });
+    let mut heads = vec![audit.head()];
+    for i in 0..20 {
+        block_on(audit.record_durable(&call(i))).unwrap();
+        heads.push(audit.head());
+    }
+    audit.close();
+    let holds = |head: &ChainHead| audit.holds(head).unwrap();
+    assert!(heads.iter().all(holds));
+    assert!(!holds(&ChainHead { count: heads[7].count, hash: heads[8].hash }));
+    assert!(!holds(&ChainHead { count: 22, hash: heads[20].hash }), "there are 21 lines");
+
+    // A changed line is in the way of all that follow it in its file; the files after it have their own.
+    let changed = place.text(1).find("orders").unwrap();
+    place.write(1, b"Orders", changed as u64);
+    let found = heads.iter().map(holds).collect::<Vec<_>>();
+    let first = place.text(1).lines().count();
+    let expected = (0..21).map(|i| i == 0 || i >= first).collect::<Vec<_>>();
+    assert_eq!(found, expected);
+    // The oldest file was moved away.
+    std::fs::remove_file(files::path(place.dir.path(), 1)).unwrap();
+    let found = heads.iter().map(holds).collect::<Vec<_>>();
+    assert_eq!(found, (0..21).map(|i| i >= first).collect::<Vec<_>>());
+}
+
+#[test]
 fn a_full_queue_drops_and_the_drop_is_a_record() {
     // No writer takes anything until we do: the queue itself is under test.
     let queue = Queue::new(200, ChainHead::default());

@@ -44,3 +44,25 @@ pub fn verify(fs: &dyn Fs, dir: &Path) -> Result<Result<ChainHead, Break>, Audit
     }
     Ok(Ok(head.unwrap_or_default()))
 }
+
+/// Whether the log holds the line that `head` was taken after, in a chain that is whole from the beginning of
+/// its file to it.
+pub(super) fn holds(fs: &dyn Fs, dir: &Path, head: &ChainHead) -> Result<bool, AuditError> {
+    for number in numbers(fs, dir)?.into_iter().rev() {
+        let file = fs.open(&path(dir, number), Open::Read)?;
+        let (mut start, mut whole) = (None, true);
+        let mut at = ChainHead::default();
+        lines(&*file, &mut |line| {
+            if start.is_none() {
+                at = if number == 1 { at } else { enter(line).unwrap_or_default() };
+                start = Some(at.count);
+            }
+            whole = whole && (at.count >= head.count || follow(&mut at, line));
+        })?;
+        // The newest file that begins before it has it, or none.
+        if start.is_some_and(|start| start < head.count) {
+            return Ok(at == *head);
+        }
+    }
+    Ok(false)
+}

@@ -34,10 +34,11 @@ use holdfast_records::{AuditHead, Record as _, Vault};
 use holdfast_types::{IdentityId, JobId, Kind, Millis, NodeId, VaultId};
 use parking_lot::Mutex;
 
-use crate::audit::Audit;
+use crate::audit::{Audit, ChainHead};
 use crate::{Error, SlotInfo, Warning};
 use caches::Caches;
 use enter::Actor;
+use weak::AuditGap;
 
 pub use backup::BackupStream;
 
@@ -90,8 +91,8 @@ pub struct Service {
     looking: Arc<tokio::sync::Mutex<()>>,
     /// When it was opened, by this process and by the clock.
     opened: (Instant, Millis),
-    /// Where lines of the audit log were taken away before: (lines found, lines that the state recorded).
-    audit_short: Option<(u64, u64)>,
+    /// What the audit log lacked when it was opened.
+    audit_gap: Option<AuditGap>,
 }
 
 impl Service {
@@ -103,7 +104,7 @@ impl Service {
         let vault = read::get::<Vault>(&view, &[])?
             .ok_or_else(|| Error::new(Kind::NoVault, "the data directory holds no vault"))?;
         // Looked at once: lines that follow must not hide that others are missing.
-        let audit_short = audit_short(&view, parts.node, &parts.audit)?;
+        let audit_gap = audit_gap(&view, parts.node, &parts.audit)?;
         let caches = Arc::new(Caches::new());
         let (followed, keyring) = (caches.clone(), parts.keyring.clone());
         parts.cluster.subscribe(Box::new(move |changes| followed.changed(changes, &keyring)));
@@ -131,7 +132,7 @@ impl Service {
             asking: tokio::sync::Mutex::new(()),
             looking: Arc::default(),
             opened: (Instant::now(), now),
-            audit_short,
+            audit_gap,
         }))
     }
 
@@ -142,11 +143,17 @@ impl Service {
     }
 }
 
-/// Whether the audit log lacks lines that the state recorded. Its last line is that of this start, which the
+/// What the audit log lacks of that which the state recorded. Its last line is that of this start, which the
 /// state cannot know yet.
-fn audit_short(view: &impl View, node: NodeId, audit: &Audit) -> Result<Option<(u64, u64)>, Error> {
+fn audit_gap(view: &impl View, node: NodeId, audit: &Audit) -> Result<Option<AuditGap>, Error> {
     let key = AuditHead { node, count: 0, hash: [0; 32] }.key();
     let Some(recorded) = read::get::<AuditHead>(view, &key)? else { return Ok(None) };
-    let (lines, recorded) = (audit.head().count.saturating_sub(1), recorded.record.count);
-    Ok((lines < recorded).then_some((lines, recorded)))
+    let AuditHead { count, hash, .. } = recorded.record;
+    let lines = audit.head().count.saturating_sub(1);
+    if lines < count {
+        return Ok(Some(AuditGap::Short { lines, recorded: count }));
+    }
+    let held = audit.holds(&ChainHead { count, hash });
+    let held = held.map_err(|error| Error::new(error.kind(), error.to_string()))?;
+    Ok((!held).then_some(AuditGap::Other { recorded: count }))
 }

@@ -108,7 +108,7 @@ impl Service {
             administrators: administrators(view)?,
             audit_dropped: self.audit.dropped(),
             audit_fault: self.audit.fault(),
-            audit_short: self.audit_short,
+            audit_gap: self.audit_gap,
             free: None,
             disks_silent: false,
             storage_fault: self.cluster.fault().map(|fault| fault.why),

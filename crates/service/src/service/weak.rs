@@ -49,8 +49,8 @@ pub(super) struct Facts {
     pub audit_dropped: u64,
     /// Why the audit log cannot be written now.
     pub audit_fault: Option<String>,
-    /// The audit log had fewer lines at the start than the state recorded: (lines, recorded).
-    pub audit_short: Option<(u64, u64)>,
+    /// What the audit log lacked at the start.
+    pub audit_gap: Option<AuditGap>,
     /// Bytes that are free on the data's disk, where that is known.
     pub free: Option<u64>,
     /// The disks of archives, soft key and data did not answer: nothing is known of them.
@@ -59,6 +59,15 @@ pub(super) struct Facts {
     pub storage_fault: Option<String>,
     /// What starting this node found.
     pub node: Vec<Warning>,
+}
+
+/// Where the audit log is not the one whose head the state recorded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum AuditGap {
+    /// It had fewer lines.
+    Short { lines: u64, recorded: u64 },
+    /// It had as many, and that line was another one, or not behind a whole chain.
+    Other { recorded: u64 },
 }
 
 /// What is weak, worst first.
@@ -231,10 +240,15 @@ fn audit(facts: &Facts, found: &mut Vec<Warning>) {
         let what = format!("the audit log cannot be written, and administration is refused: {why}");
         found.push(warning(Level::Critical, what, "make room on the disk of the data directory"));
     }
-    if let Some((lines, recorded)) = facts.audit_short {
-        let what = format!(
-            "the audit log of this node had {lines} lines at the start, the state recorded {recorded}: some were taken away"
-        );
+    if let Some(gap) = facts.audit_gap {
+        let what = match gap {
+            AuditGap::Short { lines, recorded } => format!(
+                "the audit log of this node had {lines} lines at the start, the state recorded {recorded}: some were taken away"
+            ),
+            AuditGap::Other { recorded } => format!(
+                "line {recorded} of this node's audit log was at the start not the one that the state recorded: lines were changed or replaced"
+            ),
+        };
         found.push(warning(Level::Critical, what, "compare the audit directory with a copy of it"));
     }
     if facts.audit_dropped > 0 {
@@ -309,7 +323,7 @@ mod tests {
             administrators: 2,
             audit_dropped: 0,
             audit_fault: None,
-            audit_short: None,
+            audit_gap: None,
             free: Some(1 << 40),
             disks_silent: false,
             storage_fault: None,
@@ -380,7 +394,9 @@ mod tests {
         check(|f| f.clock_drift_ms = 365 * DAY, Warning, "jumped by 365 days");
         check(|f| f.audit_dropped = 3, Warning, "3 audit records");
         check(|f| f.audit_fault = Some("no space".to_owned()), Critical, "no space");
-        check(|f| f.audit_short = Some((2, 9)), Critical, "had 2 lines");
+        let gap = |gap| move |f: &mut Facts| f.audit_gap = Some(gap);
+        check(gap(AuditGap::Short { lines: 2, recorded: 9 }), Critical, "had 2 lines");
+        check(gap(AuditGap::Other { recorded: 9 }), Critical, "line 9 of this node's audit log");
         check(|f| f.free = Some(5 << 20), Warning, "only 5 MiB are free");
         check(|f| f.free = Some(99), Critical, "nothing can be changed");
         check(|f| f.storage_fault = Some("no space".to_owned()), Critical, "storage of this node");

@@ -1,12 +1,16 @@
 //! Who may do what, and that every call is recorded.
 
-use holdfast_service::{
-    Action, Caller, CreateIdentity, Error, IdentitySelector, KeyPage, KeySelector, Privilege,
-    SetPolicy,
-};
-use holdfast_types::{IdentityId, Kind};
+use std::sync::Arc;
 
-use crate::vault::{ADMIN, Vault, admin, caller, n, selector};
+use holdfast_fs::Disk;
+use holdfast_service::audit::{Audit, Limits, Outcome, Record, Resource, verify};
+use holdfast_service::{
+    Action, Caller, CreateIdentity, Error, IdentitySelector, KeyPage, KeySelector, Level,
+    Privilege, SetPolicy,
+};
+use holdfast_types::{IdentityId, Kind, Millis};
+
+use crate::vault::{ADMIN, NODE, Vault, admin, caller, n, selector};
 
 fn kind<T>(result: Result<T, Error>) -> Kind {
     result.map(|_| ()).expect_err("refused").kind
@@ -283,4 +287,38 @@ async fn lines_that_follow_do_not_hide_that_others_were_taken_away() {
     assert!(vault.service.record_audit_head().await.unwrap(), "there are more lines than before");
     let warnings = vault.service.status(&admin()).await.unwrap().warnings;
     assert!(warnings.iter().any(|found| found.what.contains("had 2 lines")), "{warnings:?}");
+}
+
+#[tokio::test]
+async fn other_lines_in_the_place_of_those_taken_away_are_noticed() {
+    // All of it replaced; cut and continued; as it should be.
+    for (kept, same) in [(0, false), (3, false), (usize::MAX, true)] {
+        let vault = Vault::new();
+        for name in ["a", "b", "c"] {
+            vault.service.create_enclave(&admin(), &n(name)).await.unwrap();
+        }
+        vault.audit.close();
+        assert!(vault.service.record_audit_head().await.unwrap());
+        let dir = vault.dir.path().join("audit");
+        let path = dir.join("00000001.ndjson");
+        let text = std::fs::read_to_string(&path).unwrap();
+        let before = text.lines().count();
+        let kept: Vec<&str> = text.split_inclusive('\n').take(kept).collect();
+        std::fs::write(&path, kept.concat()).unwrap();
+        let forged = Audit::open(Arc::new(Disk), &dir, NODE, Millis(5), Limits::default()).unwrap();
+        while usize::try_from(forged.head().count).unwrap() < before {
+            let (remote, action) = ("192.0.2.66:6", Action::StatusRead);
+            let (resource, outcome) = (Resource::Text("status"), Outcome::Ok);
+            let (at, identity, detail) = (Millis(6), None, "");
+            let line = Record { at, identity, remote, action, resource, outcome, detail };
+            forged.record_durable(&line).await.unwrap();
+        }
+        forged.close();
+        assert_eq!(verify(&Disk, &dir).unwrap(), Ok(forged.head()), "its chain is whole");
+        let vault = vault.restart().await;
+        let warnings = vault.service.status(&admin()).await.unwrap().warnings;
+        let told = warnings.iter().find(|found| found.what.contains("not the one that the state"));
+        assert_eq!(told.is_none(), same, "{warnings:?}");
+        assert!(told.is_none_or(|found| found.level == Level::Critical));
+    }
 }

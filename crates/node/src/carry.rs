@@ -2,10 +2,11 @@
 
 use holdfast_fs::Fs;
 use holdfast_machine::SinkError;
-use holdfast_recovery::{ArchiveError, Carry, Unseal, open_archive};
+use holdfast_recovery::{ArchiveError, Carry, Unseal};
 use holdfast_store::StateStore as _;
 use holdfast_types::Kind;
 
+use crate::chained::open_chained;
 use crate::drill::sealed;
 use crate::restore::Transactions;
 use crate::{NodeError, RestoreOptions};
@@ -43,8 +44,7 @@ pub(crate) fn carry(
         })
     };
     let mut carry = Carry::new(&view, &options.revive, &mut apply);
-    let opened =
-        open_archive(sealed(fs, files)?, Some(&signed.public), unseal, &mut carry, &mut |_| ());
+    let opened = open_chained(sealed(fs, files)?, &signed.public, unseal, &mut carry, &mut |_| ());
     match opened {
         Ok(_) => {}
         Err(ArchiveError::WrongIdentity(why)) => {

@@ -7,11 +7,12 @@ use std::time::Instant;
 
 use holdfast_fs::{Disk, Fs, Lock, Open, Reader};
 use holdfast_machine::Head;
-use holdfast_recovery::{ArchiveFiles, Nowhere, Opened, Public, Unseal, open_archive};
+use holdfast_recovery::{ArchiveFiles, Nowhere, Opened, Public, Unseal};
 use holdfast_store::{Applied, DiskStore, StateStore as _};
 use holdfast_types::{CustodianId, Epoch, EpochId, Kind, Revision, TableClass};
 
 use crate::NodeError;
+use crate::chained::open_chained;
 use crate::interrupt::{Stoppable, watch_interruptions};
 
 /// An archive that was opened, wholly.
@@ -51,7 +52,7 @@ pub fn verify(
 ) -> Result<Tried, NodeError> {
     watch_interruptions()?;
     let began = Instant::now();
-    let opened = open_archive(sealed(&Disk, files)?, Some(signed), unseal, &mut Nowhere, progress)?;
+    let (opened, _) = open_chained(sealed(&Disk, files)?, signed, unseal, &mut Nowhere, progress)?;
     Ok(Tried::new(&opened, began))
 }
 
@@ -87,7 +88,7 @@ pub(crate) fn drill_in(
     };
     let head = Head { revision: signed.to, at: signed.created, ..Head::new(epoch) };
     let mut loader = DiskStore::loader(Arc::clone(fs), &scratch.state(), head, Applied::default())?;
-    let opened = open_archive(sealed(&**fs, files)?, Some(signed), unseal, &mut loader, progress)?;
+    let (opened, _) = open_chained(sealed(&**fs, files)?, signed, unseal, &mut loader, progress)?;
     let store = loader.finish(None)?;
     let digest = holdfast_machine::View::head(&store.view()).digest(TableClass::Archived);
     if digest != opened.digest {

@@ -8,6 +8,7 @@
 
 mod beside;
 mod carry;
+mod chained;
 mod dev;
 mod drill;
 mod error;

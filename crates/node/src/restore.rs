@@ -6,7 +6,6 @@
 //! directory bears the `INCOMPLETE` marker.
 
 use std::net::SocketAddr;
-use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -15,14 +14,10 @@ use holdfast_cluster::{Clock as _, SystemClock, seed_id, seed_log, seed_membersh
 use holdfast_crypto::random_array;
 use holdfast_fs::{Disk, Fs};
 use holdfast_keyring::{Keyring, SoftKey};
-use holdfast_ledger::{Entry, EntryKind, Head as LedgerHead, append};
+use holdfast_ledger::{EntryKind, Head as LedgerHead, append};
 use holdfast_machine::{Command, Head, Outcome, RowSink, SinkError, Txn, View, apply};
-use holdfast_records::{
-    Identity, LedgerRow, Listen, NodeIdentity, Privilege, Record as _, SoftSlot, put,
-};
-use holdfast_recovery::{
-    ArchiveFiles, Opened, Public, Signed, Unseal, keep_slot, next_signer, open_archive,
-};
+use holdfast_records::{Identity, LedgerRow, Listen, NodeIdentity, Privilege, SoftSlot, put};
+use holdfast_recovery::{ArchiveFiles, Opened, Public, Signed, Unseal, keep_slot, next_signer};
 use holdfast_store::log::Log;
 use holdfast_store::{Applied, DataDir, DiskStore, Loader, Marker, StateStore as _};
 use holdfast_types::{
@@ -31,6 +26,7 @@ use holdfast_types::{
 };
 
 use crate::carry::{Carrying, carry};
+use crate::chained::open_chained;
 use crate::drill::sealed;
 use crate::{LISTEN_DEFAULT, NodeError, softkey, tls};
 
@@ -169,7 +165,8 @@ fn rebuild(
     let applied = Applied { log: Some(seed_id(node_id)), membership };
     let loader = DiskStore::loader(Arc::clone(fs), &data.state(), head, applied.clone())?;
     let mut sink = Watched { loader, at: public.created };
-    let opened = open_archive(sealed(&**fs, files)?, Some(public), unseal, &mut sink, progress)?;
+    let archive = sealed(&**fs, files)?;
+    let (opened, ledger) = open_chained(archive, public, unseal, &mut sink, progress)?;
     let now = SystemClock.now().max(sink.at);
     let mut store = sink.loader.finish(None)?;
     let digest = store.view().head().digest(holdfast_types::TableClass::Archived);
@@ -181,7 +178,7 @@ fn rebuild(
     let api_key = ApiKey::generate().map_err(crate::init::key_failed)?;
     let identity = api_key.identity().map_err(crate::init::key_failed)?;
     let mut first = Transactions { store: &mut store, applied, epoch, at: now };
-    let signer = be_born(&mut first, signed, &opened, identity)?;
+    let signer = be_born(&mut first, signed, &opened, ledger, identity)?;
     let carried = carry(&**fs, &mut first, unseal, options)?;
     let soft_key = SoftKey::generate();
     local_rows(&mut store, &opened.keyring, node_id, slot, (&soft_key, soft_path), &listen)?;
@@ -262,6 +259,7 @@ fn be_born(
     first: &mut Transactions<'_>,
     signed: &Signed,
     opened: &Opened,
+    mut ledger: LedgerHead,
     identity: IdentityId,
 ) -> Result<String, NodeError> {
     let Signed { public, unsigned, .. } = signed;
@@ -281,7 +279,8 @@ fn be_born(
     let view = first.store.view();
     let mut draft = Draft::default();
     put(&mut draft, Expect::Absent, &record);
-    let (subkey, signer) = next_signer(&view, &opened.keyring, at)?;
+    // By the clock, where the state's time is ahead: no archive could be signed by it before that time.
+    let (subkey, signer) = next_signer(&view, &opened.keyring, SystemClock.now())?;
     if signer.fingerprint() != public.signer.fingerprint {
         let message = "the archive's own signing key is not the one that its JSON names";
         return Err(NodeError::new(Kind::Damaged, message));
@@ -290,7 +289,6 @@ fn be_born(
     for (slot, key) in &opened.sessions {
         put(&mut draft, Expect::Absent, &keep_slot(&opened.keyring, *slot, key)?);
     }
-    let mut ledger = ledger_head(&view)?;
     let (archive, vault_id) = (Some(public.archive_id), public.vault_id);
     let Epoch { n, id: incarnation, parent, .. } = epoch;
     let reborn = EntryKind::Epoch { archive, incarnation, n, parent, unsigned, vault_id };
@@ -302,24 +300,6 @@ fn be_born(
     }
     first.apply(draft)?;
     Ok(signer.fingerprint())
-}
-
-/// Where the archive's ledger ends; its whole chain is checked on the way.
-fn ledger_head(view: &impl View) -> Result<LedgerHead, NodeError> {
-    let bad = |why: String| NodeError::new(Kind::Damaged, format!("the archive's ledger: {why}"));
-    let mut head = Ok(LedgerHead::default());
-    view.scan(LedgerRow::TABLE, &[], &mut |key, value| {
-        let next = |head: LedgerHead| -> Result<LedgerHead, String> {
-            let row = LedgerRow::decode(value.schema, key, &value.body);
-            let row = row.map_err(|error| error.to_string())?;
-            let entry = Entry::decode(&row.entry).map_err(|error| error.to_string())?;
-            head.follow(&entry).map_err(|error| error.to_string())
-        };
-        head = head.clone().and_then(next);
-        if head.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-    })
-    .map_err(|error| bad(error.to_string()))?;
-    head.map_err(bad)
 }
 
 fn local_rows(

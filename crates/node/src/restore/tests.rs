@@ -5,6 +5,7 @@ use std::process::Command;
 
 use holdfast_ledger::{Entry, EntryKind};
 use holdfast_machine::View as _;
+use holdfast_records::Record as _;
 use holdfast_recovery::{Trust, accept_unsigned, check_sidecars};
 use holdfast_seal::{Identity, Opener};
 use holdfast_service::Caller;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
+use holdfast_cluster::{Cluster, Config, ManualClock};
 use holdfast_ledger::{Entry, EntryKind};
 use holdfast_machine::View as _;
 use holdfast_records::Record as _;
@@ -76,6 +77,41 @@ impl Scene {
             node.close().await.unwrap();
             data.join("archives").join(info.file)
         })
+    }
+
+    /// A write in the vault of an epoch, under a clock that is a year ahead.
+    fn write_a_year_ahead(&self, n: u32) {
+        let (fs, data) = (Disk::shared(), self.options(n).data);
+        let data = DataDir::open(Arc::clone(&fs), &data).unwrap();
+        let store = DiskStore::open(Arc::clone(&fs), &data.state(), 1 << 20).unwrap();
+        let (log, _) = Log::open(fs, &data.log()).unwrap();
+        let year = 365 * 24 * 60 * 60 * 1000;
+        let clock = Arc::new(ManualClock::at(Millis(SystemClock.now().0 + year)));
+        let config = Config::new(data.marker().node_id);
+        let cluster = Cluster::start(config, store, log, clock).unwrap();
+        let mut draft = Draft::default();
+        let user = holdfast_records::Identity {
+            identity: IdentityId([9; 32]),
+            name: "later".parse().unwrap(),
+            privilege: Privilege::User,
+            enclave: None,
+            policy: None,
+            created: Millis::default(),
+        };
+        put(&mut draft, Expect::Absent, &user);
+        let txn = Txn {
+            id: TxnId(random_array()),
+            epoch: cluster.view().head().epoch.id,
+            at: Millis::default(),
+            actor: IdentityId::SYSTEM,
+            verb: VERB,
+            expect: draft.expect,
+            write: draft.write,
+        };
+        crate::serve::runtime().unwrap().block_on(async {
+            assert!(matches!(cluster.propose(txn).await.unwrap(), Outcome::Done(_)));
+            cluster.shutdown().await.unwrap();
+        });
     }
 
     /// The ledger of a vault that is not running.
@@ -183,4 +219,23 @@ fn an_unsigned_archive_is_restored_only_where_that_is_accepted_and_the_ledger_sa
     assert!(matches!(epoch, EntryKind::Epoch { n: 2, unsigned: true, .. }), "{epoch:?}");
     // What the vault seals from then on is signed again, under the same fingerprint.
     assert!(!scene.check(&scene.backup(2)).unsigned);
+}
+
+#[test]
+fn archives_of_a_state_that_is_ahead_of_the_clock_hold_before_and_after_a_restore() {
+    let (scene, _) = Scene::new();
+    scene.write_a_year_ahead(1);
+    let before = scene.backup(1);
+    let ahead = scene.check(&before).public.created;
+    assert!(ahead > Millis(SystemClock.now().0 + 1_000_000_000), "{ahead:?}");
+    scene.restore(&before, 2);
+    let after = scene.backup(2);
+    assert!(scene.check(&after).public.created >= ahead, "state time never goes back");
+    for archive in [before, after] {
+        let files = ArchiveFiles::of(&archive);
+        let mut gpgv = Command::new("gpgv");
+        gpgv.arg("--homedir").arg(scene.dir.path());
+        gpgv.arg("--keyring").arg(archive.with_file_name("cluster.pgp"));
+        output(gpgv.arg(&files.signature).arg(&files.json));
+    }
 }

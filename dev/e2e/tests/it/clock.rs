@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::process::{Server, command, free_address, succeeds};
+use crate::process::{Server, command, free_address, outcome, succeeds};
 
 /// What is called with another clock. Time that passes is left alone: it is the date that is wrong.
 /// `faketime` itself would stay as a parent, which a `kill -9` would hit instead.
@@ -41,6 +41,24 @@ fn file(dir: &Path, name: &str, args: &[&str], input: &[u8]) -> Vec<u8> {
     out.stdout
 }
 
+/// The state that is a year ahead, restored under a clock that is right: keys open, and its archives hold.
+fn restores(dir: &Path, archive: &str, note: &[u8]) {
+    let trust = run(dir, &["sheet", "--fingerprint"]);
+    let listen = free_address();
+    let restore = ["restore", archive, "--identity", "demo/custodian.asc", "--trust", &trust];
+    let places = ["--data", "again", "--soft-key", "again.key", "--context", "again.toml"];
+    succeeds(dir, &[&restore[..], &places, &["--listen", &listen, "--yes"]].concat());
+    let _server = Server::start(&[], dir, &["--data", "again"], &listen);
+    std::fs::write(dir.join("note"), note).unwrap();
+    let again = ["--context", "again.toml"];
+    let decrypt = [&again[..], &["key", "decrypt", "--input", "note"]].concat();
+    assert_eq!(succeeds(dir, &decrypt), "attack at dawn");
+    let backup = [&again[..], &["backup", "--output", "after", "--quiet"]].concat();
+    let after = succeeds(dir, &backup);
+    let identity = ["verify", &after, "--identity", "demo/custodian.asc"];
+    succeeds(dir, &[&again[..], &identity].concat());
+}
+
 #[test]
 fn a_year_off_in_either_direction() {
     let dir = tempfile::tempdir().unwrap();
@@ -75,7 +93,14 @@ fn a_year_off_in_either_direction() {
         assert_eq!(file(dir, "sealed", &["key", "decrypt"], &own), b"attack at dusk", "{days}");
         assert_eq!(file(dir, "sealed", &["key", "decrypt"], &note), b"attack at dawn", "{days}");
         run(dir, &["key", "rotate", "orders"]);
-        run(dir, &["backup", "--output", "archives"]);
+        let archive = run(dir, &["backup", "--output", "archives", "--quiet"]);
+        // By this host's own clock: what was signed in a year's time is not authentic yet.
+        let verify = ["--context", "demo/context.toml", "verify", &archive];
+        let (code, said) = outcome(dir, &verify);
+        assert_eq!(code, if n == 0 { 14 } else { 0 }, "{days}: {said}");
+        if n == 1 {
+            restores(dir, &archive, &note);
+        }
         let (at, warnings) = status(dir);
         assert!(at >= before, "{days}: state time went back from {before} to {at}");
         assert!(at > start + year - 1000 && at < start + year + 3_600_000, "{days}: {at}");

@@ -138,8 +138,15 @@ impl DiskStore {
     }
 
     fn refresh_view(&mut self) -> Result<(), StoreError> {
-        let head = self.view.0.head.clone();
-        self.view = take_view(&self.database, &self.path, head)?;
+        self.look(self.view.0.head.clone())
+    }
+
+    /// Takes the view of what was just written, whose head is `head`. Where that fails the view stands behind
+    /// what is stored, so nothing more is written.
+    fn look(&mut self, head: Head) -> Result<(), StoreError> {
+        let view = take_view(&self.database, &self.path, head);
+        self.stopped = view.is_err();
+        self.view = view?;
         Ok(())
     }
 }
@@ -167,7 +174,7 @@ impl StateStore for DiskStore {
             put_head(Some(&view.0.head), head, &applied, put)
         })?;
         drop(view);
-        self.view = take_view(&self.database, &self.path, head.clone())?;
+        self.look(head.clone())?;
         self.applied = applied;
         Ok(())
     }

@@ -6,5 +6,6 @@ mod crash_data;
 mod crash_log;
 mod crash_state;
 mod damage;
+mod failing_reads;
 mod golden;
 mod support;

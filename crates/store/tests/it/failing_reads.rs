@@ -1,0 +1,149 @@
+//! A disk that fails to give back what was written: the state stops, and never stands behind silently.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use holdfast_fs::{DirEntry, File, Fs, FsError, Lock, Mem, Open};
+use holdfast_machine::{Batch, Changes, Head, View};
+use holdfast_store::{Applied, DiskStore, StateStore, StoreError};
+use holdfast_types::Table;
+
+use crate::support::{head, id, txn};
+
+/// Memory whose reads fail, once, after some more of them.
+#[derive(Clone, Debug)]
+struct Failing {
+    mem: Mem,
+    left: Arc<AtomicI64>,
+}
+
+#[derive(Debug)]
+struct FailingFile {
+    file: Arc<dyn File>,
+    left: Arc<AtomicI64>,
+}
+
+impl Failing {
+    /// The `n`-th read from now fails; 0 is the next one.
+    fn fail_at(&self, n: i64) {
+        self.left.store(n, Ordering::SeqCst);
+    }
+
+    /// Whether it has failed.
+    fn failed(&self) -> bool {
+        self.left.load(Ordering::SeqCst) < 0
+    }
+}
+
+impl File for FailingFile {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<usize, FsError> {
+        if self.left.fetch_sub(1, Ordering::SeqCst) == 0 {
+            let source = std::io::Error::other("the disk gives nothing back");
+            return Err(FsError::new("read", Path::new("state"), source));
+        }
+        self.file.read_at(buf, offset)
+    }
+    fn write_at(&self, data: &[u8], offset: u64) -> Result<(), FsError> {
+        self.file.write_at(data, offset)
+    }
+    fn len(&self) -> Result<u64, FsError> {
+        self.file.len()
+    }
+    fn set_len(&self, len: u64) -> Result<(), FsError> {
+        self.file.set_len(len)
+    }
+    fn sync_data(&self) -> Result<(), FsError> {
+        self.file.sync_data()
+    }
+    fn sync_all(&self) -> Result<(), FsError> {
+        self.file.sync_all()
+    }
+}
+
+impl Fs for Failing {
+    fn open(&self, path: &Path, how: Open) -> Result<Arc<dyn File>, FsError> {
+        let (file, left) = (self.mem.open(path, how)?, Arc::clone(&self.left));
+        Ok(Arc::new(FailingFile { file, left }))
+    }
+    fn rename(&self, from: &Path, to: &Path) -> Result<(), FsError> {
+        self.mem.rename(from, to)
+    }
+    fn rename_new(&self, from: &Path, to: &Path) -> Result<(), FsError> {
+        self.mem.rename_new(from, to)
+    }
+    fn remove_file(&self, path: &Path) -> Result<(), FsError> {
+        self.mem.remove_file(path)
+    }
+    fn remove_dir_all(&self, path: &Path) -> Result<(), FsError> {
+        self.mem.remove_dir_all(path)
+    }
+    fn create_dir_all(&self, path: &Path) -> Result<(), FsError> {
+        self.mem.create_dir_all(path)
+    }
+    fn read_dir(&self, path: &Path) -> Result<Vec<DirEntry>, FsError> {
+        self.mem.read_dir(path)
+    }
+    fn exists(&self, path: &Path) -> Result<bool, FsError> {
+        self.mem.exists(path)
+    }
+    fn sync_dir(&self, path: &Path) -> Result<(), FsError> {
+        self.mem.sync_dir(path)
+    }
+    fn lock(&self, path: &Path) -> Result<Box<dyn Lock>, FsError> {
+        self.mem.lock(path)
+    }
+    fn free_bytes(&self, path: &Path) -> Option<u64> {
+        self.mem.free_bytes(path)
+    }
+}
+
+/// What the next commit is, worked out before reads fail.
+fn next(store: &DiskStore, index: u64) -> (Head, Vec<Arc<Changes>>) {
+    let view = store.view();
+    let keys: Vec<u64> = (0..3).map(|key| key * 3 + index).collect();
+    let mut batch = Batch::new(&view);
+    batch.apply(&txn(&view, index, Table::JOBS, &keys, false)).expect("readable");
+    batch.finish()
+}
+
+fn commit(
+    store: &mut DiskStore,
+    index: u64,
+    (head, changes): &(Head, Vec<Arc<Changes>>),
+) -> Result<(), StoreError> {
+    let applied = Applied { log: Some(id(index)), membership: Vec::new() };
+    store.commit(applied, changes, head)
+}
+
+#[test]
+fn a_read_that_fails_while_committing_stops_the_state() {
+    let (dir, mut failures) = (Path::new("/s"), 0);
+    for at in 0.. {
+        let fs = Failing { mem: Mem::new(), left: Arc::new(AtomicI64::new(i64::MAX)) };
+        let shared: Arc<dyn Fs> = Arc::new(fs.clone());
+        let loader = DiskStore::loader(Arc::clone(&shared), dir, head(), Applied::default());
+        drop(loader.expect("empty").finish(None).expect("an empty state"));
+        // Without a cache every page that is looked at comes from the disk.
+        let mut store = DiskStore::open(shared, dir, 0).expect("it opens");
+        let first = next(&store, 1);
+        commit(&mut store, 1, &first).expect("a commit");
+        let second = next(&store, 2);
+        fs.fail_at(at);
+        let done = commit(&mut store, 2, &second);
+        let failed = fs.failed();
+        fs.fail_at(i64::MAX);
+        if done.is_ok() {
+            assert_eq!(*store.view().head(), second.0, "at {at}");
+        } else {
+            failures += 1;
+            assert_eq!(*store.view().head(), first.0, "at {at}");
+            let again = commit(&mut store, 2, &second);
+            assert!(matches!(again, Err(StoreError::Stopped { .. })), "at {at}: {again:?}");
+        }
+        if !failed {
+            break;
+        }
+    }
+    assert!(failures > 5, "{failures} reads that failed");
+}

@@ -83,7 +83,8 @@ impl FileSet {
         write_synced(&*self.fs, &self.temporary(part), bytes)
     }
 
-    /// Gives the parts their names, in order. On return the set is whole and durable.
+    /// Gives the parts their names, in order. On return the set is whole and durable; a marker that could not be
+    /// removed may still stand beside it.
     ///
     /// Errors: [`FsError::Exists`] where somebody else took a name; nothing of the set is left then.
     pub fn finish(mut self) -> Result<(), FsError> {
@@ -93,7 +94,9 @@ impl FileSet {
             self.fs.sync_dir(&self.dir)?;
         }
         self.done = true;
-        remove_if_there(&*self.fs, &marker(&self.dir, &self.stem))
+        // The set is whole and durable whether or not the marker goes: the next set takes away one that stays.
+        _ = remove_if_there(&*self.fs, &marker(&self.dir, &self.stem));
+        Ok(())
     }
 }
 

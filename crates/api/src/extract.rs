@@ -17,6 +17,7 @@ use http::request::Parts;
 use http::{HeaderMap, header};
 use http_body_util::BodyExt as _;
 use serde::de::DeserializeOwned;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use zeroize::Zeroize as _;
 
 use crate::error::Failed;
@@ -28,6 +29,10 @@ const BODY: Duration = Duration::from_secs(60);
 const DISCARDED_BYTES_MAX: usize = 16 << 20;
 /// Largest body that is read before it is known who calls.
 const STRANGERS_BODY_BYTES_MAX: u64 = 16 << 10;
+/// What all bodies larger than that may take at once: connections alone bound it far too high (4096, each
+/// with 128 requests, of 2 MiB). More wait, unread; smaller ones never do.
+const BODIES_BYTES_MAX: usize = 64 << 20;
+static ROOM: Semaphore = Semaphore::const_new(BODIES_BYTES_MAX);
 
 /// One call: who, and to which service.
 pub(crate) struct Call {
@@ -89,7 +94,9 @@ impl Call {
         resource: &str,
         body: Body,
     ) -> Result<T, Failed> {
-        let bytes = body.0.map_err(|error| self.reject(action, resource, error))?;
+        // Until it is wiped its room stays taken.
+        let Body { bytes, _room } = body;
+        let bytes = bytes.map_err(|error| self.reject(action, resource, error))?;
         let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
         let value = serde_json::from_slice(text);
         wipe(bytes);
@@ -152,7 +159,10 @@ impl<T: DeserializeOwned> FromRequestParts<Arc<Service>> for Query<T> {
 }
 
 /// A request body of at most [`REQUEST_BODY_BYTES_MAX`], or why it is none.
-pub(crate) struct Body(pub(crate) Result<Bytes, Error>);
+pub(crate) struct Body {
+    bytes: Result<Bytes, Error>,
+    _room: Option<SemaphorePermit<'static>>,
+}
 
 impl FromRequest<Arc<Service>> for Body {
     type Rejection = Infallible;
@@ -160,13 +170,43 @@ impl FromRequest<Arc<Service>> for Body {
     async fn from_request(request: Request, service: &Arc<Service>) -> Result<Self, Infallible> {
         let (parts, body) = request.into_parts();
         // Memory is lent to those whom the vault knows.
-        if body.size_hint().upper().is_none_or(|size| size > STRANGERS_BODY_BYTES_MAX)
+        if is_large(&body)
             && let Err(error) = service.admit(&caller(&parts.extensions)).await
         {
-            return Ok(Self(Err(error)));
+            return Ok(Self { bytes: Err(error), _room: None });
         }
-        Ok(Self(collect(&parts.headers, body).await))
+        Ok(read(&ROOM, &parts.headers, body).await)
     }
+}
+
+fn is_large(body: &axum::body::Body) -> bool {
+    body.size_hint().upper().is_none_or(|size| size > STRANGERS_BODY_BYTES_MAX)
+}
+
+async fn read(room: &'static Semaphore, headers: &HeaderMap, body: axum::body::Body) -> Body {
+    let room = if is_large(&body) {
+        lend(room, body.size_hint().upper()).await.map(Some)
+    } else {
+        Ok(None)
+    };
+    match room {
+        Ok(_room) => Body { bytes: collect(headers, body).await, _room },
+        Err(error) => Body { bytes: Err(error), _room: None },
+    }
+}
+
+/// Waits for the room that a large body may need.
+async fn lend(
+    room: &'static Semaphore,
+    size: Option<u64>,
+) -> Result<SemaphorePermit<'static>, Error> {
+    let most = u32::try_from(REQUEST_BODY_BYTES_MAX).unwrap_or(u32::MAX);
+    let size = size.and_then(|size| u32::try_from(size).ok()).map_or(most, |size| size.min(most));
+    let lent = tokio::time::timeout(BODY, room.acquire_many(size)).await;
+    lent.ok().and_then(Result::ok).ok_or_else(|| {
+        Error::new(Kind::Unavailable, "too many large request bodies are under way")
+            .next("repeat the command later; what is smaller than 16 KiB goes on")
+    })
 }
 
 async fn collect(headers: &HeaderMap, body: axum::body::Body) -> Result<Bytes, Error> {
@@ -308,6 +348,33 @@ mod tests {
         let torn = stream::iter([Ok(Bytes::from("{")), Err(std::io::Error::other("gone"))]);
         let torn = collect(&none, axum::body::Body::from_stream(torn)).await;
         assert_eq!(torn.unwrap_err().kind, Kind::BadInput);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn large_bodies_have_room_in_common_and_small_ones_need_none() {
+        let room: &Semaphore = Box::leak(Box::new(Semaphore::new(3 << 20)));
+        let read = async |size: usize| {
+            super::read(room, &HeaderMap::new(), axum::body::Body::from(vec![b' '; size])).await
+        };
+        let first = read(1 << 20).await;
+        assert_eq!(room.available_permits(), 2 << 20);
+        let endless = stream::iter([Ok::<_, std::io::Error>(Bytes::from("{}"))]);
+        let endless = axum::body::Body::from_stream(endless);
+        let second = super::read(room, &HeaderMap::new(), endless).await;
+        assert_eq!(room.available_permits(), 0, "it did not say how long it is");
+        assert_eq!(read(1 << 10).await.bytes.unwrap().len(), 1 << 10);
+        let refused = read(20 << 10).await.bytes.unwrap_err();
+        assert_eq!(refused.kind, Kind::Unavailable, "after a minute");
+
+        let mut waits = std::pin::pin!(read(20 << 10));
+        tokio::select! {
+            biased;
+            _ = &mut waits => panic!("there is no room"),
+            () = std::future::ready(()) => {}
+        }
+        drop((first, second));
+        assert_eq!(waits.await.bytes.unwrap().len(), 20 << 10);
+        assert_eq!(room.available_permits(), 3 << 20);
     }
 
     #[tokio::test(start_paused = true)]

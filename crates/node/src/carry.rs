@@ -1,10 +1,11 @@
 //! What a newer archive took away stays away in the restore of an older one.
 
 use holdfast_fs::Fs;
+use holdfast_ledger::EntryKind;
 use holdfast_machine::SinkError;
 use holdfast_recovery::{ArchiveError, Carry, Unseal};
 use holdfast_store::StateStore as _;
-use holdfast_types::Kind;
+use holdfast_types::{Draft, Kind, Name};
 
 use crate::chained::open_chained;
 use crate::drill::sealed;
@@ -22,6 +23,10 @@ pub struct Carrying {
     pub keys: u64,
     /// Versions removed again, or in the worse state again.
     pub versions: u64,
+    /// Custodians removed again.
+    pub custodians: u64,
+    /// Custodians who were removed, and stay: nobody else opens the restored vault.
+    pub kept: Vec<Name>,
     /// Why the newer archive could not be opened by whoever restores; nothing was carried then.
     pub unopened: Option<String>,
 }
@@ -53,7 +58,21 @@ pub(crate) fn carry(
         Err(error) => return Err(error.into()),
     }
     let carried = carry.finish().map_err(ArchiveError::from)?;
-    let (identities, policies) = (carried.identities, carried.policies);
-    let (keys, versions) = (carried.keys, carried.versions);
-    Ok(Carrying { identities, policies, keys, versions, unopened: None })
+    let mut entries = Draft::default();
+    for custodian_id in &carried.custodians {
+        let custodian_id = *custodian_id;
+        transactions.record(&mut entries, EntryKind::CustodianRemoved { custodian_id });
+    }
+    if !entries.write.is_empty() {
+        transactions.apply(entries)?;
+    }
+    Ok(Carrying {
+        identities: carried.identities,
+        policies: carried.policies,
+        keys: carried.keys,
+        versions: carried.versions,
+        custodians: carried.custodians.len() as u64,
+        kept: carried.kept,
+        unopened: None,
+    })
 }

@@ -177,8 +177,8 @@ fn rebuild(
 
     let api_key = ApiKey::generate().map_err(crate::init::key_failed)?;
     let identity = api_key.identity().map_err(crate::init::key_failed)?;
-    let mut first = Transactions { store: &mut store, applied, epoch, at: now };
-    let signer = be_born(&mut first, signed, &opened, ledger, identity)?;
+    let mut first = Transactions { store: &mut store, applied, epoch, at: now, ledger };
+    let signer = be_born(&mut first, signed, &opened, identity)?;
     let carried = carry(&**fs, &mut first, unseal, options)?;
     let soft_key = SoftKey::generate();
     local_rows(&mut store, &opened.keyring, node_id, slot, (&soft_key, soft_path), &listen)?;
@@ -223,9 +223,17 @@ pub(crate) struct Transactions<'a> {
     applied: Applied,
     epoch: Epoch,
     at: Millis,
+    ledger: LedgerHead,
 }
 
 impl Transactions<'_> {
+    /// Appends to the ledger, with `draft`.
+    pub(crate) fn record(&mut self, draft: &mut Draft, kind: EntryKind) {
+        let entry = append(&self.ledger, self.at, kind);
+        self.ledger = LedgerHead::after(&entry);
+        put(draft, Expect::Absent, &LedgerRow { seq: entry.seq, entry: entry.encode() });
+    }
+
     pub(crate) fn apply(&mut self, draft: Draft) -> Result<(), NodeError> {
         let bad = |why: String| {
             NodeError::new(Kind::Internal, format!("the restore's transaction: {why}"))
@@ -259,7 +267,6 @@ fn be_born(
     first: &mut Transactions<'_>,
     signed: &Signed,
     opened: &Opened,
-    mut ledger: LedgerHead,
     identity: IdentityId,
 ) -> Result<String, NodeError> {
     let Signed { public, unsigned, .. } = signed;
@@ -293,10 +300,7 @@ fn be_born(
     let Epoch { n, id: incarnation, parent, .. } = epoch;
     let reborn = EntryKind::Epoch { archive, incarnation, n, parent, unsigned, vault_id };
     for kind in [reborn, EntryKind::Administrator { identity }] {
-        let entry = append(&ledger, at, kind);
-        ledger = LedgerHead::after(&entry);
-        let row = LedgerRow { seq: entry.seq, entry: entry.encode() };
-        put(&mut draft, Expect::Absent, &row);
+        first.record(&mut draft, kind);
     }
     first.apply(draft)?;
     Ok(signer.fingerprint())

@@ -5,12 +5,19 @@
 //! archive of the same vault; it compares them with the restored state and keeps only what differs in
 //! that direction. Added or changed things of the newer archive are not carried: who wants those
 //! restores that archive.
+//!
+//! Custodians who were removed go last, and all at once: only where somebody who was not removed holds a
+//! slot of the current root. Else the restored vault could never seal an archive again.
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 
 use holdfast_machine::{RowSink, SinkError, View, ViewExt as _};
 use holdfast_records::{
-    Identity, Key, KeyName, KeyState, KeyVersion, Policy, Record, VersionState, put,
+    Custodian, Identity, Key, KeyName, KeyState, KeyVersion, Policy, Record, RootGeneration, Slot,
+    Stored, VersionState, put,
 };
-use holdfast_types::{Draft, Expect, KeyId, Row, Value};
+use holdfast_types::{CustodianId, Draft, Expect, KeyId, Name, Row, Value};
 
 use crate::ArchiveError;
 
@@ -28,12 +35,20 @@ pub struct Carry<'a, V: View> {
     revive: &'a [KeyId],
     apply: ApplyDraft<'a>,
     draft: Draft,
+    /// Custodians whom the newer archive knows as removed.
+    removed: BTreeSet<CustodianId>,
+    /// Fingerprints of those it has.
+    holders: BTreeSet<String>,
     carried: Carried,
 }
 
 /// What was taken away again.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Carried {
+    /// Custodians who were removed, with their slots.
+    pub custodians: Vec<CustodianId>,
+    /// The names of those who were removed and stay all the same: nobody else opens the current root here.
+    pub kept: Vec<Name>,
     /// Identities that were removed.
     pub identities: u64,
     /// Policies that were removed.
@@ -49,13 +64,22 @@ impl<'a, V: View> Carry<'a, V> {
     /// gets is of a size that one transaction holds, and independent of the others.
     #[must_use]
     pub fn new(restored: &'a V, revive: &'a [KeyId], apply: ApplyDraft<'a>) -> Self {
-        Self { restored, revive, apply, draft: Draft::default(), carried: Carried::default() }
+        Self {
+            restored,
+            revive,
+            apply,
+            draft: Draft::default(),
+            removed: BTreeSet::new(),
+            holders: BTreeSet::new(),
+            carried: Carried::default(),
+        }
     }
 
     /// Makes the last change; answers with what all of them were.
     ///
     /// Errors: what `apply` says.
     pub fn finish(mut self) -> Result<Carried, SinkError> {
+        self.custodians().map_err(|error| SinkError::Failed(error.to_string()))?;
         self.flush()?;
         Ok(self.carried)
     }
@@ -69,6 +93,9 @@ impl<'a, V: View> Carry<'a, V> {
 
     fn take(&mut self, row: &Row) -> Result<(), ArchiveError> {
         let gone = row.value.is_tombstone();
+        if row.table == Custodian::TABLE {
+            return self.custodian(row);
+        }
         let Some(old) = self.restored.live(row.table, &row.key)? else { return Ok(()) };
         if row.table == Key::TABLE {
             self.key(row, &old)
@@ -85,6 +112,51 @@ impl<'a, V: View> Carry<'a, V> {
         } else {
             Ok(())
         }
+    }
+
+    /// Remembers who was removed, and who is there: they are few.
+    fn custodian(&mut self, row: &Row) -> Result<(), ArchiveError> {
+        if let Some(there) = read::<Custodian>(row)? {
+            self.holders.insert(there.fingerprint);
+        } else if let Some(old) = self.restored.live(row.table, &row.key)? {
+            let old = Custodian::decode(old.schema, &row.key, &old.body)?;
+            self.removed.insert(old.custodian_id);
+        }
+        Ok(())
+    }
+
+    /// Takes those who were removed away, with their slots; all of them or, where nobody would be left to open
+    /// the current root, none. Who was added again with the same key was not taken away.
+    fn custodians(&mut self) -> Result<(), ArchiveError> {
+        let is_gone = |who: &Custodian| {
+            self.removed.contains(&who.custodian_id) && !self.holders.contains(&who.fingerprint)
+        };
+        let all = stored::<Custodian>(self.restored)?;
+        let (gone, stay): (Vec<_>, Vec<_>) =
+            all.into_iter().partition(|found| is_gone(&found.record));
+        let slots = stored::<Slot>(self.restored)?;
+        let roots = stored::<RootGeneration>(self.restored)?;
+        let is_current = |slot: &Slot| {
+            roots
+                .iter()
+                .any(|root| root.record.current && root.record.generation == slot.generation)
+        };
+        let of = |who: &Custodian, slot: &Slot| slot.custodian == Some(who.custodian_id);
+        let opens = |who: &Stored<Custodian>| {
+            slots.iter().any(|slot| of(&who.record, &slot.record) && is_current(&slot.record))
+        };
+        if !stay.iter().any(opens) {
+            self.carried.kept = gone.into_iter().map(|found| found.record.name).collect();
+            return Ok(());
+        }
+        for Stored { record, rev, .. } in gone {
+            self.draft.delete(Custodian::TABLE, record.key(), rev);
+            for slot in slots.iter().filter(|slot| of(&record, &slot.record)) {
+                self.draft.delete(Slot::TABLE, slot.record.key(), slot.rev);
+            }
+            self.carried.custodians.push(record.custodian_id);
+        }
+        Ok(())
     }
 
     /// A key that is deleted, or gone, there and active here. Its name becomes free, as in a deletion.
@@ -137,6 +209,19 @@ impl<V: View> RowSink for Carry<'_, V> {
         self.take(row).map_err(|error| SinkError::Failed(error.to_string()))?;
         if self.draft.write.len() >= WRITES { self.flush() } else { Ok(()) }
     }
+}
+
+/// All live records of a small table, with their revisions.
+fn stored<R: Record>(view: &impl View) -> Result<Vec<Stored<R>>, ArchiveError> {
+    let mut found = Vec::new();
+    view.scan(R::TABLE, &[], &mut |key, value| {
+        if !value.is_tombstone() {
+            let record = R::decode(value.schema, key, &value.body);
+            found.push(record.map(|record| Stored { rev: value.rev, at: value.at, record }));
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(found.into_iter().collect::<Result<_, _>>()?)
 }
 
 /// The record of a row; none of a tombstone.

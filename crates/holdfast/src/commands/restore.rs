@@ -75,6 +75,7 @@ struct Carried {
     versions: u64,
     identities: u64,
     policies: u64,
+    custodians: u64,
 }
 
 impl Restore {
@@ -153,6 +154,12 @@ impl Restore {
         if let Some(why) = &carried.unopened {
             output::note(format!("nothing was carried from the newer archive: {why}"));
         }
+        for name in &carried.kept {
+            output::note(format!(
+                "custodian {name} was removed after this archive was taken, and is one again: nobody else opens \
+                 this vault. Once it runs: holdfast custodian add CERTIFICATE_FILE, then holdfast custodian rm {name}"
+            ));
+        }
         if global.json {
             return output::json(&Report {
                 vault_id: made.vault_id.to_string(),
@@ -168,6 +175,7 @@ impl Restore {
                     versions: carried.versions,
                     identities: carried.identities,
                     policies: carried.policies,
+                    custodians: carried.custodians,
                 },
             });
         }
@@ -176,8 +184,8 @@ impl Restore {
         }
         output::line(format!(
             "restored  vault {} as epoch {}\nrows      {}\nversions  {}, every one unwrapped against \
-             its check value\ndigest    {}\ncarried   {} keys deleted, {} versions worse, {} identities and \
-             {} policies removed\nsoft key  {}\ncontext   {}",
+             its check value\ndigest    {}\ncarried   {} keys deleted, {} versions worse, {} identities, \
+             {} policies and {} custodians removed\nsoft key  {}\ncontext   {}",
             made.vault_id,
             restored.epoch,
             restored.rows,
@@ -187,6 +195,7 @@ impl Restore {
             carried.versions,
             carried.identities,
             carried.policies,
+            carried.custodians,
             made.soft_key.display(),
             made.context.display()
         ))?;

@@ -9,7 +9,7 @@ use holdfast_machine::View as _;
 use holdfast_records::Record as _;
 use holdfast_recovery::{Trust, accept_unsigned, check_sidecars};
 use holdfast_seal::{Identity, Opener};
-use holdfast_service::Caller;
+use holdfast_service::{Caller, CustodianSelector};
 
 use super::*;
 use crate::{InitOptions, init};
@@ -24,12 +24,18 @@ struct Scene {
 impl Scene {
     /// A first vault, with its first archive.
     fn new() -> (Self, PathBuf) {
+        Self::with(&[])
+    }
+
+    /// As [`Scene::new`], with more custodians than Anna.
+    fn with(others: &[&str]) -> (Self, PathBuf) {
         let dir = tempfile::tempdir().unwrap();
-        let (secret, certificate) =
-            holdfast_seal::generate_custodian("Anna", SystemClock.now()).unwrap();
+        let generate = |name| holdfast_seal::generate_custodian(name, SystemClock.now()).unwrap();
+        let (secret, certificate) = generate("Anna");
+        let others = others.iter().map(|name| ((*name).to_owned(), generate(name).1));
         let made = init(&InitOptions {
             data: dir.path().join("data-1"),
-            custodians: vec![("anna.asc".to_owned(), certificate)],
+            custodians: [("anna.asc".to_owned(), certificate)].into_iter().chain(others).collect(),
             soft_key: Some(dir.path().join("1.key")),
             context: Some(dir.path().join("1.toml")),
             ..InitOptions::default()
@@ -66,9 +72,18 @@ impl Scene {
 
     /// Opens the vault of an epoch, and takes an archive in it.
     fn backup(&self, n: u32) -> PathBuf {
+        self.backup_without(n, &[])
+    }
+
+    /// As [`Scene::backup`], once these custodians are removed.
+    fn backup_without(&self, n: u32, removed: &[&str]) -> PathBuf {
         let data = self.options(n).data;
         crate::serve::runtime().unwrap().block_on(async {
             let node = crate::open::open(&Disk::shared(), &data, None, None).unwrap();
+            for name in removed {
+                let which = CustodianSelector::Name(name.parse().unwrap());
+                node.service.remove_custodian(&Caller::system(), &which).await.unwrap();
+            }
             let info = node.service.backup_to_vault(&Caller::system(), None).await.unwrap();
             let archive = node.service.show_archive(&Caller::system(), &info.name).await.unwrap();
             assert!(archive.verified.is_some(), "by the slot that the restore opened");
@@ -238,4 +253,26 @@ fn archives_of_a_state_that_is_ahead_of_the_clock_hold_before_and_after_a_restor
         gpgv.arg("--keyring").arg(archive.with_file_name("cluster.pgp"));
         output(gpgv.arg(&files.signature).arg(&files.json));
     }
+}
+
+#[test]
+fn a_custodian_who_was_removed_is_none_after_the_restore_of_an_older_archive() {
+    let (scene, older) = Scene::with(&["Bob", "Carl"]);
+    let newer = scene.backup_without(1, &["Bob"]);
+    let newest = (ArchiveFiles::of(&newer), scene.check(&newer));
+    let signed = scene.check(&older);
+    assert_eq!((signed.public.recipients.len(), newest.1.public.recipients.len()), (3, 2));
+    let options = RestoreOptions { newer: Some(newest), ..scene.options(2) };
+    let files = ArchiveFiles::of(&older);
+    let restored = restore(&files, &signed, &scene.unseal(), &options, &mut |_| ()).unwrap();
+    assert_eq!((restored.carried.custodians, restored.carried.kept.len()), (1, 0));
+    // The ledger says so behind the epoch, once more than the newer archive did, and its chain holds.
+    let ledger = scene.ledger(2);
+    let removed = |kind: &EntryKind| matches!(kind, EntryKind::CustodianRemoved { .. });
+    let epoch = |kind: &EntryKind| matches!(kind, EntryKind::Epoch { n: 2, .. });
+    let born = ledger.iter().position(epoch).unwrap();
+    assert_eq!(ledger[born..].iter().filter(|kind| removed(kind)).count(), 1, "{ledger:?}");
+    // What is sealed from then on he does not open.
+    let after = scene.check(&scene.backup(2)).public;
+    assert_eq!(after.recipients, scene.check(&newer).public.recipients);
 }

@@ -4,10 +4,12 @@ use holdfast_machine::{
     Command, Model, Outcome, RowSink as _, SinkError, Txn, View as _, ViewExt as _,
 };
 use holdfast_records::{
-    Identity, Key, KeyName, KeyState, KeyVersion, Privilege, Record, VersionState,
+    Custodian, Identity, Key, KeyName, KeyState, KeyVersion, Privilege, Record, Slot, VersionState,
 };
 use holdfast_recovery::{Carried, Carry};
-use holdfast_types::{Draft, IdentityId, KeyId, Millis, Row, Table, TxnId, Value};
+use holdfast_types::{
+    CustodianId, Draft, IdentityId, KeyId, Millis, Name, Row, Table, TxnId, Value,
+};
 
 use crate::scene::{NOW, Scene, changed, open, row};
 
@@ -145,6 +147,91 @@ fn deletions_removals_and_worse_states_are_carried_and_nothing_else() {
     let expected =
         [Table::KEYS, Table::KEYS, Table::KEY_NAMES, Table::KEY_VERSIONS, Table::IDENTITIES];
     assert_eq!(tables, expected);
+}
+
+/// A custodian of the scene, and their slot.
+fn custodian(scene: &Scene, n: usize) -> (Custodian, Slot) {
+    let who = scene.custodians[n].clone();
+    let slots = scene.model.rows().filter(|row| row.table == Slot::TABLE);
+    let mut slots = slots.map(|row| find::<Slot>(&scene.model, &row.key).unwrap());
+    let slot = slots.find(|slot| slot.custodian == Some(who.custodian_id)).unwrap();
+    (who, slot)
+}
+
+/// A newer archive without these custodians, and with `more`.
+fn without(gone: &[usize], more: &[Row]) -> Story {
+    let mut story = story();
+    story.newer.model = story.older.model.clone();
+    let removed = gone.iter().flat_map(|n| {
+        let (who, slot) = custodian(&story.older, *n);
+        [tombstone(&row(&who)), tombstone(&row(&slot))]
+    });
+    let rows: Vec<Row> = removed.chain(more.iter().cloned()).collect();
+    story.newer.model = changed(&story.newer, &rows);
+    // Whoever restores opens it still, and it is of no account here how.
+    story
+}
+
+/// As [`carry`], without a seal.
+fn heard(story: &Story) -> (Carried, Model) {
+    let mut drafts = Vec::new();
+    let mut apply = |draft| {
+        drafts.push(draft);
+        Ok(())
+    };
+    let mut carry = Carry::new(&story.older.model, &[], &mut apply);
+    story.newer.model.rows().for_each(|row| carry.put(&row).unwrap());
+    let carried = carry.finish().unwrap();
+    (carried, applied(story, &drafts))
+}
+
+#[test]
+fn a_removed_custodian_stays_removed_and_so_does_their_slot() {
+    let story = without(&[1], &[]);
+    let ((anna, first), (bob, second)) = (custodian(&story.older, 0), custodian(&story.older, 1));
+    // Through the seal: the newer archive is Anna's.
+    let mut one = story;
+    one.newer.custodians.truncate(1);
+    let (carried, model) = carry(&one, &[]);
+    assert_eq!((carried.custodians, carried.kept), (vec![bob.custodian_id], vec![]));
+    assert_eq!(find::<Custodian>(&model, &bob.key()), None);
+    assert_eq!(find::<Slot>(&model, &second.key()), None);
+    assert_eq!(find::<Custodian>(&model, &anna.key()), Some(anna));
+    assert_eq!(find::<Slot>(&model, &first.key()), Some(first));
+}
+
+#[test]
+fn custodians_stay_where_nobody_else_would_open_the_current_root() {
+    let story = without(&[0, 1], &[]);
+    let names: Vec<Name> = story.older.custodians.iter().map(|who| who.name.clone()).collect();
+    let (carried, model) = heard(&story);
+    assert_eq!(carried, Carried { kept: names, ..Carried::default() });
+    assert!(model.rows().eq(story.older.model.rows()));
+
+    // Bob is a custodian still, but the root of today is not sealed to him.
+    let mut story = without(&[0], &[]);
+    let (_, slot) = custodian(&story.older, 1);
+    story.older.model = changed(&story.older, &[tombstone(&row(&slot))]);
+    let (carried, _) = heard(&story);
+    assert_eq!((carried.custodians.len(), carried.kept.len()), (0, 1));
+}
+
+#[test]
+fn who_was_removed_and_added_again_with_the_same_key_stays() {
+    let scene = Scene::new();
+    let again = |scene: &Scene| {
+        let (who, _) = custodian(scene, 1);
+        Custodian { custodian_id: CustodianId([9; 16]), ..who }
+    };
+    let mut story = without(&[1], &[]);
+    story.newer.model = changed(&story.newer, &[row(&again(&story.older))]);
+    assert_eq!(heard(&story).0, Carried::default());
+    // Another's key does not count for theirs.
+    let mut story = without(&[1], &[]);
+    let other =
+        Custodian { fingerprint: scene.custodians[0].fingerprint.clone(), ..again(&story.older) };
+    story.newer.model = changed(&story.newer, &[row(&other)]);
+    assert_eq!(heard(&story).0.custodians.len(), 1);
 }
 
 #[test]

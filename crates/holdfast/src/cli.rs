@@ -80,11 +80,14 @@ impl Global {
     }
 }
 
+/// The enclave where none is named.
+pub(crate) const ENCLAVE_DEFAULT: &str = "default";
+
 /// In which enclave.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct InEnclave {
     /// The enclave it belongs to
-    #[arg(long, short, default_value = "default", value_name = "NAME")]
+    #[arg(long, short, default_value = ENCLAVE_DEFAULT, value_name = "NAME")]
     pub(crate) enclave: String,
 }
 

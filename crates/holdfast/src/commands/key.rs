@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::read_input;
 use crate::Done;
-use crate::cli::{Global, InEnclave};
+use crate::cli::{ENCLAVE_DEFAULT, Global, InEnclave};
 use crate::output::{self, Failure, when};
 
 #[derive(Debug, Subcommand)]
@@ -102,9 +102,11 @@ pub(crate) struct Encrypt {
   holdfast key decrypt --aad invoice-17 -i invoice.hf > invoice.pdf")]
 pub(crate) struct Decrypt {
     /// Only if it belongs to this key
+    #[arg(value_name = "KEY")]
     name: Option<String>,
-    #[command(flatten)]
-    within: InEnclave,
+    /// The enclave that KEY belongs to [default: default]
+    #[arg(long, short, value_name = "NAME", requires = "name")]
+    enclave: Option<String>,
     #[command(flatten)]
     context: ContextArg,
     #[command(flatten)]
@@ -267,7 +269,10 @@ impl Decrypt {
         let ciphertext = wire::Base64(bytes);
         let body = wire::Decrypt { ciphertext, context: self.context.bytes() };
         let path = match &self.name {
-            Some(name) => format!("{}/decrypt", path(&self.within.enclave, name)),
+            Some(name) => {
+                let enclave = self.enclave.as_deref().unwrap_or(ENCLAVE_DEFAULT);
+                format!("{}/decrypt", path(enclave, name))
+            }
             None => "/decrypt".to_owned(),
         };
         let done: wire::Decrypted = client.post(&path, &body).await?;

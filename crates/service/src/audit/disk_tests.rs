@@ -170,7 +170,7 @@ fn after_a_failed_sync_what_is_promised_is_on_disk() {
         for image in recorder.images(6, step) {
             let what = format!("step {step}, operation {}, {:?}", image.at, image.damage);
             let kept = promised.iter().filter(|(op, ..)| *op <= image.at);
-            let Some((_, least, _)) = kept.clone().last() else { continue };
+            let Some((_, least, _)) = kept.clone().next_back() else { continue };
             let good = match verify(&image.fs, Path::new(DIR)).unwrap() {
                 Ok(head) => head,
                 Err(hole) => hole.good,

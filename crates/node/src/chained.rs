@@ -50,7 +50,7 @@ impl RowSink for Chained<'_> {
         if row.table == LedgerRow::TABLE
             && let Ok(head) = &self.head
         {
-            self.head = follow(head.clone(), row);
+            self.head = follow(*head, row);
         }
         self.sink.put(row)
     }
@@ -179,7 +179,7 @@ mod tests {
         let mut head = Head::default();
         view.scan(LedgerRow::TABLE, &[], &mut |key, value| {
             let row = Row { table: LedgerRow::TABLE, key: key.to_vec(), value };
-            head = follow(head.clone(), &row).unwrap();
+            head = follow(head, &row).unwrap();
             ControlFlow::Continue(())
         })
         .unwrap();
@@ -222,13 +222,13 @@ mod tests {
             Row { table: LedgerRow::TABLE, key: record.key(), value }
         };
         let at_first = follow(Head::default(), &row(0, &first)).unwrap();
-        assert_eq!(follow(at_first.clone(), &row(1, &second)), Ok(Head::after(&second)));
+        assert_eq!(follow(at_first, &row(1, &second)), Ok(Head::after(&second)));
         for (row, why) in [
             (row(2, &second), "row 2 holds entry 1"),
             (row(0, &first), "breaks at entry 1"),
             (row(1, &Entry { prev: "00".repeat(32), ..second.clone() }), "breaks at entry 1"),
         ] {
-            let error = follow(at_first.clone(), &row).unwrap_err();
+            let error = follow(at_first, &row).unwrap_err();
             assert!(error.contains(why), "{error}");
         }
     }

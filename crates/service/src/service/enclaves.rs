@@ -1,12 +1,13 @@
 //! Enclaves: make, list, remove.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use holdfast_crypto::random_array;
 use holdfast_keys::{Contents, close_enclave, create_enclave, open_enclave, remove_enclave};
 use holdfast_machine::View;
 use holdfast_records::{Enclave, EnclaveName, Identity, Key, Policy, Stored};
-use holdfast_types::{EnclaveId, IdentityId, Name};
+use holdfast_types::{Draft, EnclaveId, IdentityId, Kind, Name};
 
 use super::Service;
 use super::read::{aside, each, enclave, get, list};
@@ -35,12 +36,36 @@ impl Service {
     }
 
     /// Removes an enclave that holds nothing. Two steps: closed, so that nothing gets in, then removed if
-    /// it is still empty, else opened again.
-    pub async fn remove_enclave(&self, caller: &Caller, name: &Name) -> Result<EnclaveInfo, Error> {
+    /// it is still empty, else opened again. Where the server died between them, the next call does the rest.
+    pub async fn remove_enclave(
+        self: &Arc<Self>,
+        caller: &Caller,
+        name: &Name,
+    ) -> Result<EnclaveInfo, Error> {
         let action = Action::EnclaveRemove;
         let call = self.enter(caller, action, Resource::Text(name.as_str())).await?;
-        let result = self.close_and_remove(call.actor.identity, name).await;
+        let (service, actor, name) = (Arc::clone(self), call.actor.identity, name.clone());
+        // A caller who goes away leaves no enclave closed.
+        let removal = tokio::spawn(async move { service.remove_or_open(actor, &name).await });
+        let broke = |error: tokio::task::JoinError| Error::new(Kind::Internal, error.to_string());
+        let result = removal.await.unwrap_or_else(|error| Err(broke(error)));
         call.end(result)
+    }
+
+    async fn remove_or_open(&self, actor: IdentityId, name: &Name) -> Result<EnclaveInfo, Error> {
+        let removed = self.close_and_remove(actor, name).await;
+        if removed.is_err() {
+            let verb = Action::EnclaveRemove.verb();
+            let open = |view: &dyn View| match enclave(view, name) {
+                Ok(found) => Ok((open_enclave(&found)?.0, ())),
+                // There was none, or another call removed it.
+                Err(error) if error.miss => Ok((Draft::default(), ())),
+                Err(error) => Err(error),
+            };
+            // The vault's own step: whoever called may be removed by now.
+            self.decide(IdentityId::SYSTEM, verb, open).await?;
+        }
+        removed
     }
 
     async fn close_and_remove(&self, actor: IdentityId, name: &Name) -> Result<EnclaveInfo, Error> {
@@ -55,14 +80,8 @@ impl Service {
             let row = get::<EnclaveName>(view, name.as_str().as_bytes())?;
             Ok(remove_enclave(&found, row.as_ref(), aside(|| contents(view, &found))?)?)
         };
-        match self.decide(actor, verb, remove).await {
-            Ok((_, record)) => Ok(info(record)),
-            Err(error) => {
-                let open = |view: &dyn View| Ok(open_enclave(&enclave(view, name)?)?);
-                self.decide(actor, verb, open).await?;
-                Err(error)
-            }
-        }
+        let (_, record) = self.decide(actor, verb, remove).await?;
+        Ok(info(record))
     }
 }
 

@@ -1,5 +1,7 @@
 //! Archives as the ledger tells them: it travels in archives, so a restored vault knows its past.
 
+use std::collections::HashMap;
+
 use holdfast_ledger::{DrillMode, Entry, EntryKind, Head};
 use holdfast_machine::View;
 use holdfast_records::{LedgerRow, put};
@@ -7,7 +9,7 @@ use holdfast_recovery::without_extension;
 use holdfast_types::{ArchiveId, Draft, Expect, Kind, Millis, Table, hex};
 
 use super::Service;
-use super::read::{get, list};
+use super::read::{aside, get, list};
 use crate::audit::Resource;
 use crate::{Action, ArchiveInfo, Caller, Error};
 
@@ -15,14 +17,14 @@ impl Service {
     /// Archives, newest first.
     pub async fn list_archives(&self, caller: &Caller) -> Result<Vec<ArchiveInfo>, Error> {
         let call = self.enter(caller, Action::ArchiveList, Resource::Text("archives")).await?;
-        let result = self.read(all).await;
+        let result = self.read(|view| aside(|| all(view))).await;
         call.end(result)
     }
 
     /// An archive, by name (with or without file extensions) or id.
     pub async fn show_archive(&self, caller: &Caller, which: &str) -> Result<ArchiveInfo, Error> {
         let call = self.enter(caller, Action::ArchiveShow, Resource::Text(which)).await?;
-        let result = self.read(|view| named(view, which)).await;
+        let result = self.read(|view| aside(|| named(view, which))).await;
         call.end(result)
     }
 }
@@ -65,14 +67,17 @@ pub(super) fn append_all(
 /// All archives, newest first.
 pub(super) fn all(view: &dyn View) -> Result<Vec<ArchiveInfo>, Error> {
     let mut found: Vec<ArchiveInfo> = Vec::new();
+    // Where each is in `found`: a ledger only grows, and is read once for all.
+    let mut places: HashMap<ArchiveId, usize> = HashMap::new();
     for row in list::<LedgerRow>(view, &[])? {
         let Entry { at, kind, .. } = decode(&row.record)?;
         let mut of = |id: ArchiveId, change: &mut dyn FnMut(&mut ArchiveInfo)| {
-            found.iter_mut().filter(|archive| archive.archive_id == id).for_each(change);
+            places.get(&id).and_then(|place| found.get_mut(*place)).map(change);
         };
         match kind {
             EntryKind::Archive { archive_id, name, from, to, sha256, size, .. } => {
                 let sha256 = sha256_of(&sha256)?;
+                places.insert(archive_id, found.len());
                 found.push(ArchiveInfo {
                     archive_id,
                     name,

@@ -264,3 +264,25 @@ fn bodies_that_are_too_large_are_refused_and_recorded() {
     vault.run(&["key", "show", "torn"], b"").expect(10);
     vault.run(&["key", "encrypt", "orders"], &vec![0; MIB]).expect(0);
 }
+
+#[test]
+fn to_ask_for_the_head_of_a_tar_does_not_take_it() {
+    let (vault, mut raw) = vault();
+    let begun = raw.ask("POST /api/v1/backups", br#"{"to":"client"}"#);
+    assert_eq!(begun.status, 200);
+    let begun: serde_json::Value = serde_json::from_slice(&begun.body).unwrap();
+    let job = format!("/api/v1/backups/{}", begun["job"].as_str().unwrap());
+
+    let mut head = Raw::connect(&vault.context());
+    head.send(format!("HEAD {job}/tar HTTP/1.1\r\nHost: vault\r\n\r\n").as_bytes()).unwrap();
+    let answer = String::from_utf8(head.receive(1024).unwrap()).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+
+    let state = raw.ask(&format!("GET {job}"), b"");
+    let state: serde_json::Value = serde_json::from_slice(&state.body).unwrap();
+    assert_eq!(state["state"], "waiting");
+    // Where it is to be had it does not say how long it is: it is made meanwhile.
+    raw.send(format!("GET {job}/tar HTTP/1.1\r\nHost: vault\r\n\r\n").as_bytes()).unwrap();
+    let answer = String::from_utf8_lossy(&raw.receive(1024).unwrap()).into_owned();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+}

@@ -29,6 +29,7 @@ fn main() -> ExitCode {
         Err(error) => return usage(&error),
     };
     log_to_stderr();
+    holdfast_node::no_core_dumps();
     match commands::run(&cli) {
         Ok(()) => ExitCode::SUCCESS,
         // What went wrong is that somebody asked for the end.

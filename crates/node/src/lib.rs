@@ -29,6 +29,7 @@ pub use dev::{DevOptions, dev, make_dev};
 pub use drill::{Tried, drill, verify};
 pub use error::NodeError;
 pub use first::First;
+pub use harden::no_core_dumps;
 pub use init::{InitOptions, Made, init, init_in};
 pub use interrupt::interrupted;
 pub use restore::{RestoreOptions, Restored, restore, restore_in};

@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::open::{Opened, open};
-use crate::{LISTEN_DEFAULT, NodeError, harden, listen};
+use crate::{LISTEN_DEFAULT, NodeError, listen};
 
 /// How long a stopped server waits for threads that block.
 const LINGER: Duration = Duration::from_secs(5);
@@ -34,7 +34,6 @@ pub struct ServeOptions {
 
 /// Serves until a signal asks it to stop. `ready` is called once the address answers.
 pub fn serve(options: &ServeOptions, ready: impl FnOnce(SocketAddr)) -> Result<(), NodeError> {
-    harden::no_core_dumps();
     let archives = options.archives.clone();
     to_the_end(LINGER, async {
         let node = open(&Disk::shared(), &options.data, options.soft_key.as_deref(), archives)?;

@@ -9,6 +9,7 @@ mod callers;
 mod ciphertexts;
 mod contract;
 mod custodians;
+mod dumps;
 mod flow;
 mod golden;
 mod hostile;

@@ -49,6 +49,11 @@ impl Running {
         Self(command.spawn().unwrap())
     }
 
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
     /// Whether it has not ended by itself.
     pub(crate) fn runs(&mut self) -> bool {
         self.0.try_wait().unwrap().is_none()

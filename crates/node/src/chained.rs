@@ -69,6 +69,7 @@ fn follow(head: Head, row: &Row) -> Result<Head, String> {
 #[cfg(test)]
 mod tests {
     use std::ops::ControlFlow;
+    use std::sync::Arc;
 
     use holdfast_cluster::{Clock as _, SystemClock};
     use holdfast_fs::Disk;
@@ -80,11 +81,12 @@ mod tests {
         write_base,
     };
     use holdfast_seal::{Identity, Opener};
+    use holdfast_service::{Caller, KeySelector};
     use holdfast_store::{CACHE_BYTES_DEFAULT, DiskStore, StateStore as _};
     use holdfast_types::{Kind, Millis, Value};
 
     use super::*;
-    use crate::{InitOptions, NodeError, RestoreOptions, drill, init, restore, verify};
+    use crate::{InitOptions, NodeError, RestoreOptions, Restored, drill, init, restore, verify};
 
     /// A vault in a directory, its first archive, and who opens that.
     struct Scene {
@@ -152,6 +154,37 @@ mod tests {
             files
         }
 
+        /// An archive of the vault with so many keys in it, which the vault has no more.
+        fn of_keys_that_are_deleted_later(&self, keys: usize) -> ArchiveFiles {
+            let data = self.dir.path().join("data");
+            let of = move |n: usize| KeySelector {
+                enclave: "default".parse().unwrap(),
+                name: format!("key-{keys}-{n}").parse().unwrap(),
+            };
+            crate::serve::runtime().unwrap().block_on(async {
+                let node = crate::open::open(&Disk::shared(), &data, None, None).unwrap();
+                let each = async |deleted: bool| {
+                    let mut tasks = tokio::task::JoinSet::new();
+                    for n in 0..keys {
+                        let (service, key) = (Arc::clone(&node.service), of(n));
+                        tasks.spawn(async move {
+                            let admin = Caller::system();
+                            match deleted {
+                                false => service.create_key(&admin, &key).await.unwrap(),
+                                true => service.delete_key(&admin, &key).await.unwrap(),
+                            };
+                        });
+                    }
+                    tasks.join_all().await;
+                };
+                each(false).await;
+                let info = node.service.backup_to_vault(&Caller::system(), None).await.unwrap();
+                each(true).await;
+                node.close().await.unwrap();
+                ArchiveFiles::of(&data.join("archives").join(info.file))
+            })
+        }
+
         fn options(&self, name: &str) -> RestoreOptions {
             let at = |end: &str| self.dir.path().join(format!("{name}{end}"));
             let (soft_key, context) = (Some(at(".key")), Some(at(".toml")));
@@ -162,14 +195,19 @@ mod tests {
         fn open(&self, files: &ArchiveFiles) -> Vec<Result<(), NodeError>> {
             let signed = self.check(files);
             let (public, unseal) = (&signed.public, &self.unseal);
-            let newer = Some((files.clone(), signed.clone()));
+            let carried = format!("carried-{}", self.dir.path().read_dir().unwrap().count());
+            let newer = vec![(files.clone(), signed.clone())];
             let first = self.check(&self.archive);
-            let options = RestoreOptions { newer, ..self.options("carried") };
+            let options = RestoreOptions { newer, ..self.options(&carried) };
+            let passed_over = |mut restored: Restored| match restored.carried.passed_over.pop() {
+                None => Ok(()),
+                Some((_, why)) => Err(NodeError::new(Kind::Damaged, why)),
+            };
             vec![
                 verify(files, public, unseal, &mut |_| ()).map(drop),
                 drill(files, public, unseal, self.dir.path(), &mut |_| ()).map(drop),
                 restore(files, &signed, unseal, &self.options("restored"), &mut |_| ()).map(drop),
-                restore(&self.archive, &first, unseal, &options, &mut |_| ()).map(drop),
+                restore(&self.archive, &first, unseal, &options, &mut |_| ()).and_then(passed_over),
             ]
         }
     }
@@ -206,6 +244,30 @@ mod tests {
         for opened in scene.open(&good) {
             opened.unwrap();
         }
+    }
+
+    /// A newer archive that is signed and damaged, which shows at its end only.
+    #[test]
+    fn what_a_damaged_archive_took_away_is_not_carried_in_part() {
+        let scene = Scene::new();
+        let carried = |older: &ArchiveFiles, name: &str| {
+            let files = scene.archive_saying(|ledger| ledger.size += 1);
+            let newer = vec![(files.clone(), scene.check(&files))];
+            let options = RestoreOptions { newer, ..scene.options(name) };
+            let signed = scene.check(older);
+            (restore(older, &signed, &scene.unseal, &options, &mut |_| ()), files.tar)
+        };
+        // Nothing was changed by then: it is passed over.
+        let (restored, tar) = carried(&scene.of_keys_that_are_deleted_later(1), "few");
+        let carrying = restored.unwrap().carried;
+        assert_eq!((carrying.keys, &carrying.passed_over[0].0), (0, &tar));
+        // More changes than one transaction holds: the first ones were made.
+        let (refused, tar) = carried(&scene.of_keys_that_are_deleted_later(1001), "many");
+        let error = refused.unwrap_err();
+        assert_eq!(error.kind, Kind::Damaged, "{error}");
+        assert!(error.message.contains(&tar.display().to_string()), "{error}");
+        assert!(error.next.unwrap().contains("move its three files elsewhere"));
+        assert!(!scene.dir.path().join("many").exists());
     }
 
     #[test]

@@ -44,9 +44,10 @@ pub struct RestoreOptions {
     pub context: Option<PathBuf>,
     /// Where the server listens.
     pub listen: Option<String>,
-    /// The newest archive of the vault, if it is newer: what it took away stays away.
-    pub newer: Option<(ArchiveFiles, Signed)>,
-    /// Keys that come back as they were, whatever the newer archive says.
+    /// Newer archives of the vault, the newest first, as [`check_json`](holdfast_recovery::check_json) answers:
+    /// what they took away stays away. One of each incarnation counts, the first that is whole and opens.
+    pub newer: Vec<(ArchiveFiles, Signed)>,
+    /// Keys that come back as they were, whatever newer archives say.
     pub revive: Vec<KeyId>,
 }
 
@@ -63,7 +64,7 @@ pub struct Restored {
     pub digest: String,
     /// The new epoch.
     pub epoch: u32,
-    /// What a newer archive took away.
+    /// What newer archives took away.
     pub carried: Carrying,
 }
 

@@ -17,7 +17,7 @@ use holdfast_records::{
     Custodian, Identity, Key, KeyName, KeyState, KeyVersion, Policy, Record, RootGeneration, Slot,
     Stored, VersionState, put,
 };
-use holdfast_types::{CustodianId, Draft, Expect, KeyId, Name, Row, Value};
+use holdfast_types::{CustodianId, Draft, Expect, KeyId, Row, Value};
 
 use crate::ArchiveError;
 
@@ -46,9 +46,9 @@ pub struct Carry<'a, V: View> {
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Carried {
     /// Custodians who were removed, with their slots.
-    pub custodians: Vec<CustodianId>,
-    /// The names of those who were removed and stay all the same: nobody else opens the current root here.
-    pub kept: Vec<Name>,
+    pub custodians: Vec<Custodian>,
+    /// Those who were removed and stay all the same: nobody else opens the current root here.
+    pub kept: Vec<Custodian>,
     /// Identities that were removed.
     pub identities: u64,
     /// Policies that were removed.
@@ -146,7 +146,7 @@ impl<'a, V: View> Carry<'a, V> {
             slots.iter().any(|slot| of(&who.record, &slot.record) && is_current(&slot.record))
         };
         if !stay.iter().any(opens) {
-            self.carried.kept = gone.into_iter().map(|found| found.record.name).collect();
+            self.carried.kept = gone.into_iter().map(|found| found.record).collect();
             return Ok(());
         }
         for Stored { record, rev, .. } in gone {
@@ -154,7 +154,7 @@ impl<'a, V: View> Carry<'a, V> {
             for slot in slots.iter().filter(|slot| of(&record, &slot.record)) {
                 self.draft.delete(Slot::TABLE, slot.record.key(), slot.rev);
             }
-            self.carried.custodians.push(record.custodian_id);
+            self.carried.custodians.push(record);
         }
         Ok(())
     }

@@ -45,5 +45,5 @@ pub use open::{Nowhere, Opened, Unseal, check_archive, open_archive};
 pub use placing::{Placing, place_aids};
 pub use public::{Facts, LedgerHead, PUBLIC_VERSION, Public, Signer};
 pub use sessions::{keep_archive, keep_slot, kept_sessions, kept_slots, seal_slot};
-pub use sidecars::{ArchiveFiles, Signed, Trust, accept_unsigned, check_sidecars};
+pub use sidecars::{ArchiveFiles, Signed, Trust, accept_unsigned, check_json, check_sidecars};
 pub use signer::{next_signer, signer, signer_user_id};

@@ -31,6 +31,19 @@ pub struct ArchiveName {
     pub to: Revision,
 }
 
+impl ArchiveName {
+    /// The revision that an archive of this vault holds, by the name of one of its files: where nothing else of
+    /// it can be read. `None` where the name is no such archive's.
+    #[must_use]
+    pub fn revision_of(file: &str, vault: VaultId) -> Option<Revision> {
+        let parts: Vec<&str> = without_extension(file).split('-').collect();
+        let [prefix, epoch, _, _, to] = parts.as_slice() else { return None };
+        let to = Revision(to.parse().ok()?);
+        let ours = *prefix == &vault.to_string()[..8] && *epoch == format!("e{:04}", to.epoch());
+        ours.then_some(to)
+    }
+}
+
 impl fmt::Display for ArchiveName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (vault, incarnation) = (self.vault_id.to_string(), self.incarnation.to_string());
@@ -68,5 +81,14 @@ mod tests {
         };
         let expected = "abababab-e0001-1212-0000000000000000-0001099511627793";
         assert_eq!(name.to_string(), expected);
+        for file in [expected.to_owned(), format!("{expected}.json"), format!("{expected}.tar.gpg")]
+        {
+            assert_eq!(ArchiveName::revision_of(&file, name.vault_id), Some(name.to), "{file}");
+            assert_eq!(ArchiveName::revision_of(&file, VaultId([0xac; 16])), None);
+        }
+        let other_epoch = expected.replace("e0001", "e0002");
+        for file in ["notes.json", "abababab-e0001-1212-0-x.json", &other_epoch, ""] {
+            assert_eq!(ArchiveName::revision_of(file, name.vault_id), None, "{file}");
+        }
     }
 }

@@ -68,7 +68,8 @@ pub fn check_sidecars(
     trust: &Trust,
     now: Millis,
 ) -> Result<Signed, ArchiveError> {
-    let (public, signer) = signed_json(fs, files, trust, now)?;
+    let signed = check_json(fs, files, trust, now)?;
+    let public = &signed.public;
     let (size, sha256) = hash(fs, &files.tar)?;
     if size != public.size || hex::encode(&sha256) != public.sha256 {
         return Err(ArchiveError::damaged(format!(
@@ -79,6 +80,26 @@ pub fn check_sidecars(
             public.sha256
         )));
     }
+    Ok(signed)
+}
+
+/// Checks signature and signer of the JSON alone, and does not look at the tar: to choose among archives.
+///
+/// Errors: as [`check_sidecars`].
+pub fn check_json(
+    fs: &dyn Fs,
+    files: &ArchiveFiles,
+    trust: &Trust,
+    now: Millis,
+) -> Result<Signed, ArchiveError> {
+    let json = read(fs, &files.json, MANIFEST_BYTES_MAX)?;
+    let signature = read(fs, &files.signature, SIGNATURE_BYTES_MAX)?;
+    let public = Public::from_bytes(&json)?;
+    let signer = verify_detached(&public.signer.certificate, &signature, &json, now)?;
+    if signer != public.signer.fingerprint {
+        return Err(ArchiveError::NotAuthentic("its JSON names another signer".to_owned()));
+    }
+    trusted(trust, &signer)?;
     Ok(Signed { public, signer, unsigned: false })
 }
 
@@ -94,7 +115,7 @@ pub fn accept_unsigned(
     unseal: &Unseal,
     now: Millis,
 ) -> Result<Signed, ArchiveError> {
-    match signed_json(fs, files, trust, now) {
+    match check_json(fs, files, trust, now) {
         Err(
             ArchiveError::Missing(_) | ArchiveError::NotAuthentic(_) | ArchiveError::Damaged(_),
         ) => {}
@@ -109,24 +130,6 @@ pub fn accept_unsigned(
     let public = manifest.public(hex::encode(&sha256), size);
     let signer = public.signer.fingerprint.clone();
     Ok(Signed { public, signer, unsigned: true })
-}
-
-/// `NAME.json`, with a signature that holds and is the trusted signer's.
-fn signed_json(
-    fs: &dyn Fs,
-    files: &ArchiveFiles,
-    trust: &Trust,
-    now: Millis,
-) -> Result<(Public, String), ArchiveError> {
-    let json = read(fs, &files.json, MANIFEST_BYTES_MAX)?;
-    let signature = read(fs, &files.signature, SIGNATURE_BYTES_MAX)?;
-    let public = Public::from_bytes(&json)?;
-    let signer = verify_detached(&public.signer.certificate, &signature, &json, now)?;
-    if signer != public.signer.fingerprint {
-        return Err(ArchiveError::NotAuthentic("its JSON names another signer".to_owned()));
-    }
-    trusted(trust, &signer)?;
-    Ok((public, signer))
 }
 
 fn trusted(trust: &Trust, signer: &str) -> Result<(), ArchiveError> {

@@ -1,12 +1,15 @@
 //! `holdfast restore`: plan, show, ask, do.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use holdfast_fs::{Disk, read_to_vec};
 use holdfast_node::{RestoreOptions, Restored};
-use holdfast_recovery::{ArchiveFiles, Public, Signed, Trust, check_sidecars};
+use holdfast_recovery::{
+    ArchiveError, ArchiveFiles, ArchiveName, Public, Signed, Trust, check_json,
+};
 use holdfast_types::limits::MANIFEST_BYTES_MAX;
 use holdfast_types::{KeyId, Kind};
 
@@ -88,7 +91,7 @@ impl Restore {
         let signed = checked.signed.clone();
         must_be_a_directory(&self.data, Kind::Exists)?;
         let newer = self.newer(&signed);
-        self.confirm(global, &signed, newer.as_ref().map(|(_, newer)| &newer.public))?;
+        self.confirm(global, &signed, &newer)?;
         let unseal = checked.required(&self.secret)?;
         let files = checked.files;
         let progress = Progress::new(global, "restoring", Unit::Rows);
@@ -97,7 +100,7 @@ impl Restore {
             soft_key: self.soft_key.clone(),
             context: global.new_context(),
             listen: self.listen.clone(),
-            newer,
+            newer: newer.archives,
             revive: self.revive.clone(),
         };
         let restored = holdfast_node::restore(&files, &signed, &unseal, &options, &mut |rows| {
@@ -108,7 +111,7 @@ impl Restore {
     }
 
     /// Shows the plan; answering it, or `--yes`, is the confirmation.
-    fn confirm(&self, global: &Global, signed: &Signed, newer: Option<&Public>) -> Done {
+    fn confirm(&self, global: &Global, signed: &Signed, newer: &Newer) -> Done {
         let public = &signed.public;
         let quiet = self.yes && (global.quiet || global.json);
         if !quiet {
@@ -121,12 +124,15 @@ impl Restore {
                 u64::from(public.epoch) + 1
             ));
         }
-        match newer {
+        match newer.archives.first().map(|(_, newer)| &newer.public) {
+            None if newer.passed_over => {
+                output::note("nothing is carried from newer archives of this vault")
+            }
             None if quiet => {}
             None => output::note("no newer archive of this vault was found"),
             Some(newer) => output::note(format!(
-                "the newest archive of this vault is NEWER: {}, revision {} of {}. What it deleted stays \
-                 deleted; what was added since is not restored",
+                "the newest archive of this vault is NEWER: {}, revision {} of {}. What newer ones \
+                 deleted stays deleted, where they open; what was added since is not restored",
                 newer.file,
                 revision(newer.to.0),
                 when(newer.created.0)
@@ -151,8 +157,8 @@ impl Restore {
 
     fn show(&self, global: &Global, signed: &Signed, restored: &Restored) -> Done {
         let (made, carried) = (&restored.made, &restored.carried);
-        if let Some(why) = &carried.unopened {
-            output::note(format!("nothing was carried from the newer archive: {why}"));
+        for (path, why) in &carried.passed_over {
+            output::note(format!("nothing was carried from {}: {why}", path.display()));
         }
         for name in &carried.kept {
             output::note(format!(
@@ -215,48 +221,72 @@ impl Restore {
     }
 }
 
-impl Restore {
-    /// The newest archive of the same vault and signer beside this one or in `--also`, if it is newer.
-    fn newer(&self, signed: &Signed) -> Option<(ArchiveFiles, Signed)> {
-        let archive = self.signature.archive.parent();
-        let beside = archive.filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let dirs = self.also.iter().map(PathBuf::as_path).chain([beside]);
-        let mut found: Vec<_> = dirs.flat_map(|dir| newer_in(dir, &signed.public)).collect();
-        found.sort_by_key(|(public, _)| std::cmp::Reverse((public.epoch, public.to)));
-        let trust = Trust::Fingerprint(signed.signer.clone());
-        found.into_iter().find_map(|(_, path)| {
-            let files = ArchiveFiles::of(&path);
-            match check_sidecars(&Disk, &files, &trust, now()) {
-                Ok(newer) => Some((files, newer)),
-                Err(error) => {
-                    output::note(format!("{} is passed over: {error}", path.display()));
-                    None
-                }
-            }
-        })
+/// Newer archives of the vault that is restored.
+#[derive(Default)]
+struct Newer {
+    /// The newest first; the signatures of their JSON hold, their tars were not looked at.
+    archives: Vec<(ArchiveFiles, Signed)>,
+    /// There are others, which are of no use.
+    passed_over: bool,
+}
+
+impl Newer {
+    fn pass_over(&mut self, path: &Path, why: impl std::fmt::Display) {
+        self.passed_over = true;
+        output::note(format!("{} is passed over: {why}", path.display()));
     }
 }
 
-/// The newer archives of the same vault in a directory, by what their JSON claims.
-fn newer_in(dir: &Path, public: &Public) -> Vec<(Public, PathBuf)> {
-    let entries = match std::fs::read_dir(dir) {
-        Ok(entries) => entries,
-        Err(error) => {
-            output::note(format!("{} cannot be read: {error}", dir.display()));
-            return Vec::new();
+impl Restore {
+    /// The archives of the same vault and signer beside this one or in `--also` that are newer.
+    fn newer(&self, signed: &Signed) -> Newer {
+        let archive = self.signature.archive.parent();
+        let beside = archive.filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let mut newer = Newer::default();
+        let mut seen = BTreeSet::new();
+        for dir in self.also.iter().map(PathBuf::as_path).chain([beside]) {
+            if !seen.insert(dir.canonicalize().unwrap_or_else(|_| dir.to_owned())) {
+                continue;
+            }
+            match std::fs::read_dir(dir) {
+                Ok(entries) => {
+                    let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+                    paths.sort();
+                    paths.iter().for_each(|path| look_at(path, signed, &mut newer));
+                }
+                Err(error) => output::note(format!("{} cannot be read: {error}", dir.display())),
+            }
         }
-    };
-    let read = |path: PathBuf| {
-        let bytes = read_to_vec(&Disk, &path, MANIFEST_BYTES_MAX).ok()?;
-        Some((Public::from_bytes(&bytes).ok()?, path))
-    };
-    entries
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
-        .filter_map(read)
-        .filter(|(other, _)| {
-            other.vault_id == public.vault_id && (other.epoch, other.to) > (public.epoch, public.to)
-        })
-        .collect()
+        let age = |public: &Public| std::cmp::Reverse((public.epoch, public.to));
+        newer.archives.sort_by_key(|(_, signed)| age(&signed.public));
+        newer
+    }
+}
+
+/// Takes a file's archive for a newer one of the same vault, where it is that. What cannot be read and is one by
+/// its name is told: somebody may want to mend it before anything that was taken away comes back.
+fn look_at(path: &Path, signed: &Signed, newer: &mut Newer) {
+    let public = &signed.public;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let by_name =
+        || ArchiveName::revision_of(&name, public.vault_id).is_some_and(|to| to > public.to);
+    let files = ArchiveFiles::of(path);
+    if *path == files.tar && !files.json.exists() && by_name() {
+        newer.pass_over(path, format!("{} is not there", files.json.display()));
+    }
+    if *path != files.json {
+        return;
+    }
+    let read = read_to_vec(&Disk, path, MANIFEST_BYTES_MAX).map_err(ArchiveError::from);
+    match read.and_then(|bytes| Public::from_bytes(&bytes)) {
+        Err(error) if by_name() => newer.pass_over(path, error),
+        Err(_) => {}
+        Ok(other) if other.vault_id != public.vault_id => {}
+        Ok(other) if (other.epoch, other.to) <= (public.epoch, public.to) => {}
+        Ok(_) => match check_json(&Disk, &files, &Trust::Fingerprint(signed.signer.clone()), now())
+        {
+            Ok(other) => newer.archives.push((files, other)),
+            Err(error) => newer.pass_over(path, error),
+        },
+    }
 }

@@ -92,6 +92,48 @@ fn what_was_deleted_stays_deleted_unless_it_is_revived() {
     assert_eq!(restored("revived", &["--also", "elsewhere", "--revive", key_id]), (0, 0));
 }
 
+#[test]
+fn newer_archives_of_no_use_are_named_and_do_not_hide_the_one_that_opens() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    let listen = free_address();
+    let mut server = dev(home, "demo", &listen);
+    let run = |args: &[&str]| with(home, CONTEXT, args, b"").expect(0).text();
+    run(&["key", "create", "orders"]);
+    let older = run(&["backup", "--output", "archives", "--quiet"]);
+    run(&["key", "delete", "orders"]);
+    run(&["backup", "--output", "elsewhere", "--quiet"]);
+    let useless: Vec<String> =
+        (0..5).map(|_| run(&["backup", "--output", "elsewhere", "--quiet"])).collect();
+    let trust = run(&["sheet", "--fingerprint"]);
+    server.kill();
+    let of = |n: usize, end: &str| home.join(useless[n].replace(".tar.gpg", end));
+    std::fs::write(of(0, ".json"), "{").unwrap();
+    let json = std::fs::read_to_string(of(1, ".json")).unwrap();
+    std::fs::write(of(1, ".json"), json.replace("\"min_reader\":1", "\"min_reader\":2")).unwrap();
+    std::fs::remove_file(of(2, ".json")).unwrap();
+    std::fs::copy(of(0, ".json.sig"), of(3, ".json.sig")).unwrap();
+    let mut tar = std::fs::read(of(4, ".tar.gpg")).unwrap();
+    tar[100] ^= 1;
+    std::fs::write(of(4, ".tar.gpg"), tar).unwrap();
+    std::fs::write(home.join("elsewhere/notes.json"), "{").unwrap();
+
+    let restore = ["restore", &older, "--data", "again", "--soft-key", "again.key", "--yes"];
+    let who = ["--identity", "demo/custodian.asc", "--trust", &trust];
+    let also = ["--also", "elsewhere", "--also", "elsewhere/", "--json"];
+    let done = with(home, "again.toml", &[&restore[..], &who, &also].concat(), b"").expect(0);
+    let report: serde_json::Value = serde_json::from_str(&done.text()).unwrap();
+    assert_eq!(report["carried"]["keys"], 1, "{}", done.err);
+    let whys =
+        ["does not parse", "reader of version 2", "is not there", "not authentic", "SHA-256"];
+    for (n, why) in whys.into_iter().enumerate() {
+        let name = of(n, "").file_name().unwrap().to_str().unwrap().to_owned();
+        let told = |line: &&str| line.contains(&name) && line.contains(why);
+        assert_eq!(done.err.lines().filter(told).count(), 1, "{name}, {why}: {}", done.err);
+    }
+    assert!(!done.err.contains("notes.json"), "{}", done.err);
+}
+
 /// What a running vault refuses, each with its exit code.
 fn refusals(home: &Path, note: &[u8], listen: &str) {
     let run = |args: &[&str], input: &[u8]| with(home, CONTEXT, args, input).code;

@@ -72,11 +72,17 @@ impl Scene {
 
     /// Opens the vault of an epoch, and takes an archive in it.
     fn backup(&self, n: u32) -> PathBuf {
-        self.backup_without(n, &[])
+        self.backup_to(n, &[], None)
     }
 
     /// As [`Scene::backup`], once these custodians are removed.
     fn backup_without(&self, n: u32, removed: &[&str]) -> PathBuf {
+        self.backup_to(n, removed, None)
+    }
+
+    /// As [`Scene::backup_without`], sealed to one of them.
+    fn backup_to(&self, n: u32, removed: &[&str], to: Option<&str>) -> PathBuf {
+        let to = to.map(|name| vec![name.parse().unwrap()]);
         let data = self.options(n).data;
         crate::serve::runtime().unwrap().block_on(async {
             let node = crate::open::open(&Disk::shared(), &data, None, None).unwrap();
@@ -84,7 +90,8 @@ impl Scene {
                 let which = CustodianSelector::Name(name.parse().unwrap());
                 node.service.remove_custodian(&Caller::system(), &which).await.unwrap();
             }
-            let info = node.service.backup_to_vault(&Caller::system(), None).await.unwrap();
+            let caller = Caller::system();
+            let info = node.service.backup_to_vault(&caller, to.as_deref()).await.unwrap();
             let archive = node.service.show_archive(&Caller::system(), &info.name).await.unwrap();
             assert!(archive.verified.is_some(), "by the slot that the restore opened");
             let sheet = node.service.sheet(&Caller::system()).await.unwrap();
@@ -262,7 +269,7 @@ fn a_custodian_who_was_removed_is_none_after_the_restore_of_an_older_archive() {
     let newest = (ArchiveFiles::of(&newer), scene.check(&newer));
     let signed = scene.check(&older);
     assert_eq!((signed.public.recipients.len(), newest.1.public.recipients.len()), (3, 2));
-    let options = RestoreOptions { newer: Some(newest), ..scene.options(2) };
+    let options = RestoreOptions { newer: vec![newest], ..scene.options(2) };
     let files = ArchiveFiles::of(&older);
     let restored = restore(&files, &signed, &scene.unseal(), &options, &mut |_| ()).unwrap();
     assert_eq!((restored.carried.custodians, restored.carried.kept.len()), (1, 0));
@@ -275,4 +282,33 @@ fn a_custodian_who_was_removed_is_none_after_the_restore_of_an_older_archive() {
     // What is sealed from then on he does not open.
     let after = scene.check(&scene.backup(2)).public;
     assert_eq!(after.recipients, scene.check(&newer).public.recipients);
+}
+
+#[test]
+fn a_newest_archive_that_is_of_no_use_does_not_hide_the_others() {
+    let (scene, older) = Scene::with(&["Bob", "Carl"]);
+    let newer = scene.backup_without(1, &["Carl"]);
+    let damaged = scene.backup(1);
+    let foreign = scene.backup_to(1, &[], Some("Bob"));
+    // Another incarnation, with a removal of its own.
+    scene.restore(&older, 2);
+    let branch = scene.backup_without(2, &["Bob"]);
+    let archives = [&branch, &foreign, &damaged, &newer];
+    let newest_first = archives.map(|path| (ArchiveFiles::of(path), scene.check(path))).to_vec();
+    let mut bytes = std::fs::read(&damaged).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&damaged, bytes).unwrap();
+
+    let options = RestoreOptions { newer: newest_first, ..scene.options(3) };
+    let (files, signed) = (ArchiveFiles::of(&older), scene.check(&older));
+    let restored = restore(&files, &signed, &scene.unseal(), &options, &mut |_| ()).unwrap();
+    let carried = restored.carried;
+    assert_eq!(carried.custodians, 2, "one of each incarnation");
+    let [(first, not_mine), (second, flipped)] = carried.passed_over.as_slice() else {
+        panic!("{:?}", carried.passed_over)
+    };
+    assert_eq!((first, second), (&foreign, &damaged));
+    assert!(not_mine.contains("does not open"), "{not_mine}");
+    assert!(flipped.contains("SHA-256"), "{flipped}");
 }

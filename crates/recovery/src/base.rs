@@ -14,7 +14,7 @@ use holdfast_seal::{Certificate, SessionKey, SigningKey, seal_reader};
 use holdfast_types::limits::{MEMBER_BYTES_MAX, RECIPIENTS_MAX, SLOTS_MAX};
 use holdfast_types::{ArchiveId, Millis, Revision, Row, TableClass, hex};
 
-use crate::give_way::GiveWay;
+use crate::give_way::{GiveWay, give_way};
 use crate::manifest::counts;
 use crate::members::{self, Sums, archived_tables};
 use crate::name::TAR;
@@ -367,6 +367,7 @@ struct Hashed<'a> {
 
 impl Write for Hashed<'_> {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        give_way();
         let written = self.out.write(data)?;
         self.hash.update(&data[..written]);
         self.size += written as u64;

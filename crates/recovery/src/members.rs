@@ -1,11 +1,12 @@
 //! Which members an archive has, in which order, and the two that close it.
 
-use holdfast_crypto::sha256;
+use holdfast_crypto::{Sha256, sha256};
 use holdfast_records::tables;
 use holdfast_types::limits::MEMBERS_MAX;
 use holdfast_types::{Table, hex};
 
 use crate::ArchiveError;
+use crate::give_way::{PIECE_BYTES, give_way};
 
 pub const README: &str = "README.txt";
 pub const RECOVER: &str = "recover.py";
@@ -25,6 +26,16 @@ pub fn archived_tables() -> impl Iterator<Item = (Table, &'static str)> {
     tables().iter().filter(move |info| archived(info.table)).map(|info| (info.table, info.name))
 }
 
+/// SHA-256 of a member, which may be large.
+fn hash(data: &[u8]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for piece in data.chunks(PIECE_BYTES) {
+        give_way();
+        hash.update(piece);
+    }
+    hash.finish()
+}
+
 /// The sums of the members so far: what `sha256sum -c SHA256SUMS` reads.
 #[derive(Default)]
 pub struct Sums {
@@ -39,7 +50,7 @@ impl Sums {
             return Err(ArchiveError::damaged(format!("more than {MEMBERS_MAX} members")));
         }
         self.count += 1;
-        self.text.push_str(&hex::encode(&sha256(data)));
+        self.text.push_str(&hex::encode(&hash(data)));
         self.text.push_str("  ");
         self.text.push_str(name);
         self.text.push('\n');

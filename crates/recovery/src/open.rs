@@ -12,6 +12,7 @@ use holdfast_types::limits::{MANIFEST_BYTES_MAX, SLOT_BYTES_MAX, SLOTS_MAX};
 use holdfast_types::{Generation, Row, SlotId, Table, TableClass, hex};
 
 use crate::base::root_entry;
+use crate::give_way::{PIECE_BYTES, give_way};
 use crate::manifest::counts;
 use crate::members::{self, Sums, archived_tables};
 use crate::readers::{Lines, Piece, Readers, all_cores, out_of_order};
@@ -97,7 +98,7 @@ fn open_on<R: BufRead + Send>(
     progress: &mut dyn FnMut(u64),
 ) -> Result<Opened, ArchiveError> {
     let mut hashed = Hashed { inner: sealed, hash: Sha256::new(), size: 0 };
-    let outer = outer(BufReader::new(&mut hashed), unseal)?;
+    let outer = outer(BufReader::with_capacity(PIECE_BYTES, &mut hashed), unseal)?;
     let mut reading = Reading { threads, ..Reading::new(outer, unseal, signed) };
     let opened = reading.run(sink, progress)?;
     drop(reading);
@@ -389,6 +390,7 @@ struct Hashed<R> {
 
 impl<R: Read> Read for Hashed<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        give_way();
         let read = self.inner.read(buf)?;
         self.hash.update(&buf[..read]);
         self.size += read as u64;

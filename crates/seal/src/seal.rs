@@ -12,8 +12,8 @@ use crate::rng::Rng;
 use crate::session::SessionKey;
 use crate::watch::Watch;
 
-/// Size of a partial packet: what is held of a stream at a time, in bytes.
-const CHUNK_BYTES: u32 = 256 * 1024;
+/// Size of a partial packet: what is held of a stream, and encrypted, at a time, in bytes.
+const CHUNK_BYTES: u32 = 64 * 1024;
 
 /// Why something was not sealed.
 #[derive(Debug, thiserror::Error)]

@@ -7,6 +7,7 @@ use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -17,6 +18,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::runtime::Runtime;
 
 use crate::load::runtime;
 use crate::wire::Target;
@@ -66,7 +68,7 @@ impl Vault {
 
     /// The API, for another thread, say.
     pub fn caller(&self) -> Result<Caller> {
-        Ok(Caller(self.context()?))
+        Ok(Caller { runtime: runtime()?, client: Mutex::new(Client::new(self.context()?)) })
     }
 
     /// The directory of everything, as `server --dev` makes it.
@@ -185,18 +187,26 @@ impl Vault {
     }
 }
 
-/// The administrator's calls, as the client makes them, a connection each.
-pub struct Caller(Context);
+/// The administrator's calls, as the client makes them, on one connection: handshakes beside the load
+/// would be measured with it.
+pub struct Caller {
+    runtime: Runtime,
+    client: Mutex<Client>,
+}
 
 impl Caller {
     /// `POST /api/v1{path}`.
     pub fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T> {
-        Ok(runtime()?.block_on(Client::new(self.0.clone()).post(path, body))?)
+        Ok(self.runtime.block_on(self.client().post(path, body))?)
     }
 
     /// `GET /api/v1{path}`.
     pub fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
-        Ok(runtime()?.block_on(Client::new(self.0.clone()).get(path))?)
+        Ok(self.runtime.block_on(self.client().get(path))?)
+    }
+
+    fn client(&self) -> MutexGuard<'_, Client> {
+        self.client.lock().expect("nobody panics with the lock")
     }
 }
 

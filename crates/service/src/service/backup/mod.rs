@@ -8,6 +8,7 @@
 
 mod recorded;
 mod seal;
+mod spare;
 mod stream;
 mod vault;
 
@@ -31,6 +32,7 @@ use crate::{
     Sidecars, StartBackup, StoredReport,
 };
 
+use spare::in_spare_time;
 pub use stream::BackupStream;
 
 /// How long a finished or forgotten backup is remembered.
@@ -315,7 +317,7 @@ impl Service {
         maker: seal::Maker,
         mut sink: stream::Sink,
     ) -> Result<(), Error> {
-        let sealed = blocking(move || {
+        let sealed = in_spare_time(move || {
             let sealed = maker.seal(&mut sink)?;
             std::io::Write::flush(&mut sink).map_err(|_| gone())?;
             Ok(sealed)

@@ -12,7 +12,8 @@ use holdfast_recovery::{ArchiveError, Placing, Unseal, check_archive, place_aids
 use holdfast_seal::SessionKey;
 use holdfast_types::{IdentityId, Kind, SlotId};
 
-use super::{Backup, Service, State, blocking, seal};
+use super::spare::in_spare_time;
+use super::{Backup, Service, State, seal};
 use crate::{BackupInfo, Error};
 
 /// Bytes moved at once.
@@ -42,7 +43,7 @@ impl Service {
         let (fs, dir) = (self.fs.clone(), self.archives.clone());
         let bytes = backup.bytes.clone();
         let certificate = self.signer_certificate()?;
-        let sealed = blocking(move || {
+        let sealed = in_spare_time(move || {
             place_aids(&*fs, &dir, certificate)?;
             write_archive(&fs, &dir, maker, &bytes)
         });

@@ -35,8 +35,8 @@ const USED: u64 = 1000;
 const LATE: u64 = 200;
 /// The load, as a part of what the vault can do.
 const LOAD: f64 = 0.4;
-/// Windows of it while backups are made, at least.
-const WINDOWS: usize = 5;
+/// Windows of it while backups are made, at least; half as many before, and after.
+const WINDOWS: usize = 10;
 
 /// A column: what was measured at one size, by name.
 #[derive(Default)]
@@ -148,11 +148,12 @@ fn backups(options: &Options, vault: &Vault, column: &mut Column) -> Result<Path
     let most = closed(&target, USERS, &requests, Duration::from_millis(500), short)?.rate();
     column.put("saturation op/s", number(most));
     let window = || open(&target, USERS, &requests, most * LOAD, long);
-    let mut without = vec![window()?, window()?];
+    let some = || (0..WINDOWS / 2).map(|_| window()).collect::<Result<Vec<_>>>();
+    let mut without = some()?;
     let before = idle(pid)?;
     let (with, stored) = under_load(vault.caller()?, &window)?;
     let peak = memory(pid).context("the server ended")?.peak;
-    without.extend([window()?, window()?]);
+    without.extend(some()?);
     let first = stored.first().context("no backup was made under load")?;
     column.put("load: op/s", number(median(with.iter().map(Window::rate).collect())));
     column.put("load: backups made", stored.len().to_string());
@@ -202,6 +203,10 @@ fn latencies(without: &[Window], with: &[Window], column: &mut Column) {
         let each = windows.iter().map(|window| window.latency.quantile(quantile).as_secs_f64());
         Duration::from_secs_f64(median(each.collect()))
     };
+    for (what, windows) in [("without", without), ("with", with)] {
+        let each: Vec<_> = windows.iter().map(|w| millis(w.latency.quantile(0.99))).collect();
+        say(&format!("  p99 ms of each window {what} a backup: {}", each.join(", ")));
+    }
     let worst = |windows: &[Window]| {
         windows.iter().map(|window| window.latency.worst()).max().unwrap_or_default()
     };

@@ -30,7 +30,8 @@ const DISCARDED_BYTES_MAX: usize = 16 << 20;
 /// Largest body that is read before it is known who calls.
 const STRANGERS_BODY_BYTES_MAX: u64 = 16 << 10;
 /// What all bodies larger than that may take at once: connections alone bound it far too high (4096, each
-/// with 128 requests, of 2 MiB). More wait, unread; smaller ones never do.
+/// with 128 requests, of 2 MiB). More wait, unread; smaller ones never do. One that waits must not stop the
+/// others of its connection: the node gives each stream a window of its own (`listen` there).
 const BODIES_BYTES_MAX: usize = 64 << 20;
 static ROOM: Semaphore = Semaphore::const_new(BODIES_BYTES_MAX);
 
@@ -94,12 +95,11 @@ impl Call {
         resource: &str,
         body: Body,
     ) -> Result<T, Failed> {
-        // Until it is wiped its room stays taken.
+        // Until it is wiped its room stays taken: the last of these is dropped first.
         let Body { bytes, _room } = body;
         let bytes = bytes.map_err(|error| self.reject(action, resource, error))?;
         let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
         let value = serde_json::from_slice(text);
-        wipe(bytes);
         value.map_err(|error| self.reject(action, resource, bad_json(&error)))
     }
 }
@@ -160,7 +160,7 @@ impl<T: DeserializeOwned> FromRequestParts<Arc<Service>> for Query<T> {
 
 /// A request body of at most [`REQUEST_BODY_BYTES_MAX`], or why it is none.
 pub(crate) struct Body {
-    bytes: Result<Bytes, Error>,
+    bytes: Result<Wiped, Error>,
     _room: Option<SemaphorePermit<'static>>,
 }
 
@@ -209,7 +209,7 @@ async fn lend(
     })
 }
 
-async fn collect(headers: &HeaderMap, body: axum::body::Body) -> Result<Bytes, Error> {
+async fn collect(headers: &HeaderMap, body: axum::body::Body) -> Result<Wiped, Error> {
     let late = |_| {
         let seconds = BODY.as_secs();
         Error::new(Kind::BadInput, format!("the request body took longer than {seconds} s"))
@@ -223,7 +223,7 @@ async fn collect(headers: &HeaderMap, body: axum::body::Body) -> Result<Bytes, E
 }
 
 /// Reads a body of a bounded size.
-async fn gather(mut body: axum::body::Body) -> Result<Bytes, Error> {
+async fn gather(mut body: axum::body::Body) -> Result<Wiped, Error> {
     let too_large = || {
         let message = format!("the request body is larger than {REQUEST_BODY_BYTES_MAX} bytes");
         Error::new(Kind::TooLarge, message)
@@ -238,6 +238,7 @@ async fn gather(mut body: axum::body::Body) -> Result<Bytes, Error> {
         let broken = |_| Error::new(Kind::BadInput, "the request body broke off");
         // What is no data are trailers, which mean nothing here.
         let Ok(data) = frame.map_err(broken)?.into_data() else { continue };
+        let data = Wiped(data);
         size = size.saturating_add(data.len());
         if size > DISCARDED_BYTES_MAX {
             break;
@@ -247,47 +248,71 @@ async fn gather(mut body: axum::body::Body) -> Result<Bytes, Error> {
     if size > REQUEST_BODY_BYTES_MAX { Err(too_large()) } else { Ok(whole.take()) }
 }
 
-/// A body may hold a plaintext. Where nobody else looks at the same buffer, it is wiped; what HTTP and TLS
-/// buffered on the way is theirs.
-fn wipe(bytes: Bytes) {
-    if let Ok(mut bytes) = bytes.try_into_mut() {
-        bytes.zeroize();
+/// A body or a piece of one, which may hold a plaintext: wiped when it is dropped, whatever became of it, where
+/// nobody else looks at the same buffer. What HTTP and TLS buffered on the way is theirs.
+struct Wiped(Bytes);
+
+impl std::ops::Deref for Wiped {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
     }
+}
+
+impl Drop for Wiped {
+    fn drop(&mut self) {
+        if let Ok(mut bytes) = std::mem::take(&mut self.0).try_into_mut() {
+            wipe(&mut bytes);
+        }
+    }
+}
+
+/// A body that still grows: wiped as well.
+struct Growing(BytesMut);
+
+impl Drop for Growing {
+    fn drop(&mut self) {
+        wipe(&mut self.0);
+    }
+}
+
+fn wipe(bytes: &mut BytesMut) {
+    bytes.zeroize();
+    #[cfg(test)]
+    tests::WIPED.set(tests::WIPED.get() + bytes.len());
 }
 
 /// The pieces of a body; a small one comes in one and is not copied. A body that says its length is copied
 /// once, into a buffer that never grows: growing leaves pieces of plaintexts in freed memory.
 enum Whole {
     Nothing,
-    One(Bytes),
-    Many(BytesMut),
+    One(Wiped),
+    Many(Growing),
 }
 
 impl Whole {
-    fn push(&mut self, piece: Bytes, room: usize) {
+    fn push(&mut self, piece: Wiped, room: usize) {
         *self = match std::mem::replace(self, Self::Nothing) {
             Self::Nothing => Self::One(piece),
             Self::One(first) => {
                 let mut all = BytesMut::with_capacity(room.max(first.len() + piece.len()));
-                for piece in [first, piece] {
-                    all.extend_from_slice(&piece);
-                    wipe(piece);
-                }
-                Self::Many(all)
+                all.extend_from_slice(&first);
+                all.extend_from_slice(&piece);
+                Self::Many(Growing(all))
             }
             Self::Many(mut all) => {
-                all.extend_from_slice(&piece);
-                wipe(piece);
+                all.0.extend_from_slice(&piece);
                 Self::Many(all)
             }
         };
     }
 
-    fn take(self) -> Bytes {
+    fn take(self) -> Wiped {
         match self {
-            Self::Nothing => Bytes::new(),
+            Self::Nothing => Wiped(Bytes::new()),
             Self::One(piece) => piece,
-            Self::Many(all) => all.freeze(),
+            Self::Many(mut all) => Wiped(std::mem::take(&mut all.0).freeze()),
         }
     }
 }
@@ -301,15 +326,57 @@ fn is_json(headers: &HeaderMap) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use futures_util::stream;
+    use std::cell::Cell;
+
+    use futures_util::{StreamExt as _, stream};
     use http::HeaderValue;
 
     use super::*;
 
-    async fn read(headers: &HeaderMap, pieces: Vec<Vec<u8>>) -> Result<Bytes, Kind> {
+    thread_local! {
+        /// How many bytes this thread has wiped.
+        pub(super) static WIPED: Cell<usize> = const { Cell::new(0) };
+    }
+
+    async fn read(headers: &HeaderMap, pieces: Vec<Vec<u8>>) -> Result<Vec<u8>, Kind> {
         let pieces = pieces.into_iter().map(|piece| Ok::<_, std::io::Error>(Bytes::from(piece)));
         let body = axum::body::Body::from_stream(stream::iter(pieces));
-        collect(headers, body).await.map_err(|error| error.kind)
+        let read = collect(headers, body).await;
+        read.map(|bytes| bytes.to_vec()).map_err(|error| error.kind)
+    }
+
+    fn refused(read: Result<Wiped, Error>) -> Error {
+        read.err().expect("it is refused")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whatever_becomes_of_a_body_it_is_wiped() {
+        let piece = |size: usize| Ok(Bytes::from(vec![b' '; size]));
+        let body = |pieces: Vec<Result<Bytes, std::io::Error>>| {
+            axum::body::Body::from_stream(stream::iter(pieces))
+        };
+        let none = HeaderMap::new();
+        let text =
+            HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"))]);
+        let torn = || Err(std::io::Error::other("gone"));
+        let never = stream::iter([piece(1000)]).chain(stream::pending());
+        let max = REQUEST_BODY_BYTES_MAX;
+
+        // One that comes in pieces is wiped twice: the pieces, and what was made of them.
+        refused(collect(&text, body(vec![piece(1000)])).await);
+        assert_eq!(WIPED.replace(0), 1000, "its type is wrong");
+        refused(collect(&text, body(vec![piece(1000), piece(10)])).await);
+        assert_eq!(WIPED.replace(0), 2 * 1010, "its type is wrong, in pieces");
+        refused(collect(&none, body(vec![piece(1000), torn()])).await);
+        assert_eq!(WIPED.replace(0), 1000, "it broke off");
+        refused(collect(&none, body(vec![piece(1000), piece(10), torn()])).await);
+        assert_eq!(WIPED.replace(0), 2 * 1010, "it broke off, in pieces");
+        refused(collect(&none, axum::body::Body::from_stream(never)).await);
+        assert_eq!(WIPED.replace(0), 1000, "it came too late");
+        refused(collect(&none, body(vec![piece(max), piece(1), piece(9)])).await);
+        assert_eq!(WIPED.replace(0), max + 10, "it is too large");
+        drop(super::read(&ROOM, &none, body(vec![piece(1000)])).await);
+        assert_eq!(WIPED.replace(0), 1000, "nobody looked at it");
     }
 
     #[tokio::test]
@@ -323,17 +390,17 @@ mod tests {
         let endless =
             stream::repeat_with(|| Ok::<_, std::io::Error>(Bytes::from(vec![0; 1 << 20])));
         let endless = collect(&none, axum::body::Body::from_stream(endless)).await;
-        assert_eq!(endless.unwrap_err().kind, Kind::TooLarge);
+        assert_eq!(refused(endless).kind, Kind::TooLarge);
     }
 
     #[test]
     fn a_body_that_says_its_length_is_never_moved() {
         let (mut whole, room) = (Whole::Nothing, 3000);
-        whole.push(Bytes::from(vec![1; 1000]), room);
-        whole.push(Bytes::from(vec![2; 1000]), room);
+        whole.push(Wiped(Bytes::from(vec![1; 1000])), room);
+        whole.push(Wiped(Bytes::from(vec![2; 1000])), room);
         let Whole::Many(all) = &whole else { panic!("two pieces") };
-        let at = all.as_ptr();
-        whole.push(Bytes::from(vec![3; 1000]), room);
+        let at = all.0.as_ptr();
+        whole.push(Wiped(Bytes::from(vec![3; 1000])), room);
         let whole = whole.take();
         assert_eq!((whole.as_ptr(), whole.len()), (at, room));
         assert_eq!((whole[0], whole[1000], whole[2999]), (1, 2, 3));
@@ -343,11 +410,11 @@ mod tests {
     async fn pieces_come_together() {
         let none = HeaderMap::new();
         let pieces = vec![b"{\"a\"".to_vec(), b":".to_vec(), b"1}".to_vec()];
-        assert_eq!(read(&none, pieces).await.unwrap(), "{\"a\":1}");
-        assert_eq!(read(&none, Vec::new()).await.unwrap(), "");
+        assert_eq!(read(&none, pieces).await.unwrap(), b"{\"a\":1}");
+        assert_eq!(read(&none, Vec::new()).await.unwrap(), b"");
         let torn = stream::iter([Ok(Bytes::from("{")), Err(std::io::Error::other("gone"))]);
         let torn = collect(&none, axum::body::Body::from_stream(torn)).await;
-        assert_eq!(torn.unwrap_err().kind, Kind::BadInput);
+        assert_eq!(refused(torn).kind, Kind::BadInput);
     }
 
     #[tokio::test(start_paused = true)]
@@ -363,8 +430,8 @@ mod tests {
         let second = super::read(room, &HeaderMap::new(), endless).await;
         assert_eq!(room.available_permits(), 0, "it did not say how long it is");
         assert_eq!(read(1 << 10).await.bytes.unwrap().len(), 1 << 10);
-        let refused = read(20 << 10).await.bytes.unwrap_err();
-        assert_eq!(refused.kind, Kind::Unavailable, "after a minute");
+        let late = refused(read(20 << 10).await.bytes);
+        assert_eq!(late.kind, Kind::Unavailable, "after a minute");
 
         let mut waits = std::pin::pin!(read(20 << 10));
         tokio::select! {
@@ -381,7 +448,7 @@ mod tests {
     async fn a_body_that_never_comes_is_given_up() {
         let never = stream::pending::<Result<Bytes, std::io::Error>>();
         let never = collect(&HeaderMap::new(), axum::body::Body::from_stream(never)).await;
-        assert!(never.unwrap_err().message.contains("longer than 60 s"));
+        assert!(refused(never).message.contains("longer than 60 s"));
     }
 
     #[tokio::test]

@@ -11,10 +11,10 @@ use holdfast_records::Custodian;
 use holdfast_recovery::{
     ArchiveError, ArchiveFiles, Carried, Carry, Signed, Trust, Unseal, check_sidecars,
 };
+use holdfast_service::open_chained;
 use holdfast_store::StateStore as _;
 use holdfast_types::{Draft, KeyId, Kind, Name};
 
-use crate::chained::open_chained;
 use crate::drill::sealed;
 use crate::restore::Transactions;
 use crate::{NodeError, RestoreOptions};
@@ -40,7 +40,7 @@ pub struct Carrying {
 
 /// Takes away again what newer archives took away: of each incarnation the newest one that is whole and opens.
 ///
-/// Errors: the state cannot be changed; an archive turned out to be damaged when it had changed something.
+/// Errors: the state cannot be read or changed; an archive turned out to be damaged when it had changed something.
 pub(crate) fn carry(
     fs: &dyn Fs,
     transactions: &mut Transactions<'_>,
@@ -100,9 +100,9 @@ fn carry_from(
     let opened = open_chained(sealed(fs, files)?, &signed.public, unseal, &mut carry, &mut |_| ());
     if let Err(error) = opened {
         crate::interrupt::go_on()?;
-        return if changed { Err(in_part(files, error)) } else { Ok(Err(error)) };
+        return not_opened(files, error, changed).map(Err);
     }
-    let carried = carry.finish().map_err(ArchiveError::from)?;
+    let carried = carry.finish().map_err(|error| of_the_state(files, error))?;
     let mut entries = Draft::default();
     for &Custodian { custodian_id, .. } in &carried.custodians {
         transactions.record(&mut entries, EntryKind::CustodianRemoved { custodian_id });
@@ -111,6 +111,34 @@ fn carry_from(
         transactions.apply(entries)?;
     }
     Ok(Ok(carried))
+}
+
+/// Why an archive is passed over that did not open: the fault is its own, and nothing was changed by then.
+///
+/// Errors: else.
+fn not_opened(
+    files: &ArchiveFiles,
+    error: ArchiveError,
+    changed: bool,
+) -> Result<ArchiveError, NodeError> {
+    match error {
+        ArchiveError::Sink(error) => Err(of_the_state(files, error)),
+        error if changed => Err(in_part(files, error)),
+        error => Ok(error),
+    }
+}
+
+/// The restored state was not read, or not changed: no fault of the newer archive's, which would bring back
+/// what it took away if it were passed over.
+fn of_the_state(files: &ArchiveFiles, error: SinkError) -> NodeError {
+    let file = files.tar.display();
+    let next = match error {
+        SinkError::NoSpace(_) => "make room there, then restore again",
+        _ => "check the disk of the data directory, then restore again",
+    };
+    let error = ArchiveError::from(error);
+    let message = format!("what a newer archive took away, {file}, cannot be carried: {error}");
+    NodeError::new(error.kind(), message).next(next)
 }
 
 /// It was signed, and is damaged inside: what was taken from it may not be used.
@@ -122,5 +150,35 @@ fn in_part(files: &ArchiveFiles, error: ArchiveError) -> NodeError {
                 .next("move its three files elsewhere, then restore again")
         }
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn a_fault_of_the_restored_state_is_no_reason_to_pass_an_archive_over() {
+        let files = ArchiveFiles::of(Path::new("newer.tar.gpg"));
+        for (fault, kind) in [
+            (SinkError::Failed("read state: input/output error".to_owned()), Kind::Other),
+            (SinkError::NoSpace("again/state.1".to_owned()), Kind::NoSpace),
+        ] {
+            for changed in [false, true] {
+                let error = ArchiveError::from(fault.clone());
+                let error = not_opened(&files, error, changed).expect_err("it is not passed over");
+                assert_eq!(error.kind, kind);
+                assert!(error.message.contains("newer.tar.gpg"), "{error}");
+                assert!(error.message.contains(&fault.to_string()) && error.next.is_some());
+            }
+        }
+        // Its own fault is one, as long as nothing was taken from it.
+        let damaged = || ArchiveError::Damaged("END does not fit".to_owned());
+        let why = not_opened(&files, damaged(), false).map(|why| why.kind());
+        assert_eq!(why, Ok(Kind::Damaged));
+        let error = not_opened(&files, damaged(), true).unwrap_err();
+        assert!(error.next.unwrap().contains("move its three files"));
     }
 }

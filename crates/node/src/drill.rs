@@ -8,11 +8,11 @@ use std::time::Instant;
 use holdfast_fs::{Disk, Fs, Lock, Open, Reader};
 use holdfast_machine::Head;
 use holdfast_recovery::{ArchiveFiles, Nowhere, Opened, Public, Unseal};
+use holdfast_service::open_chained;
 use holdfast_store::{Applied, DiskStore, StateStore as _};
 use holdfast_types::{CustodianId, Epoch, EpochId, Kind, Revision, TableClass};
 
 use crate::NodeError;
-use crate::chained::open_chained;
 use crate::interrupt::{Stoppable, watch_interruptions};
 
 /// An archive that was opened, wholly.
@@ -155,3 +155,6 @@ fn sweep(fs: &dyn Fs, under: &Path) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

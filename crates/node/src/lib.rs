@@ -8,7 +8,6 @@
 
 mod beside;
 mod carry;
-mod chained;
 mod dev;
 mod drill;
 mod error;

@@ -18,6 +18,7 @@ use holdfast_ledger::{EntryKind, Head as LedgerHead, append};
 use holdfast_machine::{Command, Head, Outcome, RowSink, SinkError, Txn, View, apply};
 use holdfast_records::{Identity, LedgerRow, Listen, NodeIdentity, Privilege, SoftSlot, put};
 use holdfast_recovery::{ArchiveFiles, Opened, Public, Signed, Unseal, keep_slot, next_signer};
+use holdfast_service::open_chained;
 use holdfast_store::log::Log;
 use holdfast_store::{Applied, DataDir, DiskStore, Loader, Marker, StateStore as _};
 use holdfast_types::{
@@ -26,7 +27,6 @@ use holdfast_types::{
 };
 
 use crate::carry::{Carrying, carry};
-use crate::chained::open_chained;
 use crate::drill::sealed;
 use crate::{LISTEN_DEFAULT, NodeError, softkey, tls};
 

@@ -79,14 +79,15 @@ pub fn open_archive<R: BufRead + Send>(
     open_on(all_cores(), sealed, signed, unseal, sink, progress)
 }
 
-/// As [`open_archive`], but on the caller's thread alone, and without a sink: where a vault checks what it
-/// sealed while it serves, the other cores are its callers'.
+/// As [`open_archive`], but on the caller's thread alone, and in silence: where a vault checks what it sealed
+/// while it serves, the other cores are its callers'.
 pub fn check_archive<R: BufRead + Send>(
     sealed: R,
     signed: Option<&Public>,
     unseal: &Unseal,
+    sink: &mut dyn RowSink,
 ) -> Result<Opened, ArchiveError> {
-    open_on(1, sealed, signed, unseal, &mut Nowhere, &mut |_| ())
+    open_on(1, sealed, signed, unseal, sink, &mut |_| ())
 }
 
 fn open_on<R: BufRead + Send>(

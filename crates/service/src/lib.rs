@@ -9,12 +9,14 @@ mod action;
 pub mod audit;
 mod cache;
 mod caller;
+mod chained;
 mod error;
 mod model;
 mod service;
 
 pub use action::Action;
 pub use caller::Caller;
+pub use chained::open_chained;
 pub use error::Error;
 pub use model::*;
 pub use service::{BackupStream, Parts, Service};

@@ -45,7 +45,8 @@ pub(crate) enum Key {
     Encrypt(Encrypt),
     /// Decrypt standard input: raw ciphertext in, raw bytes out
     ///
-    /// The ciphertext names its key and version, so no name is needed. With a name it must be that key's.
+    /// The ciphertext names its key and version, so no name is needed. With a name it must be that key's, with an
+    /// enclave one of that enclave's.
     Decrypt(Decrypt),
     /// Make a data key: 32 random bytes in plaintext and encrypted, base64
     ///
@@ -104,8 +105,8 @@ pub(crate) struct Decrypt {
     /// Only if it belongs to this key
     #[arg(value_name = "KEY")]
     name: Option<String>,
-    /// The enclave that KEY belongs to [default: default]
-    #[arg(long, short, value_name = "NAME", requires = "name")]
+    /// Only if it belongs to a key of this enclave [default: default with KEY, else any]
+    #[arg(long, short, value_name = "NAME")]
     enclave: Option<String>,
     #[command(flatten)]
     context: ContextArg,
@@ -268,14 +269,20 @@ impl Decrypt {
         let bytes = self.input.read(max, "give one ciphertext of holdfast's")?;
         let ciphertext = wire::Base64(bytes);
         let body = wire::Decrypt { ciphertext, context: self.context.bytes() };
-        let path = match &self.name {
-            Some(name) => {
-                let enclave = self.enclave.as_deref().unwrap_or(ENCLAVE_DEFAULT);
-                format!("{}/decrypt", path(enclave, name))
-            }
+        let of_key = |enclave: &str, name: &str| format!("{}/decrypt", path(enclave, name));
+        let url = match &self.name {
+            Some(name) => of_key(self.enclave.as_deref().unwrap_or(ENCLAVE_DEFAULT), name),
             None => "/decrypt".to_owned(),
         };
-        let done: wire::Decrypted = client.post(&path, &body).await?;
+        let mut done: wire::Decrypted = client.post(&url, &body).await?;
+        if let (None, Some(enclave)) = (&self.name, &self.enclave) {
+            // A reply names the key and not its enclave: asked with both, the server holds them against it.
+            let name = done.name.as_deref().ok_or_else(|| {
+                Failure::new(Kind::Other, "the server does not say which key it is")
+                    .next("name it: holdfast key decrypt KEY --enclave NAME")
+            })?;
+            done = client.post(&of_key(enclave, name), &body).await?;
+        }
         if global.json { output::json(&done) } else { output::raw(&done.plaintext.0) }
     }
 }

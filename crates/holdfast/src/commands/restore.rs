@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use holdfast_fs::{Disk, read_to_vec};
-use holdfast_node::{RestoreOptions, Restored};
+use holdfast_node::{Carrying, RestoreOptions, Restored};
 use holdfast_recovery::{
     ArchiveError, ArchiveFiles, ArchiveName, Public, Signed, Trust, check_json,
 };
@@ -71,7 +71,7 @@ struct Report {
     carried: Carried,
 }
 
-/// What a newer archive took away.
+/// What newer archives took away, and what may be back all the same.
 #[derive(serde::Serialize)]
 struct Carried {
     keys: u64,
@@ -79,6 +79,39 @@ struct Carried {
     identities: u64,
     policies: u64,
     custodians: u64,
+    /// Custodians who were removed, and are again.
+    kept: Vec<String>,
+    /// What nothing was carried from.
+    passed_over: Vec<PassedOver>,
+}
+
+/// A file of a newer archive, or a directory, that nothing was carried from.
+#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize)]
+struct PassedOver {
+    path: String,
+    why: String,
+}
+
+impl PassedOver {
+    fn new(path: &Path, why: impl std::fmt::Display) -> Self {
+        Self { path: path.display().to_string(), why: why.to_string() }
+    }
+}
+
+impl Carried {
+    /// With what was `passed_over` before the restore began.
+    fn new(carried: &Carrying, passed_over: Vec<PassedOver>) -> Self {
+        let then = carried.passed_over.iter().map(|(path, why)| PassedOver::new(path, why));
+        Self {
+            keys: carried.keys,
+            versions: carried.versions,
+            identities: carried.identities,
+            policies: carried.policies,
+            custodians: carried.custodians,
+            kept: carried.kept.iter().map(ToString::to_string).collect(),
+            passed_over: passed_over.into_iter().chain(then).collect(),
+        }
+    }
 }
 
 impl Restore {
@@ -107,7 +140,7 @@ impl Restore {
             progress.set(rows);
         })?;
         drop(progress);
-        self.show(global, &signed, &restored)
+        self.show(global, &signed, &restored, newer.passed_over)
     }
 
     /// Shows the plan; answering it, or `--yes`, is the confirmation.
@@ -125,7 +158,7 @@ impl Restore {
             ));
         }
         match newer.archives.first().map(|(_, newer)| &newer.public) {
-            None if newer.passed_over => {
+            None if !newer.passed_over.is_empty() => {
                 output::note("nothing is carried from newer archives of this vault")
             }
             None if quiet => {}
@@ -155,7 +188,13 @@ impl Restore {
         }
     }
 
-    fn show(&self, global: &Global, signed: &Signed, restored: &Restored) -> Done {
+    fn show(
+        &self,
+        global: &Global,
+        signed: &Signed,
+        restored: &Restored,
+        passed_over: Vec<PassedOver>,
+    ) -> Done {
         let (made, carried) = (&restored.made, &restored.carried);
         for (path, why) in &carried.passed_over {
             output::note(format!("nothing was carried from {}: {why}", path.display()));
@@ -176,13 +215,7 @@ impl Restore {
                 digest: restored.digest.clone(),
                 soft_key: made.soft_key.display().to_string(),
                 context: made.context.display().to_string(),
-                carried: Carried {
-                    keys: carried.keys,
-                    versions: carried.versions,
-                    identities: carried.identities,
-                    policies: carried.policies,
-                    custodians: carried.custodians,
-                },
+                carried: Carried::new(carried, passed_over),
             });
         }
         if global.quiet {
@@ -226,14 +259,14 @@ impl Restore {
 struct Newer {
     /// The newest first; the signatures of their JSON hold, their tars were not looked at.
     archives: Vec<(ArchiveFiles, Signed)>,
-    /// There are others, which are of no use.
-    passed_over: bool,
+    /// Others, which are of no use, and directories that could not be looked into.
+    passed_over: Vec<PassedOver>,
 }
 
 impl Newer {
     fn pass_over(&mut self, path: &Path, why: impl std::fmt::Display) {
-        self.passed_over = true;
         output::note(format!("{} is passed over: {why}", path.display()));
+        self.passed_over.push(PassedOver::new(path, why));
     }
 }
 
@@ -254,7 +287,7 @@ impl Restore {
                     paths.sort();
                     paths.iter().for_each(|path| look_at(path, signed, &mut newer));
                 }
-                Err(error) => output::note(format!("{} cannot be read: {error}", dir.display())),
+                Err(error) => newer.pass_over(dir, format!("it cannot be read: {error}")),
             }
         }
         let age = |public: &Public| std::cmp::Reverse((public.epoch, public.to));
@@ -288,5 +321,33 @@ fn look_at(path: &Path, signed: &Signed, newer: &mut Newer) {
             Ok(other) => newer.archives.push((files, other)),
             Err(error) => newer.pass_over(path, error),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_learn_what_may_be_back() {
+        let json = |carried: &Carrying, passed_over| {
+            serde_json::to_value(Carried::new(carried, passed_over)).unwrap()
+        };
+        let nothing = json(&Carrying::default(), Vec::new());
+        let empty = serde_json::json!([]);
+        assert_eq!((&nothing["kept"], &nothing["passed_over"]), (&empty, &empty));
+        let carried = Carrying {
+            kept: vec!["anna".parse().unwrap()],
+            passed_over: vec![("b.tar.gpg".into(), "it is damaged".to_owned())],
+            ..Carrying::default()
+        };
+        let before = vec![PassedOver::new(Path::new("a.json"), "it does not parse")];
+        let told = json(&carried, before);
+        assert_eq!(told["kept"], serde_json::json!(["anna"]));
+        let passed_over = serde_json::json!([
+            {"path": "a.json", "why": "it does not parse"},
+            {"path": "b.tar.gpg", "why": "it is damaged"},
+        ]);
+        assert_eq!(told["passed_over"], passed_over);
     }
 }

@@ -26,6 +26,14 @@ fn ciphertexts_that_do_not_open_say_what_they_may() {
     assert_eq!(decrypt(&[], &note).expect(14).err, other.err);
     let named = decrypt(&["other", "--aad", "a"], &note).expect(14);
     assert!(named.err.contains("orders"), "{}", named.err);
+    // So with an enclave, though it has a key of that name, too.
+    assert_eq!(decrypt(&["-e", "default", "--aad", "a"], &note).expect(0).out, b"attack");
+    vault.run(&["enclave", "create", "billing"], b"").expect(0);
+    vault.run(&["key", "create", "orders", "-e", "billing"], b"").expect(0);
+    for enclave in ["billing", "nowhere"] {
+        let refused = decrypt(&["--enclave", enclave, "--aad", "a"], &note).expect(14);
+        assert!(refused.err.contains("default/orders"), "{}", refused.err);
+    }
     let mut raw = Raw::connect(&vault.context());
     let mut ask = |path: &str, ciphertext: &[u8], context: &str| {
         let ciphertext = data_encoding::BASE64.encode(ciphertext);

@@ -202,6 +202,8 @@ fn init_server_and_restore_speak_json_and_bare_lines() {
     let report = json(&restore("c", "--json").text());
     let want = "carried context digest epoch rows soft_key unsigned vault_id versions";
     assert_eq!(fields(&report), want);
+    let want = "custodians identities kept keys passed_over policies versions";
+    assert_eq!(fields(&report["carried"]), want);
     let quiet = restore("d", "--quiet");
     assert_eq!(
         (quiet.text().as_str(), quiet.err.as_str()),

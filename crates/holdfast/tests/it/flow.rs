@@ -82,6 +82,7 @@ fn what_was_deleted_stays_deleted_unless_it_is_revived() {
         let args = [&restore[..], &who, more].concat();
         let report = with(home, &context, &args, b"").expect(0).text();
         let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+        assert_eq!(report["carried"]["passed_over"], serde_json::json!([]));
         let _server = Server::start(home, &["server", "--data", name]);
         assert_eq!(with(home, &context, &["key", "decrypt"], &kept).code, 0);
         let code = with(home, &context, &["key", "decrypt"], &note).code;
@@ -120,16 +121,23 @@ fn newer_archives_of_no_use_are_named_and_do_not_hide_the_one_that_opens() {
 
     let restore = ["restore", &older, "--data", "again", "--soft-key", "again.key", "--yes"];
     let who = ["--identity", "demo/custodian.asc", "--trust", &trust];
-    let also = ["--also", "elsewhere", "--also", "elsewhere/", "--json"];
+    let also = ["--also", "elsewhere", "--also", "elsewhere/", "--also", "nowhere", "--json"];
     let done = with(home, "again.toml", &[&restore[..], &who, &also].concat(), b"").expect(0);
     let report: serde_json::Value = serde_json::from_str(&done.text()).unwrap();
     assert_eq!(report["carried"]["keys"], 1, "{}", done.err);
     let whys =
         ["does not parse", "reader of version 2", "is not there", "not authentic", "SHA-256"];
+    let told = report["carried"]["passed_over"].as_array().unwrap();
+    assert_eq!(told.len(), whys.len() + 1, "{told:?}");
+    let says = |entry: &serde_json::Value, path: &str, why: &str| {
+        entry["path"].as_str().unwrap().contains(path) && entry["why"].as_str().unwrap().contains(why)
+    };
+    assert!(told.iter().any(|entry| says(entry, "nowhere", "cannot be read")), "{told:?}");
     for (n, why) in whys.into_iter().enumerate() {
         let name = of(n, "").file_name().unwrap().to_str().unwrap().to_owned();
-        let told = |line: &&str| line.contains(&name) && line.contains(why);
-        assert_eq!(done.err.lines().filter(told).count(), 1, "{name}, {why}: {}", done.err);
+        assert_eq!(told.iter().filter(|entry| says(entry, &name, why)).count(), 1, "{told:?}");
+        let noted = |line: &&str| line.contains(&name) && line.contains(why);
+        assert_eq!(done.err.lines().filter(noted).count(), 1, "{name}, {why}: {}", done.err);
     }
     assert!(!done.err.contains("notes.json"), "{}", done.err);
 }

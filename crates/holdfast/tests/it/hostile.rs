@@ -108,10 +108,12 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
+const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RESET: u8 = 3;
 const SETTINGS: u8 = 4;
 const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
@@ -156,42 +158,67 @@ fn request() -> Vec<u8> {
     head
 }
 
-/// Reads frames until `want` says that it has seen enough; whether it did before the end.
-fn frames(raw: &mut Raw, mut want: impl FnMut(u8, u8, u32, &[u8]) -> bool) -> bool {
-    let mut bytes: Vec<u8> = Vec::new();
-    loop {
-        while bytes.len() >= 9 {
-            let len = u32::from_be_bytes([0, bytes[0], bytes[1], bytes[2]]) as usize;
-            if bytes.len() < 9 + len {
-                break;
+/// What comes on a connection in HTTP/2.
+struct Frames<'a> {
+    raw: &'a mut Raw,
+    bytes: Vec<u8>,
+}
+
+impl<'a> Frames<'a> {
+    fn of(raw: &'a mut Raw) -> Self {
+        Self { raw, bytes: Vec::new() }
+    }
+
+    /// The next frame: kind, flags, stream, payload. `None` at the end.
+    fn next(&mut self) -> Option<(u8, u8, u32, Vec<u8>)> {
+        loop {
+            if let Some((head, rest)) = self.bytes.split_first_chunk::<9>() {
+                let len = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+                if rest.len() >= len {
+                    let stream = u32::from_be_bytes(head[5..9].try_into().unwrap());
+                    let found = (head[3], head[4], stream, rest[..len].to_vec());
+                    self.bytes.drain(..9 + len);
+                    return Some(found);
+                }
             }
-            let stream = u32::from_be_bytes(bytes[5..9].try_into().unwrap());
-            if want(bytes[3], bytes[4], stream, &bytes[9..9 + len]) {
-                return true;
+            match self.raw.receive(65536) {
+                Ok(more) if !more.is_empty() => self.bytes.extend(more),
+                _ => return None,
             }
-            bytes.drain(..9 + len);
-        }
-        match raw.receive(65536) {
-            Ok(more) if !more.is_empty() => bytes.extend(more),
-            _ => return false,
         }
     }
+}
+
+/// Reads frames until `want` says that it has seen enough; whether it did before the end.
+fn frames(raw: &mut Raw, mut want: impl FnMut(u8, u8, u32, &[u8]) -> bool) -> bool {
+    let mut frames = Frames::of(raw);
+    while let Some((kind, flags, stream, payload)) = frames.next() {
+        if want(kind, flags, stream, &payload) {
+            return true;
+        }
+    }
+    false
+}
+
+/// Settings by their number (RFC 9113 §6.5.1).
+fn settings(payload: &[u8]) -> impl Iterator<Item = (u16, u32)> {
+    payload.chunks_exact(6).map(|setting| {
+        let value = u32::from_be_bytes(setting[2..].try_into().unwrap());
+        (u16::from_be_bytes([setting[0], setting[1]]), value)
+    })
 }
 
 #[test]
 fn http2_has_limits_and_says_them() {
     let vault = Vault::start();
     let mut raw = h2(&vault);
-    let mut settings = std::collections::BTreeMap::new();
+    let mut said = std::collections::BTreeMap::new();
     assert!(frames(&mut raw, |kind, flags, _, payload| {
-        for setting in payload.chunks_exact(6).filter(|_| kind == SETTINGS && flags == 0) {
-            let value = u32::from_be_bytes(setting[2..].try_into().unwrap());
-            settings.insert(u16::from_be_bytes([setting[0], setting[1]]), value);
-        }
+        said.extend(settings(payload).filter(|_| kind == SETTINGS && flags == 0));
         kind == SETTINGS && flags == 0
     }));
     // SETTINGS_MAX_CONCURRENT_STREAMS and SETTINGS_MAX_HEADER_LIST_SIZE (RFC 9113 §6.5.2).
-    assert_eq!((settings.get(&3), settings.get(&6)), (Some(&128), Some(&(16 << 10))));
+    assert_eq!((said.get(&3), said.get(&6)), (Some(&128), Some(&(16 << 10))));
 
     // A good request, so that the frames here are known to be right.
     raw.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &request())).unwrap();
@@ -255,6 +282,88 @@ fn http2_floods_end_their_own_connection() {
         kind == RESET || kind == GOAWAY
     }));
     vault.run(&["status"], b"").expect(0);
+}
+
+/// One body on its way on a stream.
+#[derive(Clone, Copy)]
+struct Upload {
+    sent: usize,
+    /// What the stream's window has left; less than nothing after a setting that makes it smaller.
+    window: i64,
+}
+
+/// Sends `body` on `count` streams at once, as far as the windows let it; the last ones, which have to wait for
+/// the others, first. Until all are answered with 200.
+fn upload(raw: &mut Raw, count: u32, path: &str, body: &[u8]) {
+    const WINDOW: i64 = 65535;
+    let mut head = vec![0x83, 0x87];
+    let length = body.len().to_string();
+    for (name, value) in [(":path", path), (":authority", "v"), ("content-length", &length)] {
+        head.extend(literal(name, value));
+    }
+    let heads = (0..count).flat_map(|n| frame(HEADERS, END_HEADERS, 2 * n + 1, &head));
+    raw.send(&heads.collect::<Vec<u8>>()).unwrap();
+
+    let mut frames = Frames::of(raw);
+    let mut uploads = vec![Upload { sent: 0, window: WINDOW }; count as usize];
+    let (mut initial, mut all, mut answered) = (WINDOW, WINDOW, 0);
+    while answered < count {
+        let mut out = Vec::new();
+        for (upload, n) in uploads.iter_mut().zip(0..count).rev() {
+            let room = usize::try_from(upload.window.min(all)).unwrap_or(0).min(16384);
+            let piece = &body[upload.sent..][..room.min(body.len() - upload.sent)];
+            if !piece.is_empty() {
+                upload.sent += piece.len();
+                upload.window -= piece.len() as i64;
+                all -= piece.len() as i64;
+                let last = if upload.sent == body.len() { END_STREAM } else { 0 };
+                out.extend(frame(DATA, last, 2 * n + 1, piece));
+            }
+        }
+        frames.raw.send(&out).unwrap();
+        if !out.is_empty() {
+            continue;
+        }
+        let (kind, flags, stream, payload) = frames.next().expect("the connection lives");
+        let upload = || (stream as usize).checked_sub(1).map(|at| at / 2);
+        match kind {
+            SETTINGS if flags == 0 => {
+                for (_, value) in settings(&payload).filter(|(name, _)| *name == 4) {
+                    let more = i64::from(value) - initial;
+                    initial += more;
+                    uploads.iter_mut().for_each(|upload| upload.window += more);
+                }
+                frames.raw.send(&frame(SETTINGS, 1, 0, &[])).unwrap();
+            }
+            WINDOW_UPDATE => {
+                let window = upload().map_or(&mut all, |at| &mut uploads[at].window);
+                *window += i64::from(u32::from_be_bytes(payload.try_into().unwrap()));
+            }
+            // The static table's `:status 200`.
+            HEADERS => assert_eq!(payload[0], 0x88, "the answer on stream {stream}"),
+            DATA if flags & END_STREAM != 0 => answered += 1,
+            RESET | GOAWAY => panic!("frame {kind} on stream {stream}: {payload:?}"),
+            _ => {}
+        }
+    }
+}
+
+/// More of them than the server reads at once: those that wait must not stop those that are read.
+#[test]
+fn large_bodies_on_one_connection_all_get_their_turn() {
+    let vault = Vault::start();
+    vault.run(&["key", "create", "orders"], b"").expect(0);
+    // As large as with the largest plaintext, by blanks: the answers are small and need no window.
+    let mut body = br#"{"plaintext":"aGk="}"#.to_vec();
+    body.resize(3 << 19, b' ');
+    let path = "/api/v1/enclaves/default/keys/orders/encrypt";
+    upload(&mut h2(&vault), 60, path, &body);
+    // Once more, together with as many on another one.
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| upload(&mut h2(&vault), 60, path, &body));
+        }
+    });
 }
 
 /// A server that may open few files still has enough of them for its own work.

@@ -57,19 +57,6 @@ fn a_lost_or_wrong_soft_key_says_that_a_custodian_can_restore() {
     }
 }
 
-/// A ciphertext names its key, so an enclave alone would say nothing: it is not passed over silently.
-#[test]
-fn an_enclave_to_decrypt_in_needs_the_name_of_a_key() {
-    let home = tempfile::tempdir().unwrap();
-    let run = |args: &[&str]| holdfast(home.path(), &[&["key", "decrypt"], args].concat(), b"x");
-    for refused in [run(&["-e", "billing"]).expect(2), run(&["--enclave=default"]).expect(2)] {
-        assert!(refused.err.contains("<KEY>"), "{}", refused.err);
-    }
-    // With one, what is missing is the vault.
-    assert_ne!(run(&["orders", "-e", "billing"]).code, 2);
-    assert_ne!(run(&[]).code, 2);
-}
-
 #[test]
 fn a_half_made_directory_does_not_start() {
     let home = tempfile::tempdir().unwrap();

@@ -1,12 +1,14 @@
 //! A restore does not bring back what a newer archive took away.
 
+use std::ops::ControlFlow;
+
 use holdfast_machine::{
-    Command, Model, Outcome, RowSink as _, SinkError, Txn, View as _, ViewExt as _,
+    Command, Head, Model, Outcome, ReadError, RowSink as _, SinkError, Txn, View, ViewExt as _,
 };
 use holdfast_records::{
     Custodian, Identity, Key, KeyName, KeyState, KeyVersion, Privilege, Record, Slot, VersionState,
 };
-use holdfast_recovery::{Carried, Carry};
+use holdfast_recovery::{ArchiveError, Carried, Carry};
 use holdfast_types::{CustodianId, Draft, IdentityId, KeyId, Millis, Row, Table, TxnId, Value};
 
 use crate::scene::{NOW, Scene, changed, open, row};
@@ -145,6 +147,42 @@ fn deletions_removals_and_worse_states_are_carried_and_nothing_else() {
     let expected =
         [Table::KEYS, Table::KEYS, Table::KEY_NAMES, Table::KEY_VERSIONS, Table::IDENTITIES];
     assert_eq!(tables, expected);
+}
+
+/// A state on a disk that fails.
+struct Unreadable<'a>(&'a Model);
+
+impl View for Unreadable<'_> {
+    fn head(&self) -> &Head {
+        self.0.head()
+    }
+
+    fn get(&self, _: Table, _: &[u8]) -> Result<Option<Value>, ReadError> {
+        Err(ReadError::Io("input/output error".to_owned()))
+    }
+
+    fn scan(
+        &self,
+        _: Table,
+        _: &[u8],
+        _: &mut dyn FnMut(&[u8], Value) -> ControlFlow<()>,
+    ) -> Result<(), ReadError> {
+        Err(ReadError::Io("input/output error".to_owned()))
+    }
+}
+
+#[test]
+fn a_restored_state_that_cannot_be_read_is_no_fault_of_the_newer_archive() {
+    let story = story();
+    let (tar, sealed) = story.newer.write();
+    let unreadable = Unreadable(&story.older.model);
+    let mut apply = |_| panic!("nothing is known to change");
+    let mut carry = Carry::new(&unreadable, &[], &mut apply);
+    let opened = open(&tar, Some(&sealed.public), &story.older.unseal(0), &mut carry);
+    let Err(ArchiveError::Sink(SinkError::Failed(why))) = opened.map(drop) else {
+        panic!("whoever restores takes it for the archive's")
+    };
+    assert!(why.contains("input/output error"), "{why}");
 }
 
 /// A custodian of the scene, and their slot.

@@ -9,8 +9,8 @@ use holdfast_machine::View as _;
 use holdfast_records::{Enclave, EnclaveState, Record as _};
 use holdfast_service::audit::{Audit, Limits, Outcome, Record, Resource, verify};
 use holdfast_service::{
-    Action, Caller, CreateIdentity, Error, IdentitySelector, KeyPage, KeySelector, Level,
-    Privilege, SetPolicy,
+    Action, BackupTo, Caller, CreateIdentity, Error, IdentitySelector, KeyPage, KeySelector, Level,
+    Privilege, SetPolicy, StartBackup, StoredReport,
 };
 use holdfast_types::{IdentityId, Kind, Millis, Revision};
 
@@ -204,21 +204,26 @@ async fn the_audit_head_reaches_the_state_when_it_moved() {
     assert!(!vault.service.record_audit_head().await.unwrap(), "nothing happened since");
 }
 
+/// A second administrator, ben.
+async fn late_admin(vault: &Vault, id: u8) -> Caller {
+    let identity = IdentityId([id; 32]);
+    let second = CreateIdentity {
+        name: n("ben"),
+        identity,
+        privilege: Privilege::Admin,
+        enclave: None,
+        policy: None,
+    };
+    vault.service.create_identity(&admin(), &second).await.unwrap();
+    caller(identity)
+}
+
 #[tokio::test]
 async fn what_a_removed_identity_had_begun_is_not_done_any_more() {
     let vault = Vault::new();
     // A call whose line is on disk at once is faster than its removal: tried again.
     for round in 2..50 {
-        let identity = IdentityId([round; 32]);
-        let second = CreateIdentity {
-            name: n("ben"),
-            identity,
-            privilege: Privilege::Admin,
-            enclave: None,
-            policy: None,
-        };
-        vault.service.create_identity(&admin(), &second).await.unwrap();
-        let (ben, name) = (caller(identity), n(&format!("late-{round}")));
+        let (ben, name) = (late_admin(&vault, round).await, n(&format!("late-{round}")));
         let mut late = std::pin::pin!(vault.service.create_enclave(&ben, &name));
         // It is let in, and waits for its line to be on disk.
         tokio::select! {
@@ -235,6 +240,41 @@ async fn what_a_removed_identity_had_begun_is_not_done_any_more() {
         return;
     }
     panic!("it was always done");
+}
+
+#[tokio::test]
+async fn a_removed_identity_is_not_believed_that_it_stored_a_backup() {
+    let vault = Vault::new();
+    vault.custodian("Anna").await;
+    let request = StartBackup { to: BackupTo::Client, custodians: None };
+    let started = vault.service.start_backup(&admin(), &request).await.unwrap();
+    let mut stream = vault.service.backup_stream(&admin(), started.job).await.unwrap();
+    while let Some(piece) = stream.next().await {
+        piece.unwrap();
+    }
+    let sealed = vault.service.backup_sidecars(&admin(), started.job).await.unwrap();
+    let place = "client:/mnt/usb".to_owned();
+    let report = StoredReport { sha256: sealed.sha256, size: sealed.size, place };
+    // A call whose line is on disk at once is faster than its removal: tried again.
+    for round in 2..50 {
+        let ben = late_admin(&vault, round).await;
+        let before = vault.service.show_archive(&admin(), &started.name).await.unwrap().stored;
+        let mut late = std::pin::pin!(vault.service.backup_stored(&ben, started.job, &report));
+        // It is let in, and waits for its line to be on disk.
+        tokio::select! {
+            biased;
+            done = &mut late => panic!("{done:?}"),
+            () = std::future::ready(()) => {}
+        }
+        let which = IdentitySelector::Name(n("ben"));
+        vault.service.remove_identity(&admin(), &which).await.unwrap();
+        let Err(refused) = late.await else { continue };
+        assert_eq!(refused.kind, Kind::Refused);
+        let archive = vault.service.show_archive(&admin(), &started.name).await.unwrap();
+        assert_eq!(archive.stored, before);
+        return;
+    }
+    panic!("it was always believed");
 }
 
 #[tokio::test]

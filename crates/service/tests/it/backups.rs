@@ -3,7 +3,9 @@
 use std::io::BufReader;
 
 use holdfast_crypto::Sha256;
+use holdfast_ledger::Entry;
 use holdfast_machine::{RowSink, SinkError, View as _};
+use holdfast_records::{LedgerRow, Record as _};
 use holdfast_recovery::{ArchiveFiles, Nowhere, Trust, Unseal, check_sidecars, open_archive};
 use holdfast_seal::{Identity, Opener};
 use holdfast_service::{
@@ -138,6 +140,27 @@ async fn a_key_that_does_not_unwrap_is_found_by_the_backup_and_not_by_the_restor
     let left: Vec<_> = std::fs::read_dir(vault.archives()).unwrap().flatten().collect();
     let left = left.iter().filter(|entry| entry.file_name().to_string_lossy().contains(".tar"));
     assert_eq!(left.count(), 0, "nothing stays under a name, final or not");
+}
+
+#[tokio::test]
+async fn a_ledger_that_is_no_chain_is_found_by_the_backup_and_not_by_the_restore() {
+    let vault = Vault::new();
+    vault.key("orders").await;
+    vault.custodian("Anna").await;
+    vault.service.backup_to_vault(&admin(), None).await.unwrap();
+    let key = 0_u64.to_be_bytes();
+    let found = vault.cluster.view().get(LedgerRow::TABLE, &key).unwrap().unwrap();
+    let mut row = LedgerRow::decode(found.schema, &key, &found.body).unwrap();
+    let mut entry = Entry::decode(&row.entry).unwrap();
+    entry.at = Millis(entry.at.0 + 1);
+    row.entry = entry.encode();
+    vault.overwrite(found.rev, &row).await;
+    let error = vault.service.backup_to_vault(&admin(), None).await.unwrap_err();
+    assert_eq!(error.kind, Kind::Damaged, "{error}");
+    assert!(error.message.contains("ledger breaks at entry 1"), "{error}");
+    assert!(error.next.unwrap().contains("holdfast verify"));
+    let archives = vault.service.list_archives(&admin()).await.unwrap();
+    assert_eq!(archives.len(), 1, "what could not be restored is none");
 }
 
 #[tokio::test]

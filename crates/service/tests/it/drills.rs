@@ -2,7 +2,7 @@
 
 use holdfast_machine::ViewExt as _;
 use holdfast_records::{ArchiveState, Record as _};
-use holdfast_recovery::check_archive;
+use holdfast_recovery::{Nowhere, check_archive};
 use holdfast_service::{BackupTo, DrillMode, DrillReport, StartBackup, StoredReport};
 use holdfast_types::limits::JSON_INTEGER_MAX;
 use holdfast_types::{ArchiveId, Kind};
@@ -23,7 +23,7 @@ async fn taken(vault: &Vault) -> (holdfast_types::JobId, StoredReport, DrillRepo
     let archive = vault.service.show_archive(&admin(), &sidecars.name).await.unwrap();
     let archive_id = archive.archive_id;
     let unseal = vault.service.kept_sessions(archive_id).unwrap().unwrap();
-    let opened = check_archive(tar.as_slice(), None, &unseal).unwrap();
+    let opened = check_archive(tar.as_slice(), None, &unseal, &mut Nowhere).unwrap();
     let drill = DrillReport {
         archive_id,
         mode: DrillMode::Byte,

@@ -194,9 +194,7 @@ impl Service {
             let (sink, ending, stream) = stream::stream(backup.bytes.clone(), PATIENCE);
             let service = self.clone();
             tokio::spawn(async move {
-                if let Err(error) = service.run_to_client(actor, &backup, maker, sink).await {
-                    ending.fail(error).await;
-                }
+                ending.say(service.run_to_client(actor, &backup, maker, sink).await);
             });
             stream
         });
@@ -242,8 +240,7 @@ impl Service {
                 "the place of a stored archive has 1 to 4096 bytes",
             ));
         }
-        let by = actor.to_string();
-        let info = self.record_stored(actor, &backup, &report.place, by, false).await?;
+        let info = self.record_reported(actor, &backup, &report.place).await?;
         *backup.state.lock() = State::Stored(done);
         Ok(info)
     }
@@ -324,7 +321,7 @@ impl Service {
         });
         let finished = match sealed.await {
             Ok(sealed) => self.record_written(actor, backup, &sealed, None).await,
-            Err(error) => Err(error),
+            Err(ended) => Err(ended.into()),
         };
         self.settle(actor, backup, finished.map(State::Written)).await
     }

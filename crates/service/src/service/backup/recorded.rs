@@ -6,7 +6,7 @@ use holdfast_ledger::EntryKind;
 use holdfast_machine::View;
 use holdfast_records::{ArchiveState, Job, JobState, put};
 use holdfast_recovery::keep_archive;
-use holdfast_types::{Draft, Expect, IdentityId, Kind, Revision, hex};
+use holdfast_types::{ArchiveId, Draft, Expect, IdentityId, Kind, Millis, Revision, hex};
 
 use super::{Backup, Done, Service, seal};
 use crate::service::archives;
@@ -86,7 +86,8 @@ impl Service {
         Ok(done(backup, sealed, place))
     }
 
-    /// That the whole object was read back where it lies; where `verified`, that it was opened, too.
+    /// That the whole object was read back where it lies; where `verified`, that it was opened, too. The vault's
+    /// own word.
     pub(super) async fn record_stored(
         &self,
         actor: IdentityId,
@@ -95,28 +96,49 @@ impl Service {
         by: String,
         verified: bool,
     ) -> Result<ArchiveInfo, Error> {
-        let archive_id = backup.archive_id;
-        let place = place.to_owned();
-        let stored = EntryKind::Stored { archive_id, by: by.clone(), place: place.clone() };
-        let opened = verified.then_some(EntryKind::Verified { archive_id, by });
-        let kinds: Vec<EntryKind> = [stored].into_iter().chain(opened).collect();
-        let now = self.clock.now();
-        let rule = |view: &dyn View| {
-            let mut draft = Draft::default();
-            let at = now.max(view.head().at);
-            archives::append_all(view, &mut draft, at, kinds.clone())?;
-            let found = get::<ArchiveState>(view, archive_id.as_bytes())?;
-            let found = found.ok_or_else(|| {
-                Error::new(Kind::NotFound, format!("there is no archive {archive_id}"))
-            })?;
-            let mut state = found.record;
-            (state.stored, state.where_) = (Some(at), place.clone());
-            // A copy that was opened before is proved still.
-            state.verified = verified.then_some(at).or(state.verified);
-            put(&mut draft, Expect::At(found.rev), &state);
-            Ok((draft, ()))
-        };
+        let rule = stored(backup.archive_id, place, by, verified, self.clock.now());
         self.carry_out(actor, Action::BackupStored.verb(), rule).await?;
-        archives::with_id(&self.cluster.view(), archive_id)
+        archives::with_id(&self.cluster.view(), backup.archive_id)
+    }
+
+    /// That `actor` says so: whoever was removed meanwhile is not believed.
+    pub(super) async fn record_reported(
+        &self,
+        actor: IdentityId,
+        backup: &Arc<Backup>,
+        place: &str,
+    ) -> Result<ArchiveInfo, Error> {
+        let rule = stored(backup.archive_id, place, actor.to_string(), false, self.clock.now());
+        self.decide(actor, Action::BackupStored.verb(), rule).await?;
+        archives::with_id(&self.cluster.view(), backup.archive_id)
+    }
+}
+
+/// Decides that an archive lies whole at `place`, on the word of `by`; where `verified`, that it opened, too.
+fn stored(
+    archive_id: ArchiveId,
+    place: &str,
+    by: String,
+    verified: bool,
+    now: Millis,
+) -> impl FnMut(&dyn View) -> Result<(Draft, ()), Error> {
+    let place = place.to_owned();
+    let stored = EntryKind::Stored { archive_id, by: by.clone(), place: place.clone() };
+    let opened = verified.then_some(EntryKind::Verified { archive_id, by });
+    let kinds: Vec<EntryKind> = [stored].into_iter().chain(opened).collect();
+    move |view| {
+        let mut draft = Draft::default();
+        let at = now.max(view.head().at);
+        archives::append_all(view, &mut draft, at, kinds.clone())?;
+        let found = get::<ArchiveState>(view, archive_id.as_bytes())?;
+        let found = found.ok_or_else(|| {
+            Error::new(Kind::NotFound, format!("there is no archive {archive_id}"))
+        })?;
+        let mut state = found.record;
+        (state.stored, state.where_) = (Some(at), place.clone());
+        // A copy that was opened before is proved still.
+        state.verified = verified.then_some(at).or(state.verified);
+        put(&mut draft, Expect::At(found.rev), &state);
+        Ok((draft, ()))
     }
 }

@@ -19,7 +19,7 @@ use crate::service::read::list;
 /// An archive that was sealed, and to whom.
 pub(super) type Sealed = SealedArchive;
 
-type Make = Box<dyn FnOnce(&mut dyn Write) -> Result<SealedArchive, ArchiveError> + Send>;
+type Make = Box<dyn Fn(&mut dyn Write) -> Result<SealedArchive, ArchiveError> + Send + Sync>;
 
 /// What makes one archive, holding the view it is made from.
 pub(super) struct Maker {
@@ -45,12 +45,12 @@ impl Maker {
     }
 
     /// The session keys of slots that are kept: with the archive's own they open it again.
-    pub(super) fn take_slots(&mut self) -> Vec<(SlotId, SessionKey)> {
-        std::mem::take(&mut self.slots)
+    pub(super) fn slots(&self) -> &[(SlotId, SessionKey)] {
+        &self.slots
     }
 
-    /// Writes the sealed tar. Blocks.
-    pub(super) fn seal(self, out: &mut dyn Write) -> Result<Sealed, Error> {
+    /// Writes the sealed tar. Blocks. Each time it is another one, with other session keys.
+    pub(super) fn seal(&self, out: &mut dyn Write) -> Result<Sealed, Error> {
         Ok((self.make)(out)?)
     }
 }
@@ -118,7 +118,15 @@ impl Service {
         let recipients = custodians.clone();
         let make: Make = Box::new(move |out| {
             let (view, signer, custodians) = (&view, &signer, recipients.as_slice());
-            let input = BaseInput { view, signer, custodians, archive_id, created, signed, ledger };
+            let input = BaseInput {
+                view,
+                signer,
+                custodians,
+                archive_id,
+                created,
+                signed,
+                ledger: ledger.clone(),
+            };
             write_base(&input, out)
         });
         Ok(Maker { name: name.to_string(), to, custodians, slots, make })

@@ -1,13 +1,15 @@
 //! A sealed tar on its way from the thread that makes it to whoever reads it, in bounded memory.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use holdfast_types::Kind;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{self, error::SendTimeoutError};
 
+use super::spare::still_fed;
 use crate::Error;
 
 /// Bytes of one piece.
@@ -15,46 +17,63 @@ const PIECE_BYTES: usize = 64 * 1024;
 /// Pieces on the way at most.
 const PIECES: usize = 4;
 
-type Piece = Result<Vec<u8>, Error>;
+/// How it went, once that is known. Beside the pieces, since a reader that takes none leaves no room for it.
+type How = Arc<OnceLock<Result<(), Error>>>;
 
 /// A sealed tar while it is made. Dropping it before the end fails the backup.
 pub struct BackupStream {
-    pieces: mpsc::Receiver<Piece>,
+    pieces: mpsc::Receiver<Vec<u8>>,
+    how: How,
+    told: bool,
 }
 
 impl BackupStream {
     /// The next piece (at most 64 KiB); `None` at the end, when the archive is recorded as written.
     /// After an error nothing follows.
     pub async fn next(&mut self) -> Option<Result<Vec<u8>, Error>> {
-        self.pieces.recv().await
+        if let Some(piece) = self.pieces.recv().await {
+            return Some(Ok(piece));
+        }
+        if std::mem::replace(&mut self.told, true) {
+            return None;
+        }
+        // Whoever could say how it went is gone by now.
+        let broke_off = || Err(Error::new(Kind::Internal, "the backup broke off"));
+        self.how.get().cloned().unwrap_or_else(broke_off).err().map(Err)
     }
 }
 
-/// The end that writes. For a thread of the runtime's that may block.
+/// The end that writes. For a thread that may block, within a runtime.
 pub(super) struct Sink {
-    pieces: mpsc::Sender<Piece>,
+    pieces: mpsc::Sender<Vec<u8>>,
     /// How long the reader may take nothing.
     patience: Duration,
     piece: Vec<u8>,
     bytes: Arc<AtomicU64>,
 }
 
-/// The end that says how it went, after the last byte.
-pub(super) struct Ending(mpsc::Sender<Piece>);
+/// The end that says how it went, after the last byte. Where it is dropped the backup broke off.
+pub(super) struct Ending {
+    how: How,
+    /// Keeps the stream from its end until then.
+    _pieces: mpsc::Sender<Vec<u8>>,
+}
 
 /// A stream whose bytes are counted in `bytes`.
 pub(super) fn stream(bytes: Arc<AtomicU64>, patience: Duration) -> (Sink, Ending, BackupStream) {
     let (sender, receiver) = mpsc::channel(PIECES);
-    let ending = Ending(sender.clone());
+    let how = How::default();
+    let ending = Ending { how: how.clone(), _pieces: sender.clone() };
     let piece = Vec::with_capacity(PIECE_BYTES);
-    (Sink { pieces: sender, patience, piece, bytes }, ending, BackupStream { pieces: receiver })
+    let stream = BackupStream { pieces: receiver, how, told: false };
+    (Sink { pieces: sender, patience, piece, bytes }, ending, stream)
 }
 
 impl Ending {
-    /// Ends the stream with an error. Without it the stream ends well when this is dropped.
-    pub(super) async fn fail(self, error: Error) {
-        // A reader that went away does not want to know.
-        let _ = self.0.send(Err(error)).await;
+    /// Ends the stream, well or with an error, and waits for nobody.
+    pub(super) fn say(self, how: Result<(), Error>) {
+        // Nobody else has it, so nothing was said before.
+        let _ = self.how.set(how);
     }
 }
 
@@ -63,9 +82,10 @@ impl Sink {
         if self.piece.is_empty() {
             return Ok(());
         }
+        still_fed()?;
         let piece = std::mem::replace(&mut self.piece, Vec::with_capacity(PIECE_BYTES));
         self.bytes.fetch_add(piece.len() as u64, Ordering::Relaxed);
-        let sent = Handle::current().block_on(self.pieces.send_timeout(Ok(piece), self.patience));
+        let sent = Handle::current().block_on(self.pieces.send_timeout(piece, self.patience));
         sent.map_err(|error| match error {
             SendTimeoutError::Closed(_) => {
                 io::Error::new(io::ErrorKind::BrokenPipe, "the reader went away")
@@ -99,8 +119,6 @@ impl io::Write for Sink {
 mod tests {
     use std::io::Write as _;
 
-    use holdfast_types::Kind;
-
     use super::*;
 
     const PATIENCE: Duration = Duration::from_secs(60);
@@ -117,7 +135,7 @@ mod tests {
             }
             sink.flush().unwrap();
         });
-        drop(ending);
+        ending.say(Ok(()));
         let mut got = Vec::new();
         while let Some(piece) = stream.next().await {
             let piece = piece.unwrap();
@@ -137,9 +155,17 @@ mod tests {
             sink.flush().unwrap();
         });
         writer.await.unwrap();
-        ending.fail(Error::new(Kind::Damaged, "a row is damaged")).await;
+        ending.say(Err(Error::new(Kind::Damaged, "a row is damaged")));
         assert_eq!(stream.next().await.unwrap().unwrap(), b"some");
         assert_eq!(stream.next().await.unwrap().unwrap_err().kind, Kind::Damaged);
+        assert!(stream.next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn an_end_that_nobody_speaks_of_is_none() {
+        let (sink, ending, mut stream) = stream(Arc::default(), PATIENCE);
+        drop((sink, ending));
+        assert_eq!(stream.next().await.unwrap().unwrap_err().kind, Kind::Internal);
         assert!(stream.next().await.is_none());
     }
 
@@ -155,11 +181,17 @@ mod tests {
 
     #[tokio::test]
     async fn a_reader_that_takes_nothing_does_not_hold_the_writer() {
-        let (mut sink, _ending, stream) = stream(Arc::default(), Duration::from_millis(20));
+        let (mut sink, ending, mut stream) = stream(Arc::default(), Duration::from_millis(20));
         let failed = tokio::task::spawn_blocking(move || {
             sink.write_all(&vec![0; 10 * PIECE_BYTES]).unwrap_err()
         });
         assert_eq!(failed.await.unwrap().kind(), io::ErrorKind::TimedOut);
-        drop(stream);
+        // Nor whoever says so; and if it reads again, it is told.
+        ending.say(Err(Error::new(Kind::Unavailable, "the reader took nothing")));
+        for _ in 0..PIECES {
+            assert_eq!(stream.next().await.unwrap().unwrap().len(), PIECE_BYTES);
+        }
+        assert_eq!(stream.next().await.unwrap().unwrap_err().kind, Kind::Unavailable);
+        assert!(stream.next().await.is_none());
     }
 }

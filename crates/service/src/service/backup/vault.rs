@@ -1,25 +1,31 @@
 //! A backup into the vault's own archive directory. *Stored* means: the whole object read back, hash equal.
 //! *Verified*: what was read back was opened, too, with the session keys that were kept: seal, sums, counts,
-//! digest, root, canary, and every key version unwrapped. Both are one reading, in constant memory.
+//! digest, root, canary, the ledger a chain, and every key version unwrapped. Both are one reading, in constant memory.
 
-use std::io::{BufReader, BufWriter, Write as _};
+use std::io::{BufReader, BufWriter, Read, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use holdfast_fs::{Fs, FsError, Open, Reader};
-use holdfast_recovery::{ArchiveError, Placing, Unseal, check_archive, place_aids};
+use holdfast_recovery::{ArchiveError, Nowhere, Placing, Unseal, check_archive, place_aids};
 use holdfast_seal::SessionKey;
 use holdfast_types::{IdentityId, Kind, SlotId};
 
-use super::spare::in_spare_time;
+use super::spare::{Ended, competing, in_spare_time, still_fed};
 use super::{Backup, Service, State, seal};
+use crate::chained::Chained;
 use crate::{BackupInfo, Error};
 
 /// Bytes moved at once.
 const BUFFER_BYTES: usize = 256 * 1024;
 /// What to do where a disk gives back other bytes.
 const CHECK_DISK: &str = "check that disk; back up to another one";
+/// What reads back as it was sealed has the ledger that the state has.
+const BROKEN: &str = "the vault's ledger is broken, and no archive of it could be restored";
+/// What to do then.
+const OLDER: &str =
+    "restore the newest archive that verifies: holdfast verify ARCHIVE --identity FILE";
 
 impl Service {
     /// Seals into the archive directory, reads back, records. The error is kept in `backup`, too.
@@ -39,15 +45,24 @@ impl Service {
         actor: IdentityId,
         backup: &Arc<Backup>,
     ) -> Result<super::Done, Error> {
-        let maker = backup.take()?;
-        let (fs, dir) = (self.fs.clone(), self.archives.clone());
-        let bytes = backup.bytes.clone();
+        let maker = Arc::new(backup.take()?);
         let certificate = self.signer_certificate()?;
-        let sealed = in_spare_time(move || {
-            place_aids(&*fs, &dir, certificate)?;
-            write_archive(&fs, &dir, maker, &bytes)
-        });
-        let (sealed, verified) = sealed.await?;
+        let write = || {
+            let (fs, dir, bytes) = (self.fs.clone(), self.archives.clone(), backup.bytes.clone());
+            let (maker, certificate) = (maker.clone(), certificate.clone());
+            move || {
+                place_aids(&*fs, &dir, certificate)?;
+                bytes.store(0, Ordering::Relaxed);
+                write_archive(&fs, &dir, &maker, &bytes)
+            }
+        };
+        let (sealed, verified) = match in_spare_time(write()).await {
+            Err(Ended::Starved) => {
+                tracing::warn!(job = %backup.job, "no core was free: the backup begins again, and competes");
+                competing(write()).await?
+            }
+            ended => ended?,
+        };
         let place = self.archives.display().to_string();
         let done = self.record_written(actor, backup, &sealed, Some(place.clone())).await?;
         // The object was read back before its name appeared.
@@ -62,10 +77,10 @@ impl Service {
 fn write_archive(
     fs: &Arc<dyn Fs>,
     dir: &Path,
-    mut maker: seal::Maker,
+    maker: &seal::Maker,
     bytes: &Arc<AtomicU64>,
 ) -> Result<(seal::Sealed, bool), Error> {
-    let slots = maker.take_slots();
+    let slots = maker.slots();
     let mut placing = Placing::begin(fs, dir, maker.name())?;
     let counted = Counted { inner: &mut placing, bytes };
     let mut out = BufWriter::with_capacity(BUFFER_BYTES, counted);
@@ -88,13 +103,18 @@ fn open_back(
     fs: &dyn Fs,
     path: &Path,
     sealed: &seal::Sealed,
-    slots: Vec<(SlotId, SessionKey)>,
+    slots: &[(SlotId, SessionKey)],
 ) -> Result<bool, Error> {
-    let unseal = Unseal::Sessions { archive: sealed.session_key.clone(), slots };
-    let reader = Reader::new(fs.open(path, Open::Read)?);
+    let unseal = Unseal::Sessions { archive: sealed.session_key.clone(), slots: slots.to_vec() };
+    let reader = Fed(Reader::new(fs.open(path, Open::Read)?));
     let reader = BufReader::with_capacity(BUFFER_BYTES, reader);
-    match check_archive(reader, Some(&sealed.public), &unseal) {
-        Ok(_) => Ok(true),
+    let mut nowhere = Nowhere;
+    let mut chained = Chained::new(&mut nowhere);
+    match check_archive(reader, Some(&sealed.public), &unseal, &mut chained) {
+        Ok(_) => match chained.end(&sealed.public.ledger) {
+            Ok(_) => Ok(true),
+            Err(why) => Err(Error::new(Kind::Damaged, format!("{BROKEN}: {why}")).next(OLDER)),
+        },
         Err(ArchiveError::WrongIdentity(_)) => Ok(false),
         Err(error) => {
             let message =
@@ -114,6 +134,16 @@ fn read_back(placing: &Placing, sealed: &seal::Sealed) -> Result<(), Error> {
     Err(Error::new(Kind::Damaged, message).next(CHECK_DISK))
 }
 
+/// Stops where the thread that reads is starved.
+struct Fed<R>(R);
+
+impl<R: Read> Read for Fed<R> {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        still_fed()?;
+        self.0.read(buf)
+    }
+}
+
 struct Counted<'a> {
     inner: &'a mut Placing,
     bytes: &'a AtomicU64,
@@ -121,6 +151,7 @@ struct Counted<'a> {
 
 impl std::io::Write for Counted<'_> {
     fn write(&mut self, data: &[u8]) -> std::io::Result<usize> {
+        still_fed()?;
         let written = self.inner.write(data)?;
         self.bytes.fetch_add(written as u64, Ordering::Relaxed);
         Ok(written)

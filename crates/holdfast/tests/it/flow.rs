@@ -130,7 +130,8 @@ fn newer_archives_of_no_use_are_named_and_do_not_hide_the_one_that_opens() {
     let told = report["carried"]["passed_over"].as_array().unwrap();
     assert_eq!(told.len(), whys.len() + 1, "{told:?}");
     let says = |entry: &serde_json::Value, path: &str, why: &str| {
-        entry["path"].as_str().unwrap().contains(path) && entry["why"].as_str().unwrap().contains(why)
+        entry["path"].as_str().unwrap().contains(path)
+            && entry["why"].as_str().unwrap().contains(why)
     };
     assert!(told.iter().any(|entry| says(entry, "nowhere", "cannot be read")), "{told:?}");
     for (n, why) in whys.into_iter().enumerate() {

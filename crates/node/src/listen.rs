@@ -34,6 +34,13 @@ const HEAD_BYTES_MAX: usize = 64 << 10;
 const HEADER_LIST_BYTES_MAX: u32 = 16 << 10;
 /// Most requests at once on one connection (RFC 9113 §5.1.2).
 const STREAMS_MAX: u32 = 128;
+/// What a client may send on one stream before it is read. A large body may have to wait for room in memory
+/// (`api`), and is not read meanwhile.
+const STREAM_WINDOW: u32 = 32 << 10;
+/// What it may send on a whole connection: so much that streams that wait cannot fill it, or those that are
+/// read would stand still behind them, with room that nobody else gets. Besides, a client may have sent
+/// so much before it knows of the smaller window (RFC 9113 §6.9.2).
+const CONNECTION_WINDOW: u32 = STREAMS_MAX * STREAM_WINDOW + (64 << 10);
 /// Most streams that a client has opened and reset before they were served.
 const RESETS_MAX: usize = 32;
 /// An HTTP/2 connection whose peer does not answer a ping is gone.
@@ -98,6 +105,8 @@ fn http() -> Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .max_header_list_size(HEADER_LIST_BYTES_MAX)
         .max_concurrent_streams(STREAMS_MAX)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
         .max_pending_accept_reset_streams(RESETS_MAX)
         .keep_alive_interval(PING_EVERY)
         .keep_alive_timeout(PING_ANSWER);

@@ -112,6 +112,7 @@ const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RESET: u8 = 3;
 const SETTINGS: u8 = 4;
+const PING: u8 = 6;
 const GOAWAY: u8 = 7;
 const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
@@ -335,6 +336,7 @@ fn upload(raw: &mut Raw, count: u32, path: &str, body: &[u8]) {
                 }
                 frames.raw.send(&frame(SETTINGS, 1, 0, &[])).unwrap();
             }
+            PING if flags == 0 => frames.raw.send(&frame(PING, 1, 0, &payload)).unwrap(),
             WINDOW_UPDATE => {
                 let window = upload().map_or(&mut all, |at| &mut uploads[at].window);
                 *window += i64::from(u32::from_be_bytes(payload.try_into().unwrap()));

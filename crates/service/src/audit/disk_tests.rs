@@ -1,6 +1,7 @@
 //! The log on a disk that is full, fails, or loses what was not synced.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use holdfast_fs::{Fault, Mem, crash_images_wanted, read_to_vec};
 use holdfast_types::{Kind, Millis, NodeId};
@@ -228,4 +229,69 @@ fn a_disk_that_fails_once_loses_nothing_that_was_promised() {
         assert!(calls > promised, "{calls} of {} are there", promised + 1);
         assert_eq!(verify(&mem, Path::new(DIR)).unwrap(), Ok(audit.head()), "operation {at}");
     }
+}
+
+/// Counts what is logged, by level.
+#[derive(Default, Clone)]
+struct Counted(Arc<[AtomicU64; 2]>);
+
+impl tracing::Subscriber for Counted {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        let is_error = *event.metadata().level() == tracing::Level::ERROR;
+        self.0[usize::from(is_error)].fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[test]
+fn a_fault_that_lasts_is_logged_once_and_so_is_its_end() {
+    let mem = Mem::new();
+    let log = files::Log::open(mem.shared(), Path::new(DIR), 1 << 20).unwrap();
+    let queue = Arc::new(Queue::new(1 << 20, log.head()));
+    let mut writer = writer::Writer::new(queue.clone(), log, Millis(1));
+    writer.started(NodeId(7)).unwrap();
+    let counted = Counted::default();
+    let logs = counted.clone();
+    // Where there was only ever one, `tracing` asks the thread that comes first whether a place is logged at all,
+    // and another test's has nobody who wants it.
+    let _second = tracing::Dispatch::new(Counted::default());
+    let thread = std::thread::spawn(move || {
+        tracing::subscriber::with_default(logs, || writer.run());
+    });
+    let try_it = || queue.push_durable(&call(1)).unwrap().blocking_recv().unwrap();
+    let counts = || counted.0.each_ref().map(|count| count.load(Ordering::Relaxed));
+
+    try_it().unwrap();
+    mem.limit_space(0);
+    for _ in 0..20 {
+        try_it().unwrap_err();
+    }
+    mem.heal();
+    try_it().unwrap();
+    try_it().unwrap();
+    mem.limit_space(0);
+    try_it().unwrap_err();
+    // Other reasons: nothing can be written, and then nothing can be cut.
+    mem.fail_at(0, Fault::From);
+    for _ in 0..5 {
+        try_it().unwrap_err();
+    }
+    queue.close();
+    thread.join().unwrap();
+    assert_eq!(counts(), [1, 4], "ends, and faults that began or changed");
 }

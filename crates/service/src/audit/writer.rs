@@ -26,6 +26,8 @@ pub(super) struct Writer {
     at_risk: (u64, u64),
     /// Records that reached us and no file; told in the next line that does.
     owed: u64,
+    /// The fault that was logged last and lasts: a full disk is tried again every few seconds.
+    logged: Option<String>,
 }
 
 impl Writer {
@@ -40,6 +42,7 @@ impl Writer {
             unsynced: None,
             at_risk: (0, 0),
             owed: 0,
+            logged: None,
         }
     }
 
@@ -73,7 +76,10 @@ impl Writer {
             let failed = result.is_err();
             if let Err(error) = &result {
                 self.queue.report(None, Some(error.clone()));
-                tracing::error!(%error, "audit log");
+            }
+            // Only a sync tells that all is well again.
+            if failed || must_sync {
+                self.log_change(result.as_ref().err());
             }
             for waiter in batch.waiters.drain(..) {
                 // Whoever no longer waits needs no answer.
@@ -86,6 +92,19 @@ impl Writer {
                 self.queue.pause();
             }
         }
+    }
+
+    /// Logs a fault that began, has another reason now, or ended.
+    fn log_change(&mut self, fault: Option<&AuditError>) {
+        let fault = fault.map(ToString::to_string);
+        if fault == self.logged {
+            return;
+        }
+        match &fault {
+            Some(error) => tracing::error!(%error, "audit log"),
+            None => tracing::info!("the audit log is written again"),
+        }
+        self.logged = fault;
     }
 
     fn write(&mut self, batch: &Batch) -> Result<(), AuditError> {

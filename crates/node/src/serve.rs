@@ -46,7 +46,7 @@ pub fn serve(options: &ServeOptions, ready: impl FnOnce(SocketAddr)) -> Result<(
 /// Runs a node to its end. State and audit log are closed then; what still blocks a thread of the runtime's (a
 /// disk that does not answer) is waited for so long and then left: it is nothing that anybody was told of,
 /// and a stopped server must not stay. A backup's thread is its own and is not waited for: what it leaves in the
-/// archive directory under a temporary name goes when the next set is stored.
+/// archive directory under a temporary name goes when the next archive is begun there.
 fn to_the_end<T>(
     linger: Duration,
     node: impl Future<Output = Result<T, NodeError>>,

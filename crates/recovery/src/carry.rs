@@ -10,7 +10,6 @@
 //! slot of the current root. Else the restored vault could never seal an archive again.
 
 use std::collections::BTreeSet;
-use std::ops::ControlFlow;
 
 use holdfast_machine::{RowSink, SinkError, View, ViewExt as _};
 use holdfast_records::{
@@ -20,6 +19,7 @@ use holdfast_records::{
 use holdfast_types::{CustodianId, Draft, Expect, KeyId, Row, Value};
 
 use crate::ArchiveError;
+use crate::base::stored;
 
 /// Writes of one draft: well below what a transaction may hold.
 const WRITES: usize = 1000;
@@ -209,19 +209,6 @@ impl<V: View> RowSink for Carry<'_, V> {
         self.take(row).map_err(|error| SinkError::Failed(error.to_string()))?;
         if self.draft.write.len() >= WRITES { self.flush() } else { Ok(()) }
     }
-}
-
-/// All live records of a small table, with their revisions.
-fn stored<R: Record>(view: &impl View) -> Result<Vec<Stored<R>>, ArchiveError> {
-    let mut found = Vec::new();
-    view.scan(R::TABLE, &[], &mut |key, value| {
-        if !value.is_tombstone() {
-            let record = R::decode(value.schema, key, &value.body);
-            found.push(record.map(|record| Stored { rev: value.rev, at: value.at, record }));
-        }
-        ControlFlow::Continue(())
-    })?;
-    Ok(found.into_iter().collect::<Result<_, _>>()?)
 }
 
 /// The record of a row; none of a tombstone.

@@ -11,9 +11,8 @@ use holdfast_store::{ChangesError, changes_since};
 use holdfast_types::{Revision, Table, TableClass};
 
 use super::Service;
-use super::backup::blocking;
 use super::disks::Disks;
-use super::read::each;
+use super::read::{aside, each};
 use super::weak::{self, Facts};
 use crate::audit::Resource;
 use crate::{Action, Caller, Error, Metrics, NodeStatus, Ready, Status};
@@ -67,11 +66,10 @@ impl Service {
         call.end(result.map(|status| Metrics { text: exposition(&status, &self.ready()) }))
     }
 
-    /// It walks what changed since the newest archive, and looks at disks: on threads that may block.
+    /// It walks what changed since the newest archive, and looks at disks: both may take long.
     async fn status_now(self: &Arc<Self>) -> Result<Status, Error> {
-        let (service, view) = (Arc::clone(self), self.cluster.view());
-        let seen = view.clone();
-        let mut facts = blocking(move || service.facts(&seen)).await?;
+        let view = self.cluster.view();
+        let mut facts = aside(|| self.facts(&view))?;
         let stored = facts.archives.iter().filter(|archive| archive.stored.is_some());
         let stored = stored.take(ARCHIVES_SHOWN).cloned().collect();
         match self.look_at_disks(stored).await {

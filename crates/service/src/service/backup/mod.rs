@@ -287,11 +287,7 @@ impl Service {
             state: Mutex::new(State::Waiting(maker)),
         });
         if let Err(error) = self.enlist(&backup) {
-            return Err(self
-                .settle(actor, &backup, Err(error.clone()))
-                .await
-                .err()
-                .unwrap_or(error));
+            return self.settle(actor, &backup, Err(error)).await.map(|()| backup);
         }
         if to == BackupTo::Client {
             tokio::spawn(unread(Arc::downgrade(self), actor, Arc::downgrade(&backup)));
@@ -405,13 +401,4 @@ async fn unread(service: Weak<Service>, actor: IdentityId, backup: Weak<Backup>)
 
 fn gone() -> Error {
     Error::new(Kind::Other, "the reader of the backup went away").next("begin another one")
-}
-
-/// Runs what may block on a thread of its own.
-pub(in crate::service) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
-) -> Result<T, Error> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .unwrap_or_else(|_| Err(Error::new(Kind::Internal, "a thread of the vault failed")))
 }

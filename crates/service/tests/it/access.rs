@@ -218,22 +218,30 @@ async fn late_admin(vault: &Vault, id: u8) -> Caller {
     caller(identity)
 }
 
+/// What becomes of a call of ben's that was let in, and waits for its line to be on disk, while ben is removed.
+async fn though_removed<T: std::fmt::Debug>(
+    vault: &Vault,
+    late: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let mut late = std::pin::pin!(late);
+    tokio::select! {
+        biased;
+        done = &mut late => panic!("{done:?}"),
+        () = std::future::ready(()) => {}
+    }
+    let which = IdentitySelector::Name(n("ben"));
+    vault.service.remove_identity(&admin(), &which).await.unwrap();
+    late.await
+}
+
 #[tokio::test]
 async fn what_a_removed_identity_had_begun_is_not_done_any_more() {
     let vault = Vault::new();
     // A call whose line is on disk at once is faster than its removal: tried again.
     for round in 2..50 {
         let (ben, name) = (late_admin(&vault, round).await, n(&format!("late-{round}")));
-        let mut late = std::pin::pin!(vault.service.create_enclave(&ben, &name));
-        // It is let in, and waits for its line to be on disk.
-        tokio::select! {
-            biased;
-            done = &mut late => panic!("{done:?}"),
-            () = std::future::ready(()) => {}
-        }
-        let which = IdentitySelector::Name(n("ben"));
-        vault.service.remove_identity(&admin(), &which).await.unwrap();
-        let Err(refused) = late.await else { continue };
+        let late = vault.service.create_enclave(&ben, &name);
+        let Err(refused) = though_removed(&vault, late).await else { continue };
         assert_eq!(refused.kind, Kind::Refused);
         let enclaves = vault.service.list_enclaves(&admin()).await.unwrap();
         assert!(enclaves.iter().all(|enclave| enclave.name != name));
@@ -259,16 +267,8 @@ async fn a_removed_identity_is_not_believed_that_it_stored_a_backup() {
     for round in 2..50 {
         let ben = late_admin(&vault, round).await;
         let before = vault.service.show_archive(&admin(), &started.name).await.unwrap().stored;
-        let mut late = std::pin::pin!(vault.service.backup_stored(&ben, started.job, &report));
-        // It is let in, and waits for its line to be on disk.
-        tokio::select! {
-            biased;
-            done = &mut late => panic!("{done:?}"),
-            () = std::future::ready(()) => {}
-        }
-        let which = IdentitySelector::Name(n("ben"));
-        vault.service.remove_identity(&admin(), &which).await.unwrap();
-        let Err(refused) = late.await else { continue };
+        let late = vault.service.backup_stored(&ben, started.job, &report);
+        let Err(refused) = though_removed(&vault, late).await else { continue };
         assert_eq!(refused.kind, Kind::Refused);
         let archive = vault.service.show_archive(&admin(), &started.name).await.unwrap();
         assert_eq!(archive.stored, before);

@@ -5,6 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use zeroize::Zeroizing;
+
 use crate::{File, Fs, FsError, Open};
 
 /// The directory a path stands in; "." for a bare name.
@@ -113,12 +115,10 @@ pub(crate) fn write_synced(fs: &dyn Fs, path: &Path, bytes: &[u8]) -> Result<(),
 fn fill(file: &dyn File, path: &Path, bytes: &[u8]) -> Result<(), FsError> {
     file.write_at(bytes, 0)?;
     file.sync_all()?;
-    let mut back = vec![0; bytes.len()];
+    // It may be a key.
+    let mut back = Zeroizing::new(vec![0; bytes.len()]);
     let read = file.read_at(&mut back, 0)?;
-    let same = read == bytes.len() && file.len()? == bytes.len() as u64 && back == bytes;
-    // It may be a key. What is looked at afterwards is not optimised away.
-    back.fill(0);
-    std::hint::black_box(&back);
+    let same = read == bytes.len() && file.len()? == bytes.len() as u64 && *back == bytes;
     if !same {
         let source = io::Error::new(io::ErrorKind::InvalidData, "not what was written");
         return Err(FsError::Io { op: "read back", path: path.to_path_buf(), source });

@@ -10,6 +10,7 @@
 //! - [`kept_sessions`]: what the vault kept to open its own archives with: a byte drill.
 //! - [`signer`], [`next_signer`]: who signs, from the wrapped parts; a new subkey for a new epoch.
 //! - [`Placing`]: an archive's way into a directory, whole or not at all.
+//! - [`give_way_by`]: how the long work of a thread lets others have its core.
 //! - [`aids`]: what lies at the root of every target, so that recovery needs no Holdfast.
 //!
 //! Invariant: nothing that [`open_archive`] put into a sink may be used before it answered `Ok`: only
@@ -39,6 +40,7 @@ pub use aids::{Aids, RECOVER_PY, aids};
 pub use base::{BaseInput, SealedArchive, write_base};
 pub use carry::{ApplyDraft, Carried, Carry};
 pub use error::ArchiveError;
+pub use give_way::give_way_by;
 pub use manifest::{Count, Manifest, RootEntry, SlotEntry};
 pub use name::{ArchiveName, without_extension};
 pub use open::{Nowhere, Opened, Unseal, check_archive, open_archive};

@@ -8,6 +8,7 @@
 
 mod recorded;
 mod seal;
+mod share;
 mod spare;
 mod stream;
 mod vault;

@@ -6,15 +6,21 @@
 //! back without a privilege. So it is looked first whether there is spare time at all; where there is next
 //! to none the thread stays an ordinary one. And where spare time ends while it works, the work says so and
 //! is begun again: a busy machine makes no backup impossible.
+//!
+//! A core that such a thread has is still a busy one, and the kernel moves waiting threads to idle ones
+//! only: those who serve queue behind each other on the other cores. So where the thread sees that
+//! others want its core, it leaves it for a while.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::io;
 use std::time::{Duration, Instant};
 
+use holdfast_recovery::give_way_by;
 use holdfast_types::Kind;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
+use super::share::{Share, Shares};
 use crate::Error;
 
 /// CPU time that is tried to get.
@@ -26,10 +32,68 @@ const STARVED: Duration = Duration::from_secs(10);
 /// It is starved where it waits for a core this many times as long as it has one.
 const HUNGER: u32 = 20;
 
+/// How long it works between two looks at whether others want its core.
+const LOOK: Duration = Duration::from_micros(500);
+/// They do where it waited for more than one part in so many of that time.
+const WANTED: u32 = 10;
+/// How long it then leaves the core. Longer, and the backup is slower under load, and the requests hardly faster:
+/// docs/performance.md.
+const ABSENCE: Duration = Duration::from_millis(1);
+
 thread_local! {
-    /// Of a thread that works in spare time: what was seen of it, and when.
-    static SEEN: Cell<Option<(Instant, Share)>> = const { Cell::new(None) };
-    static GAVE_UP: Cell<bool> = const { Cell::new(false) };
+    static SPARE: RefCell<Option<Spare>> = const { RefCell::new(None) };
+}
+
+/// Of a thread that works in spare time.
+struct Spare {
+    shares: Shares,
+    looked: Seen,
+    counted: Seen,
+    gave_up: bool,
+}
+
+/// What was seen of it, and when.
+#[derive(Clone, Copy)]
+struct Seen {
+    at: Instant,
+    share: Share,
+}
+
+impl Seen {
+    fn now(shares: &Shares) -> Option<Self> {
+        Some(Self { at: Instant::now(), share: shares.now()? })
+    }
+}
+
+impl Spare {
+    /// Makes this thread one. `None` where the system cannot, or could not tell how it fares.
+    fn begin() -> Option<Self> {
+        let shares = Shares::open()?;
+        let seen = Seen::now(&shares)?;
+        idle().then_some(Self { shares, looked: seen, counted: seen, gave_up: false })
+    }
+
+    /// Whether others wanted the core since the last look.
+    fn wanted(&mut self) -> bool {
+        let elapsed = self.looked.at.elapsed();
+        if elapsed < LOOK {
+            return false;
+        }
+        let before = self.looked;
+        self.looked = Seen::now(&self.shares).unwrap_or(before);
+        self.looked.share.since(before.share).waited * WANTED > elapsed
+    }
+
+    /// Whether it got next to nothing for as long as `limit`.
+    fn starved(&mut self, limit: Duration) -> bool {
+        if self.counted.at.elapsed() < limit {
+            return false;
+        }
+        let before = self.counted;
+        self.counted = Seen::now(&self.shares).unwrap_or(before);
+        self.gave_up = self.counted.share.since(before.share).starved(limit);
+        self.gave_up
+    }
 }
 
 /// Why the work failed.
@@ -82,10 +146,21 @@ async fn apart<T: Send + 'static>(
 
 /// `work` on this thread, which must end with it.
 fn with<T>(spare: bool, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Ended> {
-    if spare && idle() {
-        SEEN.set(Share::now().map(|share| (Instant::now(), share)));
+    if spare && let Some(spare) = Spare::begin() {
+        SPARE.set(Some(spare));
+        give_way_by(stand_back);
     }
-    work().map_err(|error| if GAVE_UP.get() { Ended::Starved } else { Ended::Failed(error) })
+    let gave_up = || SPARE.with_borrow(|spare| spare.as_ref().is_some_and(|spare| spare.gave_up));
+    work().map_err(|error| if gave_up() { Ended::Starved } else { Ended::Failed(error) })
+}
+
+/// Offers this thread's core, and leaves it for a while where others wanted it.
+fn stand_back() {
+    if SPARE.with_borrow_mut(|spare| spare.as_mut().is_some_and(Spare::wanted)) {
+        std::thread::sleep(ABSENCE);
+    } else {
+        std::thread::yield_now();
+    }
 }
 
 /// Fails where this thread works in spare time and gets none any more.
@@ -94,40 +169,14 @@ pub(super) fn still_fed() -> io::Result<()> {
 }
 
 fn fed_within(limit: Duration) -> io::Result<()> {
-    let Some((since, before)) = SEEN.get() else { return Ok(()) };
-    if since.elapsed() < limit {
-        return Ok(());
-    }
-    let Some(now) = Share::now() else { return Ok(()) };
-    SEEN.set(Some((Instant::now(), now)));
-    if now.starved_since(before, limit) {
-        GAVE_UP.set(true);
-        return Err(io::Error::other("no core was free"));
-    }
-    Ok(())
-}
-
-/// What a thread had of the cores.
-#[derive(Clone, Copy, Debug)]
-struct Share {
-    ran: Duration,
-    /// Ready to run, and not running.
-    waited: Duration,
+    let starved = SPARE.with_borrow_mut(|spare| spare.as_mut().is_some_and(|s| s.starved(limit)));
+    if starved { Err(io::Error::other("no core was free")) } else { Ok(()) }
 }
 
 impl Share {
-    /// Of this thread; `None` where the system does not tell (`schedstat`: proc(5)).
-    fn now() -> Option<Self> {
-        let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
-        let mut fields = text.split_ascii_whitespace().map(str::parse);
-        let mut next = || fields.next()?.ok().map(Duration::from_nanos);
-        Some(Self { ran: next()?, waited: next()? })
-    }
-
-    /// A thread that waits for a disk or a reader is not starved: it is not ready.
-    fn starved_since(self, before: Self, limit: Duration) -> bool {
-        let (ran, waited) = (self.ran - before.ran, self.waited - before.waited);
-        waited > limit / 2 && waited > ran * HUNGER
+    /// Whether who had this for as long as `limit` starved.
+    fn starved(self, limit: Duration) -> bool {
+        self.waited > limit / 2 && self.waited > self.ran * HUNGER
     }
 }
 
@@ -152,10 +201,8 @@ async fn on_a_thread<T: Send + 'static>(
 /// Whether a thread that only gets what nobody wants gets something. Makes this thread one.
 fn spare_time() -> bool {
     let begun = Instant::now();
-    if !idle() {
-        return false;
-    }
-    while Share::now().is_some_and(|share| share.ran < SAMPLE) {
+    let Some(spare) = Spare::begin() else { return false };
+    while spare.shares.now().is_none_or(|share| share.ran < SAMPLE) {
         if begun.elapsed() > PATIENCE {
             return false;
         }
@@ -237,15 +284,17 @@ mod tests {
             waited: Duration::from_millis(waited),
         };
         let starved = |ran: u64, waited: u64| {
-            share(1_000 + ran, 500 + waited).starved_since(share(1_000, 500), STARVED)
+            share(1_000 + ran, 500 + waited).since(share(1_000, 500)).starved(STARVED)
         };
         assert!(starved(30, 9_970), "the share of SCHED_IDLE beside one that wants all");
         assert!(!starved(30, 100), "it waited for a slow reader");
         assert!(!starved(2_000, 8_000) && !starved(5_000, 5_000) && !starved(10_000, 0));
     }
 
-    #[tokio::test]
-    async fn starved_work_ends_and_says_so() {
+    /// What `work` gives on a thread in spare time while every core is busy.
+    async fn where_all_is_busy<T: Send + 'static>(
+        work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+    ) -> Option<Result<T, Ended>> {
         let busy = Arc::new(AtomicBool::new(true));
         let hogs = 2 * std::thread::available_parallelism().map_or(1, usize::from);
         let hog = |busy: Arc<AtomicBool>| while busy.load(Relaxed) {};
@@ -253,13 +302,43 @@ mod tests {
             .map(|_| busy.clone())
             .map(|busy| std::thread::spawn(move || hog(busy)))
             .collect();
+        let ended = on_a_thread("test", move || with(true, work)).await;
+        busy.store(false, Relaxed);
+        hogs.into_iter().for_each(|hog| hog.join().unwrap());
+        ended
+    }
+
+    #[tokio::test]
+    async fn starved_work_ends_and_says_so() {
         let work = || loop {
             fed_within(Duration::from_millis(300))
                 .map_err(|error| Error::new(Kind::Other, error.to_string()))?;
         };
-        let ended = on_a_thread("test", move || with::<()>(true, work)).await;
-        busy.store(false, Relaxed);
-        hogs.into_iter().for_each(|hog| hog.join().unwrap());
+        let ended = where_all_is_busy::<()>(work).await;
         assert!(matches!(ended, Some(Err(Ended::Starved))), "{ended:?}");
+    }
+
+    /// Times this thread gave up its core of its own will: getrusage(2).
+    fn absences() -> i64 {
+        // SAFETY: plain integers, for which zero is a value; the kernel writes one such structure.
+        let usage = unsafe {
+            let mut usage: libc::rusage = std::mem::zeroed();
+            assert_eq!(libc::getrusage(libc::RUSAGE_THREAD, &raw mut usage), 0);
+            usage
+        };
+        usage.ru_nvcsw
+    }
+
+    #[tokio::test]
+    async fn it_leaves_a_core_that_others_want() {
+        let work = || {
+            let (begun, before) = (Instant::now(), absences());
+            while absences() == before && begun.elapsed() < Duration::from_secs(60) {
+                stand_back();
+            }
+            Ok(absences() - before)
+        };
+        let left = where_all_is_busy(work).await;
+        assert!(matches!(left, Some(Ok(1..))), "{left:?}");
     }
 }

@@ -1,9 +1,11 @@
 //! An entry and its one encoding.
 
+use holdfast_types::limits::JSON_INTEGER_MAX;
 use holdfast_types::{
     ArchiveId, CustodianId, EpochId, IdentityId, Millis, Name, Revision, VaultId,
 };
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 /// An entry of the ledger. Its encoding is JSON with sorted keys, no spaces, in one line.
@@ -132,6 +134,9 @@ pub enum EntryError {
     /// They do not parse.
     #[error("ledger entry does not parse: {0}")]
     Json(String),
+    /// A number that not every reader of JSON keeps exactly.
+    #[error("ledger entry has a number that is no integer from 0 to 2^53 - 1")]
+    Integer,
     /// Another spelling of an entry: not what was hashed.
     #[error("ledger entry is not in its canonical form")]
     NotCanonical,
@@ -146,8 +151,11 @@ impl Entry {
 
     /// Reads what [`Self::encode`] wrote, and nothing else.
     pub fn decode(bytes: &[u8]) -> Result<Self, EntryError> {
-        let entry: Self =
-            serde_json::from_slice(bytes).map_err(|error| EntryError::Json(error.to_string()))?;
+        let json = |error: serde_json::Error| EntryError::Json(error.to_string());
+        let entry: Self = serde_json::from_slice(bytes).map_err(json)?;
+        if !exact(&serde_json::from_slice(bytes).map_err(json)?) {
+            return Err(EntryError::Integer);
+        }
         if entry.encode() == bytes { Ok(entry) } else { Err(EntryError::NotCanonical) }
     }
 
@@ -155,5 +163,15 @@ impl Entry {
     #[must_use]
     pub fn hash(&self) -> [u8; 32] {
         Sha256::digest(self.encode()).into()
+    }
+}
+
+/// Whether all its numbers are integers from 0 to 2^53 - 1.
+fn exact(value: &Value) -> bool {
+    match value {
+        Value::Number(number) => number.as_u64().is_some_and(|n| n <= JSON_INTEGER_MAX),
+        Value::Array(values) => values.iter().all(exact),
+        Value::Object(fields) => fields.values().all(exact),
+        Value::Null | Value::Bool(_) | Value::String(_) => true,
     }
 }

@@ -108,6 +108,18 @@ fn what_is_not_so_is_left_away() {
 }
 
 #[test]
+fn a_number_that_not_every_reader_keeps_is_refused() {
+    let at = |n: &str| {
+        let line = VERSION_1.lines().next().unwrap();
+        let end = line.find(",\"kind\"").unwrap();
+        Entry::decode(format!("{{\"at\":{n}{}", &line[end..]).as_bytes())
+    };
+    assert!(at("9007199254740991").is_ok());
+    assert_eq!(at("9007199254740992").unwrap_err(), EntryError::Integer);
+    assert_eq!(at("18446744073709551615").unwrap_err(), EntryError::Integer);
+}
+
+#[test]
 fn another_spelling_of_an_entry_is_refused() {
     for line in VERSION_1.lines() {
         for bad in [

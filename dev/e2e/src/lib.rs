@@ -5,6 +5,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long a server may take until it answers.
@@ -51,14 +52,27 @@ pub fn block(document: &str, name: &str) -> String {
     after.split("\n```").next().expect("the end of the block").to_owned() + "\n"
 }
 
-/// A port that is free now.
+/// A port that is free now, each time another one.
+///
+/// It is below those that the kernel gives to whoever asks for none (ip(7), `ip_local_port_range`): no
+/// connection of another test takes it before its server listens, or between a kill and a restart.
 ///
 /// # Panics
-/// Where loopback cannot be bound.
+/// Where all are taken.
 #[must_use]
 pub fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback");
-    listener.local_addr().expect("a bound listener has an address").port()
+    const PORTS: std::ops::Range<u32> = 10_000..32_000;
+    static TRIED: AtomicU32 = AtomicU32::new(0);
+    // Two test programs at once begin at different ones.
+    let first = std::process::id().wrapping_mul(997);
+    let count = PORTS.end - PORTS.start;
+    let mut ports = (0..count).map(|_| {
+        let tried = TRIED.fetch_add(1, Ordering::Relaxed);
+        let port = PORTS.start + first.wrapping_add(tried) % count;
+        u16::try_from(port).expect("the range is one of ports")
+    });
+    let free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    ports.find(free).expect("a free port")
 }
 
 /// Whether this test may become another user.

@@ -125,6 +125,5 @@ impl Drop for Server {
 
 /// An address nobody listens on at the moment.
 pub(crate) fn free_address() -> String {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().to_string()
+    format!("127.0.0.1:{}", holdfast_e2e::free_port())
 }

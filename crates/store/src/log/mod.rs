@@ -18,7 +18,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use holdfast_fs::Fs;
+use holdfast_fs::{Fs, make_dirs};
 use holdfast_machine::LogId;
 
 use self::record::{RECORD_HEADER, SegmentHeader, put_record};
@@ -82,10 +82,7 @@ impl Log {
         dir: &Path,
         segment_bytes: u64,
     ) -> Result<(Self, Opened), StoreError> {
-        if !fs.exists(dir)? {
-            fs.create_dir_all(dir)?;
-            fs.sync_dir(holdfast_fs::parent(dir))?;
-        }
+        make_dirs(fs.as_ref(), dir)?;
         let mut base = Base::load(fs.as_ref(), dir)?;
         let vote = small::load_vote(fs.as_ref(), dir)?;
         let (segments, torn) = open_segments(fs.as_ref(), dir, &base)?;

@@ -164,6 +164,23 @@ fn golden_secret_comes_out() {
 }
 
 #[test]
+fn an_archive_may_have_no_version() {
+    let (scene, keyring) = Scene::new();
+    // Tables without a row are not counted, and have no member.
+    scene.archive("b", (0, 10), &[], 0);
+    scene.edit("b/manifest.json", r#""key_versions":{"deleted":0,"live":0}"#, "");
+    fs::remove_dir_all(scene.dir.path().join("b/records")).expect("removed");
+    assert_eq!(scene.recovered(&["b", "1.txt", "2.txt"]), BTreeSet::new());
+    let output = scene.run(&["b", "1.txt", "2.txt"]);
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "0 of 0 key versions recovered\n");
+    // Rows that nothing counts do not make it whole.
+    let row = row(&new_version(&keyring, 1, 1), 5);
+    scene.archive("c", (0, 10), &[row], 1);
+    scene.edit("c/manifest.json", r#""key_versions":{"deleted":0,"live":1}"#, "");
+    scene.refused(&["c", "1.txt", "2.txt"], "1 of 0 key versions recovered");
+}
+
+#[test]
 fn a_missing_slot_is_named() {
     let (scene, _) = Scene::new();
     scene.refused(&["a", "2.txt"], "needs a slot of generation 1");

@@ -51,6 +51,11 @@ impl Scene {
         Self::of(VAULT, 1, 1)
     }
 
+    /// What a vault is begun with: a custodian, and no key.
+    pub fn empty() -> Self {
+        Self::of(VAULT, 1, 0)
+    }
+
     fn of(vault_id: VaultId, custodians: u8, each: u8) -> Self {
         let keyring = Keyring::new(vault_id);
         let generation = keyring.generate_root().unwrap();

@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::process::Command;
 
-use holdfast_crypto::xaes256gcm;
+use holdfast_crypto::{sha256, xaes256gcm};
 use holdfast_recovery::aids;
+use holdfast_types::hex;
 use holdfast_types::limits::CIPHERTEXT_OVERHEAD;
 use tempfile::TempDir;
 
@@ -89,6 +90,39 @@ fn recover(scene: &Scene) -> (String, String) {
     ));
     let last = format!("cd x && /usr/bin/python3 recover.py . *-{slot}.pgp.txt");
     shell(&home, dir, &last)
+}
+
+#[test]
+fn the_ledger_is_checked_by_hand_over_all_of_its_members() {
+    let ledger = include_str!("../../../../testdata/ledger/v1.ndjson");
+    let document = include_str!("../../../../formats/ledger.md");
+    let (_, script) = document.split_once("```python\n").unwrap();
+    let (script, _) = script.split_once("```").unwrap();
+    let place = tempfile::tempdir().unwrap();
+    std::fs::write(place.path().join("check.py"), script).unwrap();
+    let rows = |from: usize, to: usize| -> String {
+        let entries = ledger.lines().enumerate().skip(from).take(to - from);
+        let row = |(seq, entry): (usize, &str)| {
+            let hex = hex::encode(entry.as_bytes());
+            format!("{{\"at\":1,\"entry\":\"{hex}\",\"rev\":1,\"schema\":1,\"seq\":{seq}}}\n")
+        };
+        entries.map(row).collect()
+    };
+    let all = ledger.lines().count();
+    for (n, member) in [(1, rows(0, 4)), (2, rows(4, all))] {
+        let name = format!("ledger-{n:06}.ndjson");
+        std::fs::write(place.path().join(name), member).unwrap();
+    }
+    let run = |files: &str| {
+        let line = format!("/usr/bin/python3 check.py {files}");
+        let mut command = Command::new("/bin/bash");
+        command.args(["-euc", &line]).current_dir(place.path()).output().unwrap()
+    };
+    let checked = run("ledger-*.ndjson");
+    let head = hex::encode(&sha256(ledger.lines().last().unwrap().as_bytes()));
+    let text = String::from_utf8(checked.stdout).unwrap();
+    assert_eq!(text, format!("entries {all} head {head}\n"), "{:?}", checked.stderr);
+    assert!(!run("ledger-000002.ndjson").status.success(), "it begins in the middle");
 }
 
 /// What Python printed is each version's secret, for it opens what the vault encrypted.

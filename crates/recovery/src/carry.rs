@@ -1,7 +1,8 @@
 //! What a newer archive took away, carried into the restore of an older one.
 //!
 //! A restore must not bring back what was taken away: whoever was removed stays removed, a deleted key
-//! stays deleted, a version's state never gets better. [`Carry`] is a sink for the rows of a newer
+//! stays deleted, a version's state never gets better, and whoever was made anew with other rights does not
+//! get the old ones back. [`Carry`] is a sink for the rows of a newer
 //! archive of the same vault; it compares them with the restored state and keeps only what differs in
 //! that direction. Added or changed things of the newer archive are not carried: who wants those
 //! restores that archive.
@@ -49,8 +50,10 @@ pub struct Carried {
     pub custodians: Vec<Custodian>,
     /// Those who were removed and stay all the same: nobody else opens the current root here.
     pub kept: Vec<Custodian>,
-    /// Identities that were removed.
+    /// Identities that were removed, those in `anew` among them.
     pub identities: u64,
+    /// Those who were made again since, with rights that are not those of before.
+    pub anew: u64,
     /// Policies that were removed.
     pub policies: u64,
     /// Keys that were deleted.
@@ -101,10 +104,8 @@ impl<'a, V: View> Carry<'a, V> {
             self.key(row, &old)
         } else if row.table == KeyVersion::TABLE {
             self.version(row, &old)
-        } else if row.table == Identity::TABLE && gone {
-            self.draft.delete(row.table, row.key.clone(), old.rev);
-            self.carried.identities += 1;
-            Ok(())
+        } else if row.table == Identity::TABLE {
+            self.identity(row, &old)
         } else if row.table == Policy::TABLE && gone {
             self.draft.delete(row.table, row.key.clone(), old.rev);
             self.carried.policies += 1;
@@ -112,6 +113,23 @@ impl<'a, V: View> Carry<'a, V> {
         } else {
             Ok(())
         }
+    }
+
+    /// An identity that is gone there, or has other rights. Rights never change in place: whoever has others was
+    /// removed and made anew. Here they are removed, since neither the old rights may come back nor new ones be
+    /// added: the policy that those name may not be here.
+    fn identity(&mut self, row: &Row, old: &Value) -> Result<(), ArchiveError> {
+        if let Some(there) = read::<Identity>(row)? {
+            let here = Identity::decode(old.schema, &row.key, &old.body)?;
+            let rights = |of: Identity| (of.privilege, of.enclave, of.policy);
+            if rights(there) == rights(here) {
+                return Ok(());
+            }
+            self.carried.anew += 1;
+        }
+        self.draft.delete(row.table, row.key.clone(), old.rev);
+        self.carried.identities += 1;
+        Ok(())
     }
 
     /// Remembers who was removed, and who is there: they are few.

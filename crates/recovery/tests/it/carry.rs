@@ -9,7 +9,9 @@ use holdfast_records::{
     Custodian, Identity, Key, KeyName, KeyState, KeyVersion, Privilege, Record, Slot, VersionState,
 };
 use holdfast_recovery::{ArchiveError, Carried, Carry};
-use holdfast_types::{CustodianId, Draft, IdentityId, KeyId, Millis, Row, Table, TxnId, Value};
+use holdfast_types::{
+    CustodianId, Draft, EnclaveId, IdentityId, KeyId, Millis, Row, Table, TxnId, Value,
+};
 
 use crate::scene::{NOW, Scene, changed, open, row};
 
@@ -268,6 +270,33 @@ fn who_was_removed_and_added_again_with_the_same_key_stays() {
         Custodian { fingerprint: scene.custodians[0].fingerprint.clone(), ..again(&story.older) };
     story.newer.model = changed(&story.newer, &[row(&other)]);
     assert_eq!(heard(&story).0.custodians.len(), 1);
+}
+
+#[test]
+fn who_was_removed_and_made_anew_with_other_rights_does_not_get_the_old_ones_back() {
+    let admin = Identity { privilege: Privilege::Admin, ..identity(1) };
+    let anew = Identity { created: Millis(NOW.0 + 5), ..admin.clone() };
+    let enclave = Some(EnclaveId([0xe1; 16]));
+    let policy = Some("p".parse().unwrap());
+    for (anew, removed) in [
+        (Identity { privilege: Privilege::User, ..anew.clone() }, true),
+        (Identity { enclave, ..anew.clone() }, true),
+        (Identity { policy, ..anew.clone() }, true),
+        // With the rights of before nothing was taken away.
+        (anew, false),
+    ] {
+        let mut story = story();
+        story.older.model = changed(&story.older, &[row(&admin)]);
+        story.newer.model = changed(&story.older, &[row(&anew)]);
+        let (carried, model) = carry(&story, &[]);
+        assert_eq!(
+            (carried.identities, carried.anew),
+            (removed.into(), removed.into()),
+            "{anew:?}"
+        );
+        assert_eq!(find::<Identity>(&model, &[1; 32]).is_none(), removed, "{anew:?}");
+        assert!(find::<Identity>(&model, &[2; 32]).is_some());
+    }
 }
 
 #[test]

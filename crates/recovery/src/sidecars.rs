@@ -1,6 +1,8 @@
 //! What can be said of an archive without any secret: signed by whom, and whole.
 
+use std::ffi::OsString;
 use std::io::{self, BufReader, Read};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
 use holdfast_crypto::Sha256;
@@ -9,7 +11,7 @@ use holdfast_seal::verify_detached;
 use holdfast_types::limits::{MANIFEST_BYTES_MAX, SIGNATURE_BYTES_MAX};
 use holdfast_types::{Millis, hex};
 
-use crate::name::{JSON, SIGNATURE, TAR, without_extension};
+use crate::name::{JSON, SIGNATURE, TAR};
 use crate::open::read_manifest;
 use crate::{ArchiveError, Public, Unseal};
 
@@ -31,9 +33,13 @@ impl ArchiveFiles {
     /// The set that `path` belongs to: the sealed tar, or its path without extension.
     #[must_use]
     pub fn of(path: &Path) -> Self {
-        let text = path.as_os_str().to_string_lossy();
-        let stem = without_extension(&text);
-        let with = |extension: &str| PathBuf::from(format!("{stem}{extension}"));
+        // A path is bytes, and need not be UTF-8.
+        let path = path.as_os_str().as_bytes();
+        let ends = [TAR, SIGNATURE, JSON];
+        let stem = ends.iter().find_map(|end| path.strip_suffix(end.as_bytes())).unwrap_or(path);
+        let with = |extension: &str| {
+            PathBuf::from(OsString::from_vec([stem, extension.as_bytes()].concat()))
+        };
         Self { tar: with(TAR), json: with(JSON), signature: with(SIGNATURE) }
     }
 }
@@ -117,7 +123,9 @@ pub fn accept_unsigned(
 ) -> Result<Signed, ArchiveError> {
     match check_json(fs, files, trust, now) {
         Err(
-            ArchiveError::Missing(_) | ArchiveError::NotAuthentic(_) | ArchiveError::Damaged(_),
+            ArchiveError::Missing(_)
+            | ArchiveError::NotAuthentic(_)
+            | ArchiveError::Damaged(_),
         ) => {}
         Err(error) => return Err(error),
         Ok(_) => return check_sidecars(fs, files, trust, now),
@@ -171,5 +179,23 @@ fn missing(path: &Path, error: FsError) -> ArchiveError {
     match error {
         FsError::NotFound { .. } => ArchiveError::Missing(path.to_owned()),
         other => ArchiveError::Fs(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+
+    use super::*;
+
+    #[test]
+    fn a_path_is_bytes_and_stays_so() {
+        let path = |name: &[u8]| PathBuf::from(OsStr::from_bytes(name));
+        for given in [&b"a\xff/N\xfe.tar.gpg"[..], b"a\xff/N\xfe.json.sig", b"a\xff/N\xfe"] {
+            let files = ArchiveFiles::of(&path(given));
+            assert_eq!(files.tar, path(b"a\xff/N\xfe.tar.gpg"));
+            assert_eq!(files.json, path(b"a\xff/N\xfe.json"));
+            assert_eq!(files.signature, path(b"a\xff/N\xfe.json.sig"));
+        }
     }
 }

@@ -125,7 +125,8 @@ pub fn accept_unsigned(
         Err(
             ArchiveError::Missing(_)
             | ArchiveError::NotAuthentic(_)
-            | ArchiveError::Damaged(_),
+            | ArchiveError::Damaged(_)
+            | ArchiveError::Fs(FsError::TooLarge { .. }),
         ) => {}
         Err(error) => return Err(error),
         Ok(_) => return check_sidecars(fs, files, trust, now),

@@ -119,6 +119,7 @@ fn a_part_that_is_missing_is_named() {
 fn without_sidecars_it_opens_only_for_who_accepts_that_and_only_whole() {
     use holdfast_fs::{Fs as _, write_atomic};
     use holdfast_recovery::accept_unsigned;
+    use holdfast_types::limits::{MANIFEST_BYTES_MAX, SIGNATURE_BYTES_MAX};
     let scene = Scene::new();
     let (tar, sealed) = scene.write();
     let accept = |fs: &holdfast_fs::Mem, files: &_, trust: &Trust, custodian| {
@@ -133,6 +134,9 @@ fn without_sidecars_it_opens_only_for_who_accepts_that_and_only_whole() {
         |fs, files| fs.remove_file(&files.signature).unwrap(),
         |fs, files| write_atomic(fs, &files.signature, b"noise").unwrap(),
         |fs, files| write_atomic(fs, &files.json, b"{\"min_reader\":1}\n").unwrap(),
+        // Longer than any that was written.
+        |fs, files| write_atomic(fs, &files.json, &[0; MANIFEST_BYTES_MAX + 1]).unwrap(),
+        |fs, files| write_atomic(fs, &files.signature, &[0; SIGNATURE_BYTES_MAX + 1]).unwrap(),
     ] {
         let (fs, files) = put(&sealed, &tar);
         break_it(&fs, &files);

@@ -64,6 +64,12 @@ impl Client {
         &self.context
     }
 
+    /// Connects without asking anything: what fails here was not sent.
+    pub async fn connect(&mut self) -> Result<(), ClientError> {
+        self.sender = Some(self.ready().await?);
+        Ok(())
+    }
+
     /// `GET /api/v1{path}`.
     pub async fn get<T: DeserializeOwned>(&mut self, path: &str) -> Result<T, ClientError> {
         self.call(Method::GET, path, None::<&()>).await

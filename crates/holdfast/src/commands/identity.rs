@@ -1,6 +1,6 @@
 //! `holdfast identity ...`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use holdfast_api::wire;
@@ -93,24 +93,56 @@ impl Create {
             enclave: user.then(|| self.enclave.clone().unwrap_or_else(default)),
             policy: self.policy.clone(),
         };
-        // The key is on disk before the vault knows it: an identity whose key is lost helps nobody.
-        if let (Some(path), Some(key)) = (&self.save, &key) {
-            let api_key = key.expose_text();
-            let saved = Context { api_key, ..client.context().clone() };
-            holdfast_node::write_context(&holdfast_fs::Disk, path, &saved).map_err(|error| {
-                Failure::from(error).next("choose another place with --save FILE")
-            })?;
-        }
-        let made = client.post::<wire::Identity>("/identities", &body).await;
-        if let (Some(path), Err(error)) = (&self.save, &made) {
-            if error.kind == Kind::Unavailable {
-                let path = path.display();
-                output::note(format!("{path} stays: the identity may have been made"));
-            } else {
-                _ = std::fs::remove_file(path);
+        // The key is on disk before the vault knows it: an identity whose key is lost helps nobody. And where
+        // nothing can be asked, nothing is written that would be in the way of the next attempt.
+        let saved = match (&self.save, &key) {
+            (Some(path), Some(key)) => {
+                client.connect().await?;
+                Some(Saved::write(path, client.context(), key)?)
             }
+            _ => None,
+        };
+        let made = client.post::<wire::Identity>("/identities", &body).await;
+        if let Some(saved) = saved {
+            saved.settle(made.as_ref().err().map(|error| error.kind));
         }
         created(global, &made?, key.as_ref().filter(|_| self.save.is_none()))
+    }
+}
+
+/// A context file whose API key the vault may know or not. Dropped before that is settled, as by Ctrl-C, it
+/// stays, and says so.
+struct Saved<'a> {
+    path: &'a Path,
+    settled: bool,
+}
+
+impl<'a> Saved<'a> {
+    fn write(path: &'a Path, like: &Context, key: &ApiKey) -> Result<Self, Failure> {
+        let context = Context { api_key: key.expose_text(), ..like.clone() };
+        let written = holdfast_node::write_context(&holdfast_fs::Disk, path, &context);
+        written
+            .map_err(|error| Failure::from(error).next("choose another place with --save FILE"))?;
+        Ok(Self { path, settled: false })
+    }
+
+    /// The vault answered, or the connection broke (`Unavailable`): only then is it unknown what was made.
+    fn settle(mut self, failed: Option<Kind>) {
+        self.settled = failed != Some(Kind::Unavailable);
+        if self.settled && failed.is_some() {
+            _ = std::fs::remove_file(self.path);
+        }
+    }
+}
+
+impl Drop for Saved<'_> {
+    fn drop(&mut self) {
+        if !self.settled {
+            let path = self.path.display();
+            output::note(format!(
+                "{path} stays: the identity may have been made; holdfast identity ls says whether it was"
+            ));
+        }
     }
 }
 

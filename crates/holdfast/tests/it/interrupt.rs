@@ -1,8 +1,13 @@
 //! Ctrl-C in the middle of long work: 130, nothing under a final name, nothing left in scratch.
 
-use std::path::Path;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
+
+use holdfast_client::Context;
 
 use crate::run::{Running, holdfast};
 use crate::vault::Vault;
@@ -114,4 +119,65 @@ fn a_server_that_is_interrupted_ends_properly() {
     assert!(Command::new("kill").args(["-INT", pid.trim()]).status().unwrap().success());
     assert_eq!(vault.server.wait(), Some(0));
     assert!(!vault.path().join("demo/server.pid").exists());
+}
+
+/// Stands between a client and the server: once `until` is there nothing that the client says goes on, and
+/// the channel tells. The client's context is written to `context`.
+fn deaf_from(vault: &Vault, until: PathBuf, context: &str) -> Receiver<()> {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = format!("https://{}", listener.local_addr().unwrap());
+    let text = Context { server, ..vault.context() }.to_text().unwrap();
+    std::fs::write(vault.path().join(context), text.as_bytes()).unwrap();
+    let (real, (held, holds)) = (vault.listen.clone(), channel());
+    std::thread::spawn(move || {
+        let (mut client, _) = listener.accept().unwrap();
+        let mut server = TcpStream::connect(real).unwrap();
+        let (mut back, mut answers) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+        std::thread::spawn(move || std::io::copy(&mut answers, &mut back));
+        let mut piece = [0; 4096];
+        while let Ok(read @ 1..) = client.read(&mut piece) {
+            if until.exists() {
+                _ = held.send(());
+            } else {
+                server.write_all(&piece[..read]).unwrap();
+            }
+        }
+    });
+    holds
+}
+
+#[test]
+fn an_interrupted_identity_says_that_its_key_stays() {
+    let vault = Vault::start();
+    let saved = vault.path().join("u.toml");
+    let held = deaf_from(&vault, saved.clone(), "deaf.toml");
+    let create = ["--context", "deaf.toml", "identity", "create", "u", "--save", "u.toml"];
+    let running = Running::start(vault.path(), &create);
+    held.recv_timeout(Duration::from_secs(30)).expect("the request was sent");
+    let done = running.interrupt().expect(130);
+    assert!(done.err.contains("u.toml stays"), "{}", done.err);
+    assert!(saved.exists());
+}
+
+#[test]
+fn an_identity_that_was_never_asked_for_leaves_no_key() {
+    let mut vault = Vault::start();
+    vault.server.kill();
+    let saved = vault.path().join("u.toml");
+    let create = ["identity", "create", "u", "--save", "u.toml"];
+    // It waits for the server, and is interrupted.
+    let in_context = [&["--context", "demo/context.toml"][..], &create].concat();
+    let mut running = Running::start(vault.path(), &in_context);
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(running.runs());
+    let done = running.interrupt().expect(130);
+    assert!(!saved.exists() && !done.err.contains("stays"), "{}", done.err);
+    // Somebody else is there, who hangs up.
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = format!("https://{}", other.local_addr().unwrap());
+    std::thread::spawn(move || other.incoming().for_each(drop));
+    let text = Context { server, ..vault.context() }.to_text().unwrap();
+    std::fs::write(vault.path().join("other.toml"), text.as_bytes()).unwrap();
+    let failed = vault.with("other.toml", &create, b"").expect(20);
+    assert!(!saved.exists() && !failed.err.contains("stays"), "{}", failed.err);
 }

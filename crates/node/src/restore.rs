@@ -5,7 +5,9 @@
 //! revisions. Nothing is a vault before the archive agreed with itself to its last byte: until then the
 //! directory bears the `INCOMPLETE` marker.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -15,15 +17,21 @@ use holdfast_crypto::random_array;
 use holdfast_fs::{Disk, Fs};
 use holdfast_keyring::{Keyring, SoftKey};
 use holdfast_ledger::{EntryKind, Head as LedgerHead, append};
-use holdfast_machine::{Command, Head, Outcome, RowSink, SinkError, Txn, View, apply};
-use holdfast_records::{Identity, LedgerRow, Listen, NodeIdentity, Privilege, SoftSlot, put};
-use holdfast_recovery::{ArchiveFiles, Opened, Public, Signed, Unseal, keep_slot, next_signer};
+use holdfast_machine::{
+    Command, Head, Outcome, RowSink, SinkError, Txn, View, ViewExt as _, apply,
+};
+use holdfast_records::{
+    Identity, LedgerRow, Listen, NodeIdentity, Privilege, Record as _, SoftSlot, put,
+};
+use holdfast_recovery::{
+    ArchiveError, ArchiveFiles, Opened, Public, Signed, Unseal, keep_slot, next_signer,
+};
 use holdfast_service::open_chained;
 use holdfast_store::log::Log;
 use holdfast_store::{Applied, DataDir, DiskStore, Loader, Marker, StateStore as _};
 use holdfast_types::{
-    Draft, Epoch, EpochId, Expect, IdentityId, KeyId, Kind, Millis, NodeId, Revision, Row, SlotId,
-    TxnId,
+    Draft, Epoch, EpochId, Expect, IdentityId, KeyId, Kind, Millis, Name, NodeId, Revision, Row,
+    SlotId, TxnId,
 };
 
 use crate::carry::{Carrying, carry};
@@ -273,18 +281,15 @@ fn be_born(
     let Signed { public, unsigned, .. } = signed;
     let unsigned = *unsigned;
     let (epoch, at) = (first.epoch, first.at);
-    let bad =
-        |why: String| NodeError::new(Kind::Internal, format!("the restore's transaction: {why}"));
-    let name = format!("admin-{}", epoch.n).parse();
+    let view = first.store.view();
     let record = Identity {
         identity,
-        name: name.map_err(|error: holdfast_types::NameError| bad(error.to_string()))?,
+        name: free_name(&view, epoch.n)?,
         privilege: Privilege::Admin,
         enclave: None,
         policy: None,
         created: at,
     };
-    let view = first.store.view();
     let mut draft = Draft::default();
     put(&mut draft, Expect::Absent, &record);
     // By the clock, where the state's time is ahead: no archive could be signed by it before that time.
@@ -305,6 +310,27 @@ fn be_born(
     }
     first.apply(draft)?;
     Ok(signer.fingerprint())
+}
+
+/// What the new administrator is called: `admin-` and the epoch, or the next number that nobody has. There are
+/// few identities.
+fn free_name(view: &impl View, epoch: u32) -> Result<Name, NodeError> {
+    let mut taken = BTreeSet::new();
+    let mut odd = None;
+    view.scan_live(Identity::TABLE, &[], &mut |key, value| {
+        match Identity::decode(value.schema, key, &value.body) {
+            Ok(found) => _ = taken.insert(found.name),
+            Err(error) => odd = Some(error),
+        }
+        ControlFlow::Continue(())
+    })
+    .map_err(ArchiveError::from)?;
+    if let Some(error) = odd {
+        return Err(ArchiveError::from(error).into());
+    }
+    let numbered = (epoch..).filter_map(|n| format!("admin-{n}").parse().ok());
+    let free = numbered.into_iter().find(|name| !taken.contains(name));
+    free.ok_or_else(|| NodeError::new(Kind::Internal, "no name is free for an administrator"))
 }
 
 fn local_rows(

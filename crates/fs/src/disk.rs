@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,6 +17,9 @@ pub struct Disk;
 
 /// Of the last component of a path; links on the way to it are followed.
 const NOFOLLOW: i32 = OFlags::NOFOLLOW.bits().cast_signed();
+
+/// How often a lock is taken whose file was taken away at that moment.
+const LOCKS_MAX: u32 = 100;
 
 impl Disk {
     /// As an `Arc<dyn Fs>`, the way it is passed around.
@@ -110,25 +113,38 @@ impl Fs for Disk {
     }
 
     fn lock(&self, path: &Path) -> Result<Box<dyn Lock>, FsError> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .custom_flags(NOFOLLOW)
-            .open(path)
-            .map_err(|e| FsError::new("open", path, e))?;
-        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Box::new(DiskLock { _file: file })),
-            Err(rustix::io::Errno::WOULDBLOCK) => Err(FsError::Locked { path: path.to_path_buf() }),
-            Err(e) => Err(FsError::new("lock", path, e.into())),
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        options.custom_flags(NOFOLLOW);
+        for _ in 0..LOCKS_MAX {
+            let file = options.open(path).map_err(|e| FsError::new("open", path, e))?;
+            match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => {}
+                Err(rustix::io::Errno::WOULDBLOCK) => break,
+                Err(e) => return Err(FsError::new("lock", path, e.into())),
+            }
+            // Who held it before may have taken its file away: what bears no name keeps nobody out.
+            if is_named(&file, path)? {
+                return Ok(Box::new(DiskLock { _file: file }));
+            }
         }
+        Err(FsError::Locked { path: path.to_path_buf() })
     }
 
     fn free_bytes(&self, path: &Path) -> Option<u64> {
         let stat = rustix::fs::statvfs(path).ok()?;
         stat.f_bavail.checked_mul(stat.f_frsize)
+    }
+}
+
+/// Whether `path` is this file's name still.
+fn is_named(file: &fs::File, path: &Path) -> Result<bool, FsError> {
+    let error = |e| FsError::new("stat", path, e);
+    let ours = file.metadata().map_err(error)?;
+    match fs::symlink_metadata(path) {
+        Ok(there) => Ok((there.dev(), there.ino()) == (ours.dev(), ours.ino())),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(error(e)),
     }
 }
 

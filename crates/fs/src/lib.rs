@@ -80,7 +80,7 @@ pub trait Fs: Send + Sync + Debug + 'static {
     fn exists(&self, path: &Path) -> Result<bool, FsError>;
     /// Makes the names in a directory durable as they stand now.
     fn sync_dir(&self, path: &Path) -> Result<(), FsError>;
-    /// Takes an exclusive lock on a file, made if need be, without waiting; held until dropped.
+    /// Takes an exclusive lock on the file of that name, made if need be, without waiting; held until dropped.
     ///
     /// Errors: [`FsError::Locked`] while another holds it.
     fn lock(&self, path: &Path) -> Result<Box<dyn Lock>, FsError>;

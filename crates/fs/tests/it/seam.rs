@@ -167,6 +167,25 @@ fn where_a_file_may_be_made_a_link_is_an_error() {
 }
 
 #[test]
+fn a_lock_is_on_the_file_that_bears_the_name() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = dir.path().join("LOCK");
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..5000 {
+                    let Ok(lock) = Disk.lock(&path) else { continue };
+                    // Only who holds it takes its file away.
+                    assert!(path.exists(), "a lock that keeps nobody out");
+                    Disk.remove_file(&path).expect("it is ours");
+                    drop(lock);
+                }
+            });
+        }
+    });
+}
+
+#[test]
 fn a_failed_replacement_leaves_the_old_file() {
     let path = Path::new("/file");
     for fault in [Fault::Once, Fault::NoSpace] {

@@ -114,3 +114,22 @@ fn what_is_being_written_is_not_cleared_and_not_written_twice() {
     assert!(matches!(taken, Err(FsError::Exists { .. })), "{taken:?}");
     assert_eq!(names(&*fs, dir.path()).len(), 6);
 }
+
+#[test]
+fn who_looks_for_leftovers_makes_no_set_fail_that_begins() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let fs: Arc<dyn Fs> = Arc::new(Disk);
+    let marker = dir.path().join(".a.writing");
+    let sweeping = fs.lock(&marker).expect("free");
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            fs.remove_file(&marker).expect("as a sweep does");
+            drop(sweeping);
+        });
+        let set = FileSet::begin(&fs, dir.path(), "a", PARTS).expect("begun");
+        assert!(marker.exists(), "what it writes is marked");
+        drop(set);
+    });
+    assert!(names(&*fs, dir.path()).is_empty());
+}

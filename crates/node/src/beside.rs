@@ -104,6 +104,17 @@ fn holds(fs: &dyn Fs, (path, hash): &(PathBuf, [u8; 32])) -> bool {
     content.is_ok_and(|content| sha256(&content) == *hash)
 }
 
+/// A path as text, for what is written down of it in the vault: lossily it would name nothing there.
+///
+/// Errors: it is not in UTF-8 (`BadInput`).
+pub fn path_text(path: &Path) -> Result<&str, NodeError> {
+    path.to_str().ok_or_else(|| {
+        let message = format!("the path {} is not in UTF-8", path.display());
+        NodeError::new(Kind::BadInput, message)
+            .next("the vault keeps it as text: choose another place, or rename that directory")
+    })
+}
+
 /// A path as it is from everywhere.
 pub(crate) fn absolute(path: &Path) -> Result<PathBuf, NodeError> {
     std::path::absolute(path)

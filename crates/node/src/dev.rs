@@ -19,7 +19,7 @@ use holdfast_types::limits::CERTIFICATE_BYTES_MAX;
 use holdfast_types::{Kind, VaultId};
 use zeroize::Zeroizing;
 
-use crate::beside::absolute;
+use crate::beside::{absolute, path_text};
 use crate::init::init_with;
 use crate::{InitOptions, Made, NodeError, ServeOptions, serve};
 
@@ -61,6 +61,7 @@ pub fn dev(
 /// `None` where it is there as a whole.
 pub fn make_dev(fs: &Arc<dyn Fs>, options: &DevOptions) -> Result<Option<Made>, NodeError> {
     let home = absolute(&options.home)?;
+    path_text(&home)?;
     let (data, making) = (home.join("data"), home.join(MAKING));
     let unfinished = DataDir::unfinished(&**fs, &data)
         .map_err(|error| NodeError::of_data(&data, error))?

@@ -22,7 +22,7 @@ mod serve;
 mod softkey;
 mod tls;
 
-pub use beside::write_context;
+pub use beside::{path_text, write_context};
 pub use carry::Carrying;
 pub use dev::{DevOptions, dev, make_dev};
 pub use drill::{Tried, drill, verify};
@@ -31,7 +31,7 @@ pub use first::First;
 pub use harden::no_core_dumps;
 pub use init::{InitOptions, Made, init, init_in};
 pub use interrupt::interrupted;
-pub use restore::{RestoreOptions, Restored, restore, restore_in};
+pub use restore::{RestoreOptions, Restored, next_epoch, restore, restore_in};
 pub use serve::{ServeOptions, serve};
 pub use softkey::default_soft_key;
 pub use tls::listener_config;

@@ -43,6 +43,7 @@ pub(crate) fn open(
 ) -> Result<Opened, NodeError> {
     // Places go into the ledger: a relative path would mean nothing to who reads it there.
     let data = &crate::beside::as_absolute(data);
+    crate::beside::path_text(data)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let dir =
         DataDir::open(Arc::clone(fs), data).map_err(|error| NodeError::of_data(data, error))?;

@@ -11,7 +11,7 @@ use holdfast_types::{Kind, SlotId};
 use zeroize::Zeroizing;
 
 use crate::NodeError;
-use crate::beside::absolute;
+use crate::beside::{absolute, path_text};
 
 /// A file longer than this is no soft key.
 const FILE_BYTES_MAX: usize = 4096;
@@ -23,7 +23,7 @@ pub fn default_soft_key(slot: SlotId) -> Option<PathBuf> {
     Some(context.with_file_name(format!("soft-{slot}.key")))
 }
 
-/// The path a new soft key gets: absolute, and never under the data.
+/// The path a soft key gets: absolute, never under the data, and text as the data is: the vault keeps both so.
 pub(crate) fn place(asked: Option<&Path>, slot: SlotId, data: &Path) -> Result<PathBuf, NodeError> {
     let path = match asked {
         Some(path) => path.to_owned(),
@@ -33,6 +33,8 @@ pub(crate) fn place(asked: Option<&Path>, slot: SlotId, data: &Path) -> Result<P
         })?,
     };
     let path = absolute(&path)?;
+    let data = absolute(data)?;
+    path_text(&path).and(path_text(&data))?;
     // The directory may not exist yet; its nearest ancestor that does decides.
     let real = |path: &Path| {
         let mut known = path;
@@ -47,7 +49,7 @@ pub(crate) fn place(asked: Option<&Path>, slot: SlotId, data: &Path) -> Result<P
             }
         }
     };
-    if real(&path).starts_with(real(&absolute(data)?)) {
+    if real(&path).starts_with(real(&data)) {
         let message = format!("the soft key {} would lie under the data", path.display());
         return Err(NodeError::new(Kind::SoftKey, message)
             .next("whoever copies the data would have the keys: choose another --soft-key FILE"));
@@ -124,6 +126,17 @@ mod tests {
             assert_eq!(error.kind, Kind::SoftKey, "{under}");
         }
         assert!(place(Some(&dir.path().join("data.key")), slot, &data).is_ok());
+    }
+
+    #[test]
+    fn places_that_are_no_text_are_refused() {
+        use std::os::unix::ffi::OsStrExt as _;
+        let odd = Path::new(std::ffi::OsStr::from_bytes(b"/nu\xff"));
+        let slot = SlotId([1; 16]);
+        for (key, data) in [(odd.join("s.key"), "/d".into()), ("/s.key".into(), odd.join("d"))] {
+            let error = place(Some(&key), slot, &data).unwrap_err();
+            assert_eq!(error.kind, Kind::BadInput, "{}", key.display());
+        }
     }
 
     #[test]

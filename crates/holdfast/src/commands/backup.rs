@@ -110,6 +110,7 @@ impl Backup {
     ) -> Result<Made, Failure> {
         // Lets whoever waits for Ctrl-C begin to, before there is something to take away.
         tokio::task::yield_now().await;
+        holdfast_node::path_text(&std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned()))?;
         not_in_a_vault(dir)?;
         let fs = Disk::shared();
         try_out(&fs, dir)?;

@@ -1,6 +1,10 @@
 //! What goes wrong before a server is there: each with its exit code, and nothing half-done.
 
-use crate::run::{free_address, holdfast};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+
+use crate::run::{free_address, holdfast, with};
+use crate::vault::Vault;
 
 #[test]
 fn an_empty_directory_is_no_vault_and_names_the_restore_command() {
@@ -55,6 +59,31 @@ fn a_lost_or_wrong_soft_key_says_that_a_custodian_can_restore() {
         assert!(refused.err.contains("custodian can restore"), "{}", refused.err);
         assert!(refused.err.contains("--soft-key"), "{}", refused.err);
     }
+}
+
+#[test]
+fn a_path_that_is_no_text_is_refused_before_anything_is_made() {
+    let vault = Vault::start();
+    let odd = vault.path().join(OsStr::from_bytes(b"nu\xff"));
+    std::fs::create_dir(&odd).unwrap();
+    let [data, key] = ["d", "s.key"].map(|name| vault.path().join(name).display().to_string());
+    for args in [
+        &["init", "--no-custodian", "--data", "d", "--soft-key", &key, "--context", "c.toml"][..],
+        &["init", "--no-custodian", "--data", &data, "--soft-key", "s.key", "--context", "c.toml"],
+        &["server", "--dev", "--data", "demo", "--listen", &free_address()],
+        &["server", "--data", "d"],
+    ] {
+        let refused = holdfast(&odd, args, b"").expect(13);
+        assert!(refused.err.contains("is not in UTF-8"), "{args:?}: {}", refused.err);
+    }
+    let context = vault.path().join("demo/context.toml").display().to_string();
+    let refused = with(&odd, &context, &["backup", "--output", "made"], b"").expect(13);
+    assert!(refused.err.contains("is not in UTF-8"), "{}", refused.err);
+    assert_eq!(std::fs::read_dir(&odd).unwrap().count(), 0);
+    assert!(!vault.path().join("d").exists());
+    // Where one stands does not matter, only where the archive goes.
+    let archives = vault.path().join("fine").display().to_string();
+    with(&odd, &context, &["backup", "--output", &archives], b"").expect(0);
 }
 
 #[test]

@@ -31,7 +31,7 @@ pub use first::First;
 pub use harden::no_core_dumps;
 pub use init::{InitOptions, Made, init, init_in};
 pub use interrupt::interrupted;
-pub use restore::{RestoreOptions, Restored, restore, restore_in};
+pub use restore::{RestoreOptions, Restored, next_epoch, restore, restore_in};
 pub use serve::{ServeOptions, serve};
 pub use softkey::default_soft_key;
 pub use tls::listener_config;

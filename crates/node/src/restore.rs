@@ -1,7 +1,8 @@
 //! `restore`: an archive becomes a vault again, in an empty directory.
 //!
 //! A restore is a new incarnation: a new epoch whose first transaction makes a new administrator, since
-//! whoever opens a recovery slot may, and a new signing subkey under the same primary. Rows keep their
+//! whoever opens a recovery slot may, and a new signing subkey under the same primary. The epoch is later than
+//! those of all archives that were seen: what was decided in sight of them they do not undo. Rows keep their
 //! revisions. Nothing is a vault before the archive agreed with itself to its last byte: until then the
 //! directory bears the `INCOMPLETE` marker.
 
@@ -52,8 +53,9 @@ pub struct RestoreOptions {
     pub context: Option<PathBuf>,
     /// Where the server listens.
     pub listen: Option<String>,
-    /// Newer archives of the vault, the newest first, as [`check_json`](holdfast_recovery::check_json) answers:
-    /// what they took away stays away. One of each incarnation counts, the first that is whole and opens.
+    /// Archives of the vault whose removals count, by [`ArchiveName::heeds`](holdfast_recovery::ArchiveName::heeds),
+    /// the newest first, as [`check_json`](holdfast_recovery::check_json) answers: what they took away stays away.
+    /// One of each incarnation counts, the first that is whole and opens. The new epoch is later than all of theirs.
     pub newer: Vec<(ArchiveFiles, Signed)>,
     /// Keys that come back as they were, whatever newer archives say.
     pub revive: Vec<KeyId>,
@@ -145,7 +147,10 @@ impl Plan {
         let context_path = crate::init::context_path(options.context.as_ref())?;
         let slot = SlotId(random_array());
         let soft_path = softkey::place(options.soft_key.as_deref(), slot, &options.data)?;
-        let epoch = next_epoch(public.epoch, public.incarnation)?;
+        let n = next_epoch(public, &options.newer);
+        let base = Revision::epoch_base(n)
+            .ok_or_else(|| NodeError::new(Kind::Refused, "this vault was restored too often"))?;
+        let epoch = Epoch { n, id: EpochId(random_array()), parent: public.incarnation, base };
         Ok(Self { listen, slot, soft_path, context_path, epoch })
     }
 }
@@ -219,11 +224,12 @@ fn rebuild(
     Ok(Restored { made, versions, rows, digest: digest.to_string(), epoch: epoch.n, carried })
 }
 
-fn next_epoch(old: u32, parent: EpochId) -> Result<Epoch, NodeError> {
-    let n = old.saturating_add(1);
-    let base = Revision::epoch_base(n)
-        .ok_or_else(|| NodeError::new(Kind::Refused, "this vault was restored too often"))?;
-    Ok(Epoch { n, id: EpochId(random_array()), parent, base })
+/// The epoch that a restore of `public` begins where these other archives of its vault are known: the one after
+/// the latest of them.
+#[must_use]
+pub fn next_epoch(public: &Public, others: &[(ArchiveFiles, Signed)]) -> u32 {
+    let others = others.iter().map(|(_, other)| other.public.epoch);
+    others.fold(public.epoch, u32::max).saturating_add(1)
 }
 
 /// The transactions of a restore, as the state machine would apply them.

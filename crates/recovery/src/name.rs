@@ -18,7 +18,8 @@ pub fn without_extension(file: &str) -> &str {
     [TAR, SIGNATURE, JSON].iter().find_map(|end| file.strip_suffix(end)).unwrap_or(file)
 }
 
-/// The name of an archive, without extension. Names sort by epoch, then by revision.
+/// The name of an archive, without extension. Names sort by epoch, then by incarnation, which is drawn at random,
+/// then by revision: which of them is the newest they do not tell where there are several incarnations.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ArchiveName {
     /// The vault.
@@ -32,15 +33,31 @@ pub struct ArchiveName {
 }
 
 impl ArchiveName {
-    /// The revision that an archive of this vault holds, by the name of one of its files: where nothing else of
-    /// it can be read. `None` where the name is no such archive's.
+    /// Whether a restore of this archive heeds what `other`, of the same vault, took away: where that is a later one
+    /// of its incarnation, one of a later epoch, or, whatever its revision, one of another incarnation of the same
+    /// epoch. Of two restores that did not see each other neither is the newer one.
     #[must_use]
-    pub fn revision_of(file: &str, vault: VaultId) -> Option<Revision> {
+    pub fn heeds(&self, other: &Self) -> bool {
+        self.vault_id == other.vault_id
+            && self.heeds_at(other.to, self.incarnation == other.incarnation)
+    }
+
+    /// As [`Self::heeds`], by the name of one of the other's files: where nothing else of it can be
+    /// read. A name that is no archive's of this vault says no.
+    #[must_use]
+    pub fn heeds_file(&self, file: &str) -> bool {
         let parts: Vec<&str> = without_extension(file).split('-').collect();
-        let [prefix, epoch, _, _, to] = parts.as_slice() else { return None };
-        let to = Revision(to.parse().ok()?);
-        let ours = *prefix == &vault.to_string()[..8] && *epoch == format!("e{:04}", to.epoch());
-        ours.then_some(to)
+        let [prefix, epoch, incarnation, _, to] = parts.as_slice() else { return false };
+        let Ok(to) = to.parse().map(Revision) else { return false };
+        let [vault_id, own] = [self.vault_id.to_string(), self.incarnation.to_string()];
+        *prefix == &vault_id[..8]
+            && *epoch == format!("e{:04}", to.epoch())
+            && self.heeds_at(to, *incarnation == &own[..4])
+    }
+
+    fn heeds_at(&self, to: Revision, same_incarnation: bool) -> bool {
+        let is_apart = to.epoch() == self.to.epoch() && !same_incarnation;
+        to > self.to || is_apart
     }
 }
 
@@ -81,14 +98,40 @@ mod tests {
         };
         let expected = "abababab-e0001-1212-0000000000000000-0001099511627793";
         assert_eq!(name.to_string(), expected);
+        let older = ArchiveName { to: Revision((1 << 40) + 16), ..name };
         for file in [expected.to_owned(), format!("{expected}.json"), format!("{expected}.tar.gpg")]
         {
-            assert_eq!(ArchiveName::revision_of(&file, name.vault_id), Some(name.to), "{file}");
-            assert_eq!(ArchiveName::revision_of(&file, VaultId([0xac; 16])), None);
+            assert!(older.heeds_file(&file) && !name.heeds_file(&file));
+            let elsewhere = ArchiveName { vault_id: VaultId([0xac; 16]), ..older };
+            assert!(!elsewhere.heeds_file(&file));
         }
         let other_epoch = expected.replace("e0001", "e0002");
         for file in ["notes.json", "abababab-e0001-1212-0-x.json", &other_epoch, ""] {
-            assert_eq!(ArchiveName::revision_of(file, name.vault_id), None, "{file}");
+            assert!(!older.heeds_file(file), "{file}");
+        }
+    }
+
+    #[test]
+    fn what_is_newer_is_a_question_within_an_incarnation_only() {
+        let at = |epoch: u64, incarnation: u8, count: u64| ArchiveName {
+            vault_id: VaultId([0xab; 16]),
+            incarnation: EpochId([incarnation; 16]),
+            from: Revision::ZERO,
+            to: Revision((epoch << 40) + count),
+        };
+        for (here, there, may) in [
+            (at(2, 7, 9), at(2, 7, 10), true),
+            (at(2, 7, 9), at(2, 7, 9), false),
+            (at(2, 7, 9), at(2, 7, 8), false),
+            // Another restore of the archive that this one was restored from.
+            (at(2, 7, 9), at(2, 8, 10), true),
+            (at(2, 7, 9), at(2, 8, 9), true),
+            (at(2, 7, 9), at(2, 8, 1), true),
+            (at(2, 7, 9), at(3, 8, 1), true),
+            (at(2, 7, 9), at(1, 8, 99), false),
+        ] {
+            assert_eq!(here.heeds(&there), may, "{here} {there}");
+            assert_eq!(here.heeds_file(&format!("{there}.json")), may, "{here} {there}");
         }
     }
 }

@@ -7,9 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use holdfast_fs::{Disk, read_to_vec};
 use holdfast_node::{Carrying, RestoreOptions, Restored};
-use holdfast_recovery::{
-    ArchiveError, ArchiveFiles, ArchiveName, Public, Signed, Trust, check_json,
-};
+use holdfast_recovery::{ArchiveError, ArchiveFiles, Public, Signed, Trust, check_json};
 use holdfast_types::limits::MANIFEST_BYTES_MAX;
 use holdfast_types::{KeyId, Kind};
 
@@ -154,23 +152,10 @@ impl Restore {
                 revision(public.to.0),
                 when(public.created.0),
                 self.data.display(),
-                u64::from(public.epoch) + 1
+                holdfast_node::next_epoch(public, &newer.archives)
             ));
         }
-        match newer.archives.first().map(|(_, newer)| &newer.public) {
-            None if !newer.passed_over.is_empty() => {
-                output::note("nothing is carried from newer archives of this vault")
-            }
-            None if quiet => {}
-            None => output::note("no newer archive of this vault was found"),
-            Some(newer) => output::note(format!(
-                "the newest archive of this vault is NEWER: {}, revision {} of {}. What newer ones \
-                 deleted stays deleted, where they open; what was added since is not restored",
-                newer.file,
-                revision(newer.to.0),
-                when(newer.created.0)
-            )),
-        }
+        newer.show(public, quiet);
         if self.yes {
             return Ok(());
         }
@@ -254,16 +239,52 @@ impl Restore {
     }
 }
 
-/// Newer archives of the vault that is restored.
+/// Newer archives of the vault that is restored, and those of other restores, which are neither newer nor older.
 #[derive(Default)]
 struct Newer {
-    /// The newest first; the signatures of their JSON hold, their tars were not looked at.
+    /// The newest first, where they compare; the signatures of their JSON hold, their tars were not looked at.
     archives: Vec<(ArchiveFiles, Signed)>,
     /// Others, which are of no use, and directories that could not be looked into.
     passed_over: Vec<PassedOver>,
 }
 
 impl Newer {
+    /// Names the newest one, and the newest one that is neither newer nor older than what is restored.
+    fn show(&self, public: &Public, quiet: bool) {
+        let archives = || self.archives.iter().map(|(_, signed)| &signed.public);
+        let is_apart = |other: &&Public| {
+            other.epoch == public.epoch && other.incarnation != public.incarnation
+        };
+        match (archives().next(), self.passed_over.is_empty()) {
+            (Some(_), _) => {}
+            (None, false) => output::note("nothing is carried from newer archives of this vault"),
+            (None, true) if quiet => {}
+            (None, true) => output::note("no newer archive of this vault was found"),
+        }
+        let place = |other: &Public| {
+            format!(
+                "{}, revision {} of {}",
+                other.file,
+                revision(other.to.0),
+                when(other.created.0)
+            )
+        };
+        if let Some(newest) = archives().find(|other| !is_apart(other)) {
+            output::note(format!(
+                "the newest archive of this vault is NEWER: {}. What newer ones deleted stays deleted, where \
+                 they open; what was added since is not restored",
+                place(newest)
+            ));
+        }
+        if let Some(apart) = archives().find(is_apart) {
+            output::note(format!(
+                "there are archives of another restore of this vault, neither newer nor older: {}. What was \
+                 deleted there is deleted here, too, where they open; --revive KEY_ID leaves a key as it is",
+                place(apart)
+            ));
+        }
+    }
+
     fn pass_over(&mut self, path: &Path, why: impl std::fmt::Display) {
         output::note(format!("{} is passed over: {why}", path.display()));
         self.passed_over.push(PassedOver::new(path, why));
@@ -271,7 +292,7 @@ impl Newer {
 }
 
 impl Restore {
-    /// The archives of the same vault and signer beside this one or in `--also` that are newer.
+    /// The archives of the same vault and signer beside this one or in `--also` whose removals count here.
     fn newer(&self, signed: &Signed) -> Newer {
         let archive = self.signature.archive.parent();
         let beside = archive.filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -290,19 +311,19 @@ impl Restore {
                 Err(error) => newer.pass_over(dir, format!("it cannot be read: {error}")),
             }
         }
-        let age = |public: &Public| std::cmp::Reverse((public.epoch, public.to));
-        newer.archives.sort_by_key(|(_, signed)| age(&signed.public));
+        // By epoch, that is, then by revision.
+        newer.archives.sort_by_key(|(_, signed)| std::cmp::Reverse(signed.public.to));
         newer
     }
 }
 
-/// Takes a file's archive for a newer one of the same vault, where it is that. What cannot be read and is one by
+/// Takes a file's archive for one whose removals count, where it is that. What cannot be read and is one by
 /// its name is told: somebody may want to mend it before anything that was taken away comes back.
 fn look_at(path: &Path, signed: &Signed, newer: &mut Newer) {
     let public = &signed.public;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let by_name =
-        || ArchiveName::revision_of(&name, public.vault_id).is_some_and(|to| to > public.to);
+    let here = public.name();
+    let by_name = || here.heeds_file(&name);
     let files = ArchiveFiles::of(path);
     if *path == files.tar && !files.json.exists() && by_name() {
         newer.pass_over(path, format!("{} is not there", files.json.display()));
@@ -314,8 +335,7 @@ fn look_at(path: &Path, signed: &Signed, newer: &mut Newer) {
     match read.and_then(|bytes| Public::from_bytes(&bytes)) {
         Err(error) if by_name() => newer.pass_over(path, error),
         Err(_) => {}
-        Ok(other) if other.vault_id != public.vault_id => {}
-        Ok(other) if (other.epoch, other.to) <= (public.epoch, public.to) => {}
+        Ok(other) if !here.heeds(&other.name()) => {}
         Ok(_) => match check_json(&Disk, &files, &Trust::Fingerprint(signed.signer.clone()), now())
         {
             Ok(other) => newer.archives.push((files, other)),

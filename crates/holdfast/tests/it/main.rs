@@ -18,6 +18,7 @@ mod interrupt;
 mod names;
 mod raw;
 mod refusals;
+mod restores;
 mod run;
 mod unsigned;
 mod vault;

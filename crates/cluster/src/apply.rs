@@ -85,8 +85,9 @@ impl<S: StateStore> State<S> {
             let answer = Answer(match entry.payload {
                 EntryPayload::Blank => None,
                 EntryPayload::Normal(data) => {
-                    let command = Command::decode(&data.0).map_err(io::Error::other)?;
-                    Some(batch.apply(&command).map_err(io::Error::other)?.0)
+                    let command =
+                        Command::decode(&data.0).map_err(|error| self.faults.of(error))?;
+                    Some(batch.apply(&command).map_err(|error| self.faults.of(error))?.0)
                 }
                 EntryPayload::Membership(members) => {
                     membership = Some(RaftStoredMembership::new(Some(entry.log_id), members));

@@ -159,7 +159,7 @@ impl<S: StateStore + 'static> Cluster<S> {
         });
         let died = || ClusterError::Raft("it panicked while starting".to_owned());
         let raft: RaftOf<S> = match (started.ok_or_else(died)?, state.faults.first()) {
-            (Err(_), Some(Fault { full, why })) => return Err(ClusterError::Storage { full, why }),
+            (Err(_), Some(Fault { kind, why })) => return Err(ClusterError::Storage { kind, why }),
             (started, _) => started?,
         };
         let handle = runtime.handle.clone();
@@ -176,8 +176,9 @@ impl<S: StateStore + 'static> Cluster<S> {
     /// the revision it took then. The caller may stop waiting; the proposal goes on.
     pub async fn propose(&self, txn: Txn) -> Result<Outcome, ProposeError> {
         let inner = &self.0;
-        if inner.threads.lock().is_none() {
-            return Err(ProposeError::Stopped);
+        let stopped = inner.raft.metrics().borrow_watched().running_state.is_err();
+        if stopped || inner.threads.lock().is_none() {
+            return Err(self.failed(ProposeError::Stopped));
         }
         if let Some(room) = &inner.config.room {
             room.for_a_change()?;
@@ -202,14 +203,14 @@ impl<S: StateStore + 'static> Cluster<S> {
     /// What Raft cannot say of a proposal: why its storage failed.
     fn failed(&self, error: ProposeError) -> ProposeError {
         match (error, self.fault()) {
-            (ProposeError::Unknown | ProposeError::Stopped, Some(Fault { full, why })) => {
-                ProposeError::Storage { full, why }
+            (ProposeError::Unknown | ProposeError::Stopped, Some(Fault { kind, why })) => {
+                ProposeError::Storage { kind, why }
             }
             (error, _) => error,
         }
     }
 
-    /// Why state or log could not be written, if that happened: this node changes nothing any more until
+    /// Why state or log could not be written, or read by Raft, if that happened: this node changes nothing any more until
     /// it is started again.
     #[must_use]
     pub fn fault(&self) -> Option<Fault> {
@@ -314,7 +315,7 @@ impl<S: StateStore + 'static> Cluster<S> {
         stop.map_err(ClusterError::Threads)?;
         let result = done.await.map_err(|_| ClusterError::Raft("stopping panicked".to_owned()))?;
         result.map_err(|error| match self.fault() {
-            Some(Fault { full, why }) => ClusterError::Storage { full, why },
+            Some(Fault { kind, why }) => ClusterError::Storage { kind, why },
             None => ClusterError::Raft(error.to_string()),
         })
     }
@@ -400,9 +401,7 @@ async fn write<S: StateStore + 'static>(
                 proposed = true;
                 forward
             }
-            Err(RaftError::Fatal(openraft::errors::Fatal::Stopped)) if !proposed => {
-                return Err(ProposeError::Stopped);
-            }
+            // It may be in the log already, and happen at the next start.
             Err(_) => return Err(ProposeError::Unknown),
         };
         if !ready_soon(&raft, &forward) || Instant::now() + RETRY_AFTER >= deadline {

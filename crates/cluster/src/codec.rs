@@ -109,7 +109,7 @@ fn decode<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T, Cl
     let damaged = |why: &str| ClusterError::Damaged { what, why: why.to_owned() };
     let (version, body) = bytes.split_first().ok_or_else(|| damaged("it is empty"))?;
     if *version != VERSION {
-        return Err(damaged(&format!("encoding version {version}, this program knows 1")));
+        return Err(ClusterError::Newer { what, found: *version });
     }
     let (value, rest) =
         postcard::take_from_bytes(body).map_err(|error| damaged(&error.to_string()))?;

@@ -4,6 +4,8 @@ use holdfast_machine::EncodeError;
 use holdfast_store::StoreError;
 use holdfast_types::NodeId;
 
+use crate::FaultKind;
+
 /// The cluster cannot run on this node: the operator's turn.
 #[derive(Debug, thiserror::Error)]
 pub enum ClusterError {
@@ -55,7 +57,15 @@ pub enum ClusterError {
     /// The state or the log could not be read or written.
     #[error("cluster storage: {0}")]
     Store(#[from] StoreError),
-    /// Stored bytes are not what was written, or a newer program wrote them.
+    /// A newer program wrote it.
+    #[error("{what} has encoding version {found}, this program knows 1")]
+    Newer {
+        /// What was being read.
+        what: &'static str,
+        /// The version it has.
+        found: u8,
+    },
+    /// Stored bytes are not what was written.
     #[error("{what} does not parse: {why}")]
     Damaged {
         /// What was being read.
@@ -66,11 +76,11 @@ pub enum ClusterError {
     /// Its threads could not be started.
     #[error("start threads of the cluster: {0}")]
     Threads(std::io::Error),
-    /// State or log could not be written at the start: the operator's turn.
+    /// State or log could not be written or read at the start: the operator's turn.
     #[error("the storage of this node failed: {why}")]
     Storage {
-        /// The disk was full.
-        full: bool,
+        /// How.
+        kind: FaultKind,
         /// What it said.
         why: String,
     },
@@ -91,7 +101,7 @@ pub enum ProposeError {
     /// It may or may not happen. A retry must carry the same transaction id.
     #[error("the outcome of the transaction is not known")]
     Unknown,
-    /// The node is shutting down, or its storage failed. It was not proposed.
+    /// The node has shut down. It was not proposed.
     #[error("the cluster has stopped on this node")]
     Stopped,
     /// The disk is as good as full: it was not proposed. It works again as soon as there is room.
@@ -102,11 +112,11 @@ pub enum ProposeError {
         /// What an ordinary user may still write there.
         free: u64,
     },
-    /// State or log could not be written. Whether it happened shows when the node was started again.
+    /// State or log could not be written or read. Whether it happened shows when the node was started again.
     #[error("the storage of this node failed, and whether the change was kept is not known: {why}")]
     Storage {
-        /// The disk was full.
-        full: bool,
+        /// How.
+        kind: FaultKind,
         /// What it said.
         why: String,
     },

@@ -30,5 +30,5 @@ pub use apply::Subscriber;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use cluster::{Cluster, Config, Status};
 pub use error::{ClusterError, ProposeError, ReadIndexError};
-pub use room::{Fault, ROOM_BYTES_MIN, Room};
+pub use room::{Fault, FaultKind, ROOM_BYTES_MIN, Room};
 pub use seed::{seed_id, seed_log, seed_membership};

@@ -12,6 +12,7 @@ use std::ops::{Bound, RangeBounds};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
+use futures_util::{Stream, stream};
 use holdfast_machine::LogId;
 use holdfast_store::log::Log;
 use openraft::storage::{IOFlushed, RaftLogStorage};
@@ -30,6 +31,8 @@ const TAIL_BYTES_MAX: usize = 16 << 20;
 const GROUP_MAX: usize = 1024;
 /// Most entries one limited read returns.
 const READ_ENTRIES_MAX: u64 = 1024;
+/// Most entries that are read from the disk at once for a replay: each has at most 1 MiB.
+const READ_OLD_ENTRIES_MAX: u64 = 64;
 
 /// The writing half. Raft owns it; dropping it ends the writer thread.
 pub(crate) struct LogStore {
@@ -147,14 +150,20 @@ impl RaftLogReader<TypeConfig> for LogReader {
         let recent = self.shared.tail.lock().range(start, end);
         // What is not in the tail was flushed before it left it.
         let end = recent.first().map_or(end, |entry| entry.log_id.index);
-        if start >= end {
-            return Ok(recent);
-        }
-        let older = self.shared.log.lock().read(start..end).map_err(io::Error::other)?;
-        let older = older.iter().map(|(id, payload)| decode_entry(*id, payload));
-        let mut entries: Vec<_> = older.collect::<Result<_, _>>().map_err(io::Error::other)?;
+        let mut entries = self.older(start, end)?;
         entries.extend(recent);
         Ok(entries)
+    }
+
+    async fn entries_stream<RB>(
+        &mut self,
+        range: RB,
+    ) -> impl Stream<Item = io::Result<RaftEntry>> + Send
+    where
+        RB: RangeBounds<u64> + Clone + Debug + Send,
+    {
+        let (at, end) = half_open(&range);
+        stream::iter(Pieces { reader: self.clone(), at, end, piece: Vec::new().into_iter() })
     }
 
     async fn read_vote(&mut self) -> io::Result<Option<RaftVote>> {
@@ -167,6 +176,61 @@ impl RaftLogReader<TypeConfig> for LogReader {
         end: u64,
     ) -> io::Result<Vec<RaftEntry>> {
         self.try_get_log_entries(start..end.min(start.saturating_add(READ_ENTRIES_MAX))).await
+    }
+}
+
+impl LogReader {
+    /// From the disk.
+    fn older(&self, start: u64, end: u64) -> io::Result<Vec<RaftEntry>> {
+        if start >= end {
+            return Ok(Vec::new());
+        }
+        let faults = &self.shared.faults;
+        let older = self.shared.log.lock().read(start..end).map_err(|error| faults.of(error))?;
+        let older = older.iter().map(|(id, payload)| decode_entry(*id, payload));
+        older.collect::<Result<_, _>>().map_err(|error| faults.of(error))
+    }
+
+    /// Some of the entries from `start` on; none where there are no more.
+    fn piece(&self, start: u64, end: u64) -> io::Result<Vec<RaftEntry>> {
+        let recent =
+            self.shared.tail.lock().range(start, end.min(start.saturating_add(READ_ENTRIES_MAX)));
+        match recent.first() {
+            Some(first) if first.log_id.index == start => Ok(recent),
+            first => {
+                let end = first.map_or(end, |first| first.log_id.index);
+                let purged = self.shared.log.lock().purged().map_or(0, |id| id.index);
+                let start = start.max(purged.saturating_add(1));
+                self.older(start, end.min(start.saturating_add(READ_OLD_ENTRIES_MAX)))
+            }
+        }
+    }
+}
+
+/// Entries in their order, a piece in memory at a time: a replay may be of a long log.
+struct Pieces {
+    reader: LogReader,
+    at: u64,
+    end: u64,
+    piece: std::vec::IntoIter<RaftEntry>,
+}
+
+impl Iterator for Pieces {
+    type Item = io::Result<RaftEntry>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.piece.len() == 0 && self.at < self.end {
+            match self.reader.piece(self.at, self.end) {
+                Ok(piece) => self.piece = piece.into_iter(),
+                Err(error) => {
+                    self.end = self.at;
+                    return Some(Err(error));
+                }
+            }
+        }
+        let entry = self.piece.next()?;
+        self.at = entry.log_id.index.saturating_add(1);
+        Some(Ok(entry))
     }
 }
 

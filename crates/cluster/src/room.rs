@@ -8,10 +8,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use holdfast_fs::{Fs, FsError};
+use holdfast_machine::{DecodeError, ReadError};
 use holdfast_store::StoreError;
 use parking_lot::Mutex;
 
-use crate::ProposeError;
+use crate::{ClusterError, ProposeError};
 
 /// Below so many free bytes nothing is changed: room for the entries under way and a checkpoint.
 pub const ROOM_BYTES_MIN: u64 = 4 << 20;
@@ -47,16 +48,29 @@ impl Room {
     }
 }
 
-/// State or log could not be written; the node has to be started again.
+/// State or log could not be written, or read where Raft needs it; the node has to be started again.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Fault {
-    /// The disk was full.
-    pub full: bool,
+    /// Whose turn it is.
+    pub kind: FaultKind,
     /// What it said.
     pub why: String,
 }
 
-/// The first fault, shared by all that write.
+/// What kind of fault it was.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FaultKind {
+    /// The disk was full.
+    Full,
+    /// What was stored is not what was written.
+    Damaged,
+    /// A newer program wrote it.
+    Newer,
+    /// The disk refused, or something else below.
+    Other,
+}
+
+/// The first fault, shared by all that write, and by those who read for Raft.
 #[derive(Clone, Default, Debug)]
 pub(crate) struct Faults(Arc<Mutex<Option<Fault>>>);
 
@@ -65,11 +79,56 @@ impl Faults {
         self.0.lock().clone()
     }
 
-    /// Remembers an error of a store, as one of `io`, which Raft takes.
-    pub(crate) fn of(&self, error: StoreError) -> std::io::Error {
-        let full = matches!(error, StoreError::Fs(FsError::NoSpace { .. }));
-        let fault = Fault { full, why: error.to_string() };
+    /// Remembers an error, as one of `io`, which Raft takes.
+    pub(crate) fn of<E>(&self, error: E) -> std::io::Error
+    where
+        E: std::error::Error + Send + Sync + 'static,
+        for<'a> FaultKind: From<&'a E>,
+    {
+        let fault = Fault { kind: FaultKind::from(&error), why: error.to_string() };
         self.0.lock().get_or_insert(fault);
         std::io::Error::other(error)
+    }
+}
+
+impl From<&StoreError> for FaultKind {
+    fn from(error: &StoreError) -> Self {
+        match error {
+            StoreError::Fs(FsError::NoSpace { .. }) => Self::Full,
+            StoreError::Newer { .. } => Self::Newer,
+            StoreError::Corrupt { .. } | StoreError::LogDamaged { .. } => Self::Damaged,
+            StoreError::Digest { .. } => Self::Damaged,
+            StoreError::Read(error) => Self::from(error),
+            _ => Self::Other,
+        }
+    }
+}
+
+impl From<&ReadError> for FaultKind {
+    fn from(error: &ReadError) -> Self {
+        match error {
+            ReadError::Damaged { .. } => Self::Damaged,
+            ReadError::Io(_) => Self::Other,
+        }
+    }
+}
+
+impl From<&DecodeError> for FaultKind {
+    fn from(error: &DecodeError) -> Self {
+        match error {
+            DecodeError::UnknownVersion(_) => Self::Newer,
+            _ => Self::Damaged,
+        }
+    }
+}
+
+impl From<&ClusterError> for FaultKind {
+    fn from(error: &ClusterError) -> Self {
+        match error {
+            ClusterError::Newer { .. } => Self::Newer,
+            ClusterError::Damaged { .. } => Self::Damaged,
+            ClusterError::Store(error) => Self::from(error),
+            _ => Self::Other,
+        }
     }
 }

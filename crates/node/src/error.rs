@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
-use holdfast_cluster::ClusterError;
+use holdfast_cluster::{ClusterError, FaultKind};
 use holdfast_fs::FsError;
 use holdfast_keyring::KeyringError;
 use holdfast_recovery::ArchiveError;
@@ -144,11 +144,20 @@ impl From<ClusterError> for NodeError {
             | ClusterError::VoteOlder { .. }
             | ClusterError::NotSeeded(_)
             | ClusterError::NotMember(_)
-            | ClusterError::Damaged { .. } => Self::new(Kind::Damaged, message)
-                .next("restore the newest archive: holdfast restore ARCHIVE --data OTHER_DIR"),
+            | ClusterError::Damaged { .. }
+            | ClusterError::Storage { kind: FaultKind::Damaged, .. } => {
+                Self::new(Kind::Damaged, message)
+                    .next("restore the newest archive: holdfast restore ARCHIVE --data OTHER_DIR")
+            }
             ClusterError::Store(error) => error.into(),
-            ClusterError::Storage { full: true, .. } => Self::new(Kind::NoSpace, message)
-                .next("make room on the disk of the data directory, then start the server again"),
+            ClusterError::Newer { .. } | ClusterError::Storage { kind: FaultKind::Newer, .. } => {
+                Self::new(Kind::Newer, message).next("use a newer holdfast")
+            }
+            ClusterError::Storage { kind: FaultKind::Full, .. } => {
+                Self::new(Kind::NoSpace, message).next(
+                    "make room on the disk of the data directory, then start the server again",
+                )
+            }
             ClusterError::Storage { .. } | ClusterError::Threads(_) | ClusterError::Raft(_) => {
                 Self::new(Kind::Other, message)
             }

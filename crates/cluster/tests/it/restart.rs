@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_cluster::{
-    Cluster, ClusterError, Config, ProposeError, ROOM_BYTES_MIN, Room, SystemClock, seed_id,
-    seed_log, seed_membership,
+    Cluster, ClusterError, Config, FaultKind, ProposeError, ROOM_BYTES_MIN, Room, SystemClock,
+    seed_id, seed_log, seed_membership,
 };
 use holdfast_fs::{Fs, Mem};
 use holdfast_machine::{LogId, View, ViewExt};
@@ -99,11 +99,17 @@ fn a_full_disk_stops_the_node_and_loses_nothing_that_was_answered() {
         create_rows(&cluster, 0, 10).await;
         mem.limit_space(0);
         let refused = cluster.propose(create(10, b"k", b"row")).await;
-        assert!(matches!(refused, Err(ProposeError::Storage { full: true, .. })), "{refused:?}");
+        assert!(
+            matches!(refused, Err(ProposeError::Storage { kind: FaultKind::Full, .. })),
+            "{refused:?}"
+        );
         // Raft has met a fatal error: it takes nothing more, with space or without.
         mem.heal();
         let refused = cluster.propose(create(11, b"k", b"row")).await;
-        assert!(matches!(refused, Err(ProposeError::Storage { full: true, .. })), "{refused:?}");
+        assert!(
+            matches!(refused, Err(ProposeError::Storage { kind: FaultKind::Full, .. })),
+            "{refused:?}"
+        );
         assert!(!cluster.status().running);
         assert_eq!(cluster.view().head().revision, revision(10));
         cluster.shutdown().await.unwrap();
@@ -159,7 +165,10 @@ fn a_start_on_a_full_disk_says_so_and_works_when_there_is_room() {
     let log = Log::open(Arc::clone(&fs), &dir.join("log")).unwrap().0;
     mem.limit_space(0);
     let refused = Cluster::start(Config::new(NODE), store, log, Arc::new(SystemClock)).map(|_| ());
-    assert!(matches!(refused, Err(ClusterError::Storage { full: true, .. })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(ClusterError::Storage { kind: FaultKind::Full, .. })),
+        "{refused:?}"
+    );
     mem.heal();
     block_on(async { start_in(&fs, dir).shutdown().await.unwrap() });
 }

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use holdfast_cluster::ProposeError;
+use holdfast_cluster::{FaultKind, ProposeError};
 use holdfast_crypto::random_array;
 use holdfast_machine::{Outcome, Txn, View};
 use holdfast_records::{Identity, Record as _};
@@ -88,25 +88,8 @@ impl Service {
         }
     }
 
-    /// The revision it got; `None` when it met a conflict and the rule must decide again. A conflict with
-    /// itself, after an outcome that was not known, the cluster recognises by the transaction's id.
     async fn propose(&self, txn: Txn) -> Result<Option<Revision>, Error> {
-        for _ in 0..PROPOSALS_MAX {
-            match self.cluster.propose(txn.clone()).await {
-                Ok(Outcome::Done(revision)) => return Ok(Some(revision)),
-                Ok(Outcome::Conflict { .. }) => return Ok(None),
-                Ok(Outcome::Refused(reason)) => {
-                    return Err(Error::new(
-                        Kind::Internal,
-                        format!("refused by the state: {reason}"),
-                    ));
-                }
-                Err(ProposeError::Unknown) => tokio::time::sleep(PROPOSE_AGAIN).await,
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Err(Error::new(Kind::Unavailable, "the outcome of the change is not known")
-            .next("look whether it was done, then repeat the command"))
+        settle(|| self.cluster.propose(txn.clone())).await
     }
 
     /// Brings this node's own view up to everything acknowledged before this call. One question to the
@@ -125,6 +108,33 @@ impl Service {
     }
 }
 
+/// The revision that one transaction got; `None` when it met a conflict and the rule must decide again. A
+/// conflict with itself, after an outcome that was not known, the cluster recognises by the transaction's id.
+async fn settle<F: Future<Output = Result<Outcome, ProposeError>>>(
+    mut propose: impl FnMut() -> F,
+) -> Result<Option<Revision>, Error> {
+    let mut unknown = false;
+    for _ in 0..PROPOSALS_MAX {
+        match propose().await {
+            Ok(Outcome::Done(revision)) => return Ok(Some(revision)),
+            Ok(Outcome::Conflict { .. }) => return Ok(None),
+            Ok(Outcome::Refused(reason)) => {
+                let message = format!("refused by the state: {reason}");
+                return Err(Error::new(Kind::Internal, message));
+            }
+            Err(ProposeError::Unknown) => {
+                unknown = true;
+                tokio::time::sleep(PROPOSE_AGAIN).await;
+            }
+            // What it says of this proposal it does not say of the one before.
+            Err(error) if unknown && !matches!(error, ProposeError::Storage { .. }) => break,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Error::new(Kind::Unavailable, "the outcome of the change is not known")
+        .next("look whether it was done, then repeat the command"))
+}
+
 fn transaction(epoch: EpochId, actor: IdentityId, verb: u16, draft: Draft) -> Txn {
     let Draft { expect, write } = draft;
     let id = TxnId(random_array());
@@ -137,20 +147,57 @@ impl From<ProposeError> for Error {
         let message = error.to_string();
         match error {
             ProposeError::TooLarge(_) => Self::new(Kind::TooLarge, message),
-            ProposeError::NoSpace { dir, .. } => Self::new(Kind::NoSpace, message)
-                .next(format!("make room on the disk of {}, then repeat the command", dir.display())),
-            ProposeError::Storage { full: true, .. } => Self::new(Kind::NoSpace, message).next(
-                "make room on the disk of the data directory, restart the server, look whether it was done",
-            ),
-            ProposeError::Storage { full: false, .. } => Self::new(Kind::Unavailable, message)
-                .next("look at the server's log and its disk, restart it, look whether it was done"),
+            ProposeError::NoSpace { dir, .. } => Self::new(Kind::NoSpace, message).next(format!(
+                "make room on the disk of {}, then repeat the command",
+                dir.display()
+            )),
+            ProposeError::Storage { kind, .. } => storage_failed(kind, message),
             _ => Self::new(Kind::Unavailable, message),
         }
     }
 }
 
+fn storage_failed(kind: FaultKind, message: String) -> Error {
+    let (kind, next) = match kind {
+        FaultKind::Full => (
+            Kind::NoSpace,
+            "make room on the disk of the data directory, restart the server, look whether it was done",
+        ),
+        FaultKind::Damaged => (
+            Kind::Damaged,
+            "restart the server; where it does not start, restore the newest archive: \
+             holdfast restore ARCHIVE --data OTHER_DIR",
+        ),
+        FaultKind::Newer => (Kind::Newer, "run the newer holdfast that wrote it"),
+        FaultKind::Other => (
+            Kind::Unavailable,
+            "look at the server's log and its disk, restart it, look whether it was done",
+        ),
+    };
+    Error::new(kind, message).next(next)
+}
+
 impl From<holdfast_cluster::ReadIndexError> for Error {
     fn from(error: holdfast_cluster::ReadIndexError) -> Self {
         Self::new(Kind::Unavailable, error.to_string()).next("try again, or on another node")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_not_known_of_one_proposal_the_next_one_does_not_deny() {
+        let no_space = || ProposeError::NoSpace { dir: "/data".into(), free: 0 };
+        let settled = async |answers: &[ProposeError]| {
+            let mut answers = answers.iter().cloned();
+            settle(|| std::future::ready(Err(answers.next().unwrap()))).await.unwrap_err()
+        };
+        assert_eq!(settled(&[no_space()]).await.kind, Kind::NoSpace);
+        for last in [no_space(), ProposeError::Stopped, ProposeError::NotLeader { leader: None }] {
+            let error = settled(&[ProposeError::Unknown, last]).await;
+            assert!(error.message.contains("not known"), "{error:?}");
+        }
     }
 }

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use holdfast_fs::{Fault, Mem, crash_images_wanted, read_to_vec};
 use holdfast_types::{Kind, Millis, NodeId};
 
-use super::tests::call;
+use super::tests::{call, stranger};
 use super::*;
 
 const DIR: &str = "/audit";
@@ -48,6 +49,43 @@ fn told(mem: &Mem) -> (u64, u64) {
 }
 
 #[test]
+fn strangers_that_were_counted_are_told_whatever_the_disk_does() {
+    let strangers = |audit: &Audit, at: u64| {
+        let now = Duration::from_secs(at);
+        (0..300).for_each(|_| audit.inner.queue.push_strangers(&stranger(at), now));
+    };
+    let of = |mem: &Mem, action: &str| -> Vec<_> {
+        lines(mem).into_iter().filter(|line| line["action"] == action).collect()
+    };
+    let sum = |lines: Vec<serde_json::Value>| -> u64 {
+        lines.iter().map(|line| line["count"].as_u64().unwrap()).sum()
+    };
+    let faults =
+        (0..8).flat_map(|step| [(step, Fault::Once), (step, Fault::From), (step, Fault::NoSpace)]);
+    for (step, fault) in faults {
+        let mem = Mem::new();
+        let audit = open(&mem, Limits { file_bytes: 4000, ..Limits::default() }).unwrap();
+        mem.fail_at(step, fault);
+        for at in 1..5 {
+            strangers(&audit, at * 60);
+            let _ = durable(&audit, at);
+        }
+        mem.heal();
+        durable(&audit, 6).unwrap();
+        strangers(&audit, 600);
+        audit.close();
+        let (written, told) = (of(&mem, "request").len() as u64, sum(of(&mem, "audit.counted")));
+        let known = of(&mem, "key.encrypt").len() as u64;
+        let dropped = sum(of(&mem, "audit.dropped"));
+        let what = format!("step {step}, {fault:?}");
+        assert_eq!((told, dropped), (audit.strangers_counted(), audit.dropped()), "{what}");
+        assert_eq!(written + known + told + dropped, 5 * 300 + 5, "{what}: there or told");
+        assert_eq!(told, 5 * 200, "{what}: a minute fills the bucket");
+        assert_eq!(verify(&mem, Path::new(DIR)).unwrap(), Ok(audit.head()), "{what}");
+    }
+}
+
+#[test]
 fn on_a_full_disk_administration_is_refused_use_goes_on_and_the_gap_is_told() {
     let mem = Mem::new();
     let audit = open(&mem, Limits::default()).unwrap();
@@ -55,7 +93,7 @@ fn on_a_full_disk_administration_is_refused_use_goes_on_and_the_gap_is_told() {
     for room in [0, 100] {
         mem.limit_space(room);
         for at in 0..50 {
-            audit.record(&call(at));
+            audit.record(Room::Calls, &call(at));
         }
         let refused = durable(&audit, 50).unwrap_err();
         assert_eq!(refused.kind(), Kind::NoSpace, "{refused}");
@@ -79,7 +117,7 @@ fn a_full_queue_on_a_full_disk_says_that_the_disk_is_full() {
     mem.limit_space(0);
     assert_eq!(durable(&audit, 1).unwrap_err().kind(), Kind::NoSpace);
     for at in 0..100 {
-        audit.record(&call(at));
+        audit.record(Room::Calls, &call(at));
     }
     let refused = durable(&audit, 2).unwrap_err();
     assert_eq!(refused.kind(), Kind::NoSpace, "{refused}");
@@ -108,7 +146,7 @@ fn after_every_crash_the_chain_goes_on_with_all_that_was_promised() {
     // (operations recorded when it was promised, lines by then)
     let mut promised = vec![(0, 0), (recorder.len(), 1)];
     for at in 0..24 {
-        audit.record(&call(at));
+        audit.record(Room::Calls, &call(at));
         durable(&audit, at).unwrap();
         promised.push((recorder.len(), audit.head().count));
     }
@@ -152,7 +190,7 @@ fn after_a_failed_sync_what_is_promised_is_on_disk() {
         let mem = Mem::new();
         let recorder = mem.recorder();
         let audit = open(&mem, Limits::default()).unwrap();
-        audit.record(&call(1));
+        audit.record(Room::Calls, &call(1));
         written(&mem, 2);
         mem.fail_at(step, Fault::Once);
         // (operations recorded when it was promised, lines by then, when the call was)
@@ -196,7 +234,7 @@ fn while_syncs_fail_administration_is_refused_use_goes_on_and_the_gap_is_told() 
     for (step, fault) in [(1, Fault::From), (0, Fault::From), (1, Fault::Once), (2, Fault::NoSpace)]
     {
         mem.fail_at(step, fault);
-        audit.record(&call(2));
+        audit.record(Room::Calls, &call(2));
         for at in 3..6 {
             match durable(&audit, at) {
                 Ok(()) => kept += 1,

@@ -19,7 +19,7 @@ pub(super) struct Formatter {
 /// What the log says about itself.
 pub(super) struct Event<'a> {
     pub at: Millis,
-    /// `audit.start`, `audit.dropped`, `audit.cut`, `audit.damaged`.
+    /// `audit.start`, `audit.dropped`, `audit.counted`, `audit.cut`, `audit.damaged`.
     pub action: &'static str,
     pub resource: &'a str,
     pub count: Option<u64>,
@@ -113,6 +113,20 @@ fn string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
 }
 
+/// As much of `text` as takes at most `bytes_max` between the quotes that [`string`] writes.
+pub(super) fn cut_as_written(text: &str, bytes_max: usize) -> &str {
+    let mut taken = 0;
+    let end = text.char_indices().find(|(_, c)| {
+        taken += match c {
+            '"' | '\\' => 2,
+            ' '..='~' => 1,
+            _ => 6 * c.len_utf16(),
+        };
+        taken > bytes_max
+    });
+    end.map_or(text, |(end, _)| &text[..end])
+}
+
 /// `2026-11-25T08:22:43` of a second since 1970, in UTC (RFC 3339 without fraction and zone).
 fn seconds(second: u64) -> String {
     let time = i64::try_from(second).ok().and_then(|s| OffsetDateTime::from_unix_timestamp(s).ok());
@@ -161,6 +175,23 @@ mod tests {
         string(&mut out, text);
         assert!(out.iter().all(|byte| (b' '..=b'~').contains(byte)));
         assert_eq!(serde_json::from_slice::<String>(&out).unwrap(), text);
+    }
+
+    #[test]
+    fn what_is_cut_takes_no_more_than_it_may_as_written() {
+        let text = "ab\"\\ \u{1f511}\u{7f}é\u{1}z".repeat(3);
+        for bytes_max in 0..=200 {
+            let cut = cut_as_written(&text, bytes_max);
+            let mut out = Vec::new();
+            string(&mut out, cut);
+            assert!(text.starts_with(cut) && out.len() <= bytes_max + 2, "{bytes_max}: {cut:?}");
+            // One more character would not fit.
+            let next = &text[..text.ceil_char_boundary((cut.len() + 1).min(text.len()))];
+            out.clear();
+            string(&mut out, next);
+            assert!(next == cut || out.len() > bytes_max + 2, "{bytes_max}: {cut:?}");
+        }
+        assert_eq!(cut_as_written(&text, 200), text);
     }
 
     #[test]

@@ -6,20 +6,24 @@
 //!   line is synced, and the caller acts only then.
 //! - Memory is bounded ([`Limits::queue_bytes`]). What does not fit is counted, and the count is itself
 //!   a line, in the place of the lines that are missing.
+//! - Strangers, who may be anybody, have lines up to a rate and in room of their own ([`Room::Strangers`]);
+//!   the rest is counted, and the count is a line, too.
 //! - Where the disk refuses (no space), serving goes on, lines are dropped and counted, administration
 //!   fails, and [`Audit::fault`] says why until a write succeeds again.
 //! - A sync that fails is never taken back by a later one: what it was for is cut off and counted as dropped.
-//! - No clock here: times come with the records.
+//! - The times in lines come with the records; its own clock is the monotonic one, for rates.
 
 mod files;
 mod line;
 mod queue;
+mod strangers;
 mod verify;
 mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use holdfast_fs::{Fs, FsError};
 use holdfast_types::{IdentityId, Kind, Millis, NodeId};
@@ -60,6 +64,17 @@ pub enum Resource<'a> {
     Within(&'a str, &'a str),
     /// Anything else.
     Text(&'a str),
+}
+
+/// Whose room a line waits in. None takes room from another.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Room {
+    /// Calls of whom the vault knows.
+    Calls,
+    /// The last line of administration that had begun, and may have taken effect.
+    Ends,
+    /// Calls of whom the vault does not know: up to a rate, and what comes beyond it is only counted.
+    Strangers,
 }
 
 /// A call, to be recorded. Borrowed: recording allocates nothing.
@@ -133,7 +148,8 @@ impl From<FsError> for AuditError {
 /// How much it may take.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
-    /// Bytes of records waiting; twice that while a batch is written.
+    /// Bytes of calls' records waiting. A quarter of it besides for strangers', and for the ends of
+    /// administration; twice all that while a batch is written.
     pub queue_bytes: usize,
     /// Bytes after which the next file begins.
     pub file_bytes: u64,
@@ -157,6 +173,7 @@ struct Inner {
     dir: PathBuf,
     queue: Arc<Queue>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    opened: Instant,
 }
 
 impl Audit {
@@ -178,13 +195,19 @@ impl Audit {
             .name("audit".to_owned())
             .spawn(move || writer.run())
             .map_err(|_| AuditError::Closed)?;
-        let (dir, thread) = (dir.to_owned(), Mutex::new(Some(thread)));
-        Ok(Self { inner: Arc::new(Inner { fs, dir, queue, thread }) })
+        let (dir, thread, opened) = (dir.to_owned(), Mutex::new(Some(thread)), Instant::now());
+        Ok(Self { inner: Arc::new(Inner { fs, dir, queue, thread, opened }) })
     }
 
     /// Records a call; never waits. Written within tens of milliseconds, synced within a second.
-    pub fn record(&self, record: &Record<'_>) {
-        self.inner.queue.push(record);
+    pub fn record(&self, room: Room, record: &Record<'_>) {
+        match room {
+            Room::Strangers => {
+                self.inner.queue.push_strangers(record, self.inner.opened.elapsed());
+            }
+            // What is not taken is counted there.
+            Room::Calls | Room::Ends => _ = self.inner.queue.push(room, record),
+        }
     }
 
     /// Records a call and returns when its line is synced to disk.
@@ -213,6 +236,12 @@ impl Audit {
     #[must_use]
     pub fn dropped(&self) -> u64 {
         self.inner.queue.dropped()
+    }
+
+    /// How many strangers' calls were only counted since it was opened.
+    #[must_use]
+    pub fn strangers_counted(&self) -> u64 {
+        self.inner.queue.strangers.counted()
     }
 
     /// Why it cannot be written at the moment.

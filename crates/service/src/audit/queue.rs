@@ -2,6 +2,9 @@
 //!
 //! Callers append a compact record under a short lock; no allocation once the buffers have grown, no
 //! system call except to wake a writer that sleeps. The writer takes the whole buffer at once.
+//!
+//! The buffer has three rooms, each with its bound, so that a flood of one kind takes nothing from the
+//! others: what strangers ask, above all, costs nobody else a line.
 
 use std::time::Duration;
 
@@ -9,15 +12,24 @@ use holdfast_types::{IdentityId, Kind, Millis};
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
-use super::{AuditError, ChainHead, Outcome, Record, Resource};
+use super::line::cut_as_written;
+use super::strangers::Strangers;
+use super::{AuditError, ChainHead, Outcome, Record, Resource, Room};
 use crate::Action;
 
 /// Longest text of a record; longer ones are cut.
 const TEXT_BYTES_MAX: usize = 1024;
+/// Longest text of a stranger's, as it stands in the line.
+const STRANGERS_TEXT_BYTES_MAX: usize = 256;
+/// What part of the room for calls there is for strangers' besides, and for the ends of administration.
+const ROOM_PART: usize = 4;
 /// What a batch may wait for company.
 const GATHER: Duration = Duration::from_millis(10);
 /// How long lines may stay unsynced.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
+/// What stands in the buffer.
+const CALL: u8 = 0;
+const GAP: u8 = 1;
 /// Result codes in the buffer: kinds follow.
 const BEGUN: u8 = 254;
 const OK: u8 = 255;
@@ -27,10 +39,12 @@ type Waiter = oneshot::Sender<Result<(), AuditError>>;
 /// What the writer takes at once.
 #[derive(Default)]
 pub(super) struct Batch {
-    /// Encoded records.
+    /// Encoded entries.
     pub bytes: Vec<u8>,
-    /// Records that were dropped after these.
-    pub dropped: u64,
+    /// How much of it each room holds.
+    taken: [usize; 3],
+    /// Records that were dropped after these; none once it was taken.
+    gap: u64,
     /// Who waits until these are synced.
     pub waiters: Vec<Waiter>,
     /// Nothing follows.
@@ -54,23 +68,42 @@ pub(super) struct Queue {
     bytes_max: usize,
     state: Mutex<State>,
     wake: Condvar,
+    pub(super) strangers: Strangers,
+}
+
+/// What the writer finds in a batch.
+pub(super) enum Entry<'a> {
+    Call(Record<'a>),
+    /// So many were dropped here.
+    Gap(u64),
 }
 
 impl Queue {
     pub(super) fn new(bytes_max: usize, head: ChainHead) -> Self {
         let state = State { head, ..State::default() };
-        Self { bytes_max, state: Mutex::new(state), wake: Condvar::new() }
+        let strangers = Strangers::default();
+        Self { bytes_max, state: Mutex::new(state), wake: Condvar::new(), strangers }
     }
 
-    pub(super) fn push(&self, record: &Record<'_>) {
+    /// Takes what a stranger asked at `now`, or counts it: beyond the rate, or where their room is full.
+    /// `now`: since the log was opened, by a clock that does not jump.
+    pub(super) fn push_strangers(&self, record: &Record<'_>, now: Duration) {
+        if !(self.strangers.may_have_a_line(now) && self.push(Room::Strangers, record)) {
+            self.strangers.count();
+        }
+    }
+
+    /// Whether it was taken.
+    pub(super) fn push(&self, room: Room, record: &Record<'_>) -> bool {
         let mut state = self.state.lock();
-        if !self.append(&mut state, record) {
-            return;
+        if !self.append(&mut state, room, record) {
+            return false;
         }
         if state.asleep {
             state.asleep = false;
             self.wake.notify_one();
         }
+        true
     }
 
     pub(super) fn push_durable(
@@ -78,7 +111,7 @@ impl Queue {
         record: &Record<'_>,
     ) -> Result<oneshot::Receiver<Result<(), AuditError>>, AuditError> {
         let mut state = self.state.lock();
-        if !self.append(&mut state, record) {
+        if !self.append(&mut state, Room::Calls, record) {
             // Why it is full says more than that it is.
             let why = state.fault.clone().unwrap_or(AuditError::Behind);
             return Err(if state.waiting.closed { AuditError::Closed } else { why });
@@ -91,39 +124,49 @@ impl Queue {
         Ok(receiver)
     }
 
-    /// Whether it was taken. Once one record was dropped all are until the writer took the batch: so
-    /// the line that counts them stands where they are missing.
-    fn append(&self, state: &mut State, record: &Record<'_>) -> bool {
+    /// Whether it was taken. A room that is full stays so until the writer took the batch: so the line that
+    /// counts what was dropped stands where it is missing.
+    fn append(&self, state: &mut State, room: Room, record: &Record<'_>) -> bool {
         let batch = &mut state.waiting;
-        let full = batch.dropped > 0 || batch.bytes.len() >= self.bytes_max;
-        if full || batch.closed {
-            batch.dropped += 1;
-            state.dropped += 1;
+        let free = |room: Room| batch.taken[room as usize] < self.bound(room);
+        // The end of administration goes among the calls while there is room for it.
+        let room = if room == Room::Ends && free(Room::Calls) { Room::Calls } else { room };
+        if batch.closed || !free(room) {
+            if room != Room::Strangers {
+                batch.gap += 1;
+                state.dropped += 1;
+            }
             return false;
         }
-        encode(&mut batch.bytes, record);
+        let before = batch.bytes.len();
+        batch.close_gap();
+        let cut = if room == Room::Strangers { cut_strangers } else { cut };
+        encode(&mut batch.bytes, record, cut);
+        batch.taken[room as usize] += batch.bytes.len() - before;
         true
     }
 
-    /// Waits for records and exchanges them for the emptied `batch`. `unsynced`: the writer owes a sync,
-    /// so it comes back after a second at the latest, with an empty batch.
-    pub(super) fn take(&self, batch: &mut Batch, unsynced: bool) {
+    fn bound(&self, room: Room) -> usize {
+        match room {
+            Room::Calls => self.bytes_max,
+            Room::Ends | Room::Strangers => self.bytes_max / ROOM_PART,
+        }
+    }
+
+    /// Waits for records and exchanges them for the emptied `batch`. Comes back after a second at the latest,
+    /// with an empty batch: the writer may owe a sync, or a line that says how many strangers were counted.
+    pub(super) fn take(&self, batch: &mut Batch) {
         let mut state = self.state.lock();
         if state.waiting.is_empty() {
             state.asleep = true;
-            if unsynced {
-                self.wake.wait_for(&mut state, SYNC_EVERY);
-            } else {
-                while state.asleep {
-                    self.wake.wait(&mut state);
-                }
-            }
+            self.wake.wait_for(&mut state, SYNC_EVERY);
             state.asleep = false;
         }
         if !state.urgent && !state.waiting.closed && !state.waiting.is_empty() {
             self.wake.wait_for(&mut state, GATHER);
         }
         state.urgent = false;
+        state.waiting.close_gap();
         std::mem::swap(&mut state.waiting, batch);
         state.waiting.closed = batch.closed;
     }
@@ -172,12 +215,28 @@ impl Queue {
 
 impl Batch {
     fn is_empty(&self) -> bool {
-        self.bytes.is_empty() && self.dropped == 0 && self.waiters.is_empty() && !self.closed
+        self.bytes.is_empty() && self.gap == 0 && self.waiters.is_empty() && !self.closed
+    }
+
+    /// Empties it but for who waits.
+    pub(super) fn clear(&mut self) {
+        self.bytes.clear();
+        self.taken = [0; 3];
+    }
+
+    /// Notes in their place how many were dropped.
+    fn close_gap(&mut self) {
+        if self.gap > 0 {
+            self.bytes.push(GAP);
+            self.bytes.extend_from_slice(&std::mem::take(&mut self.gap).to_le_bytes());
+        }
     }
 }
 
-/// at 8 | action 1 | outcome 1 | identity 1 + 32 | four texts, each length 2 and bytes.
-fn encode(out: &mut Vec<u8>, record: &Record<'_>) {
+/// call 1 | at 8 | action 1 | outcome 1 | identity 1 + 32 | four texts, each length 2 and bytes. A gap: 1 and
+/// its count 8.
+fn encode(out: &mut Vec<u8>, record: &Record<'_>, cut: fn(&str) -> &str) {
+    out.push(CALL);
     out.extend_from_slice(&record.at.0.to_le_bytes());
     let outcome = match record.outcome {
         Outcome::Begun => BEGUN,
@@ -207,9 +266,17 @@ fn cut(text: &str) -> &str {
     &text[..end]
 }
 
-/// The records of a batch, in order. It was encoded here, so a fault ends it rather than being an error.
-pub(super) fn records(mut bytes: &[u8]) -> impl Iterator<Item = Record<'_>> {
-    std::iter::from_fn(move || decode(&mut bytes))
+/// As [`cut`], for a stranger's.
+fn cut_strangers(text: &str) -> &str {
+    cut_as_written(text, STRANGERS_TEXT_BYTES_MAX)
+}
+
+/// The entries of a batch, in order. It was encoded here, so a fault ends it rather than being an error.
+pub(super) fn entries(mut bytes: &[u8]) -> impl Iterator<Item = Entry<'_>> {
+    std::iter::from_fn(move || match take::<1>(&mut bytes)? {
+        [GAP] => Some(Entry::Gap(u64::from_le_bytes(*take::<8>(&mut bytes)?))),
+        _ => decode(&mut bytes).map(Entry::Call),
+    })
 }
 
 fn decode<'a>(bytes: &mut &'a [u8]) -> Option<Record<'a>> {
@@ -272,9 +339,10 @@ mod tests {
                     outcome,
                     detail: "",
                 },
+                cut,
             );
         }
-        let back: Vec<_> = records(&bytes).collect();
+        let back: Vec<_> = entries(&bytes).filter_map(call).collect();
         assert_eq!(back.len(), Action::ALL.len());
         for (index, record) in back.iter().enumerate() {
             assert_eq!(record.action, Action::ALL[index]);
@@ -282,6 +350,13 @@ mod tests {
             assert_eq!(record.identity.is_some(), index % 2 == 0);
         }
         assert_eq!(back[2].outcome, Outcome::Failed(Kind::ALL[2]));
+    }
+
+    fn call(entry: Entry<'_>) -> Option<Record<'_>> {
+        match entry {
+            Entry::Call(record) => Some(record),
+            Entry::Gap(_) => None,
+        }
     }
 
     #[test]

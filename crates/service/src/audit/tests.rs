@@ -2,9 +2,10 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use holdfast_fs::{Disk, Fs, Open, read_to_vec};
-use holdfast_types::{IdentityId, Millis, NodeId};
+use holdfast_types::{IdentityId, Kind, Millis, NodeId};
 
 use super::*;
 
@@ -46,6 +47,20 @@ pub(super) fn call(at: u64) -> Record<'static> {
         resource: Resource::Within("default", "orders"),
         outcome: Outcome::Ok,
         detail: "",
+    }
+}
+
+/// As long as it can be, of what needs most escaping.
+pub(super) fn stranger(at: u64) -> Record<'static> {
+    static LONG: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| "\u{1}".repeat(4000));
+    Record {
+        at: Millis(at),
+        identity: None,
+        remote: "[2001:db8:ffff:ffff:ffff:ffff:ffff:ffff]:65535",
+        action: Action::Request,
+        resource: Resource::Text(&LONG),
+        outcome: Outcome::Failed(Kind::NotFound),
+        detail: &LONG,
     }
 }
 
@@ -178,17 +193,63 @@ fn a_full_queue_drops_and_the_drop_is_a_record() {
     // No writer takes anything until we do: the queue itself is under test.
     let queue = Queue::new(200, ChainHead::default());
     for i in 0..100 {
-        queue.push(&call(i));
+        queue.push(Room::Calls, &call(i));
     }
     assert!(queue.push_durable(&call(100)).is_err(), "administration is refused, not dropped");
+    let (kept, gaps, bytes) = taken(&queue);
+    assert!(kept.len() >= 2 && bytes < 400);
+    assert_eq!(gaps, [(kept.len(), 101 - kept.len() as u64)], "after all that was kept");
+    assert_eq!(queue.dropped(), gaps[0].1);
+    assert!(queue.push(Room::Calls, &call(101)), "there is room again");
+    assert_eq!(queue.dropped(), gaps[0].1);
+}
+
+/// What waits: when each call was, (calls before a gap, what was dropped there), how many bytes.
+fn taken(queue: &Queue) -> (Vec<u64>, Vec<(usize, u64)>, usize) {
     let mut batch = queue::Batch::default();
-    queue.take(&mut batch, false);
-    let kept = queue::records(&batch.bytes).count() as u64;
-    assert!(kept >= 2 && batch.bytes.len() < 400);
-    assert_eq!(kept + batch.dropped, 101);
-    assert_eq!(queue.dropped(), batch.dropped);
-    queue.push(&call(101));
-    assert_eq!(queue.dropped(), batch.dropped, "there is room again");
+    queue.take(&mut batch);
+    let (mut calls, mut gaps) = (Vec::new(), Vec::new());
+    for entry in queue::entries(&batch.bytes) {
+        match entry {
+            queue::Entry::Call(record) => calls.push(record.at.0),
+            queue::Entry::Gap(count) => gaps.push((calls.len(), count)),
+        }
+    }
+    (calls, gaps, batch.bytes.len())
+}
+
+#[test]
+fn no_room_in_the_queue_takes_from_another() {
+    let queue = Queue::new(4000, ChainHead::default());
+    let second = Duration::from_secs(1);
+    // Strangers first, at a rate that is theirs: only their room is full.
+    for i in 0..1000 {
+        queue.push_strangers(&stranger(i), second * u32::try_from(i).unwrap());
+    }
+    let strangers = 1000 - queue.strangers.counted();
+    assert!((2..=20).contains(&strangers), "{strangers} in 1000 bytes");
+    assert_eq!(queue.dropped(), 0, "strangers are not dropped");
+    // As many known callers as there were without them, and then the ends of administration.
+    let calls = (1000..2000).filter(|i| queue.push(Room::Calls, &call(*i))).count();
+    assert!(calls > 30, "{calls} in 4000 bytes");
+    let ends = (2000..2200).filter(|i| queue.push(Room::Ends, &call(*i))).count();
+    assert!((8..100).contains(&ends), "{ends} in 1000 bytes");
+    assert!(!queue.push(Room::Calls, &call(3000)));
+
+    let (kept, gaps, bytes) = taken(&queue);
+    let (strangers, missing) = (usize::try_from(strangers).unwrap(), 1000 - calls as u64);
+    let late = 200 - ends as u64 + 1;
+    assert_eq!(kept.len(), strangers + calls + ends);
+    let places = [(strangers + calls, missing), (strangers + calls + ends, late)];
+    assert_eq!(gaps, places, "each is told in its place");
+    assert_eq!(queue.dropped(), missing + late);
+    assert!(bytes < 4000 * 3 / 2 + 3 * 300, "{bytes}");
+    // Without any others.
+    let alone = (0..1000).filter(|i| queue.push(Room::Calls, &call(*i))).count();
+    assert_eq!(alone, calls, "strangers took nothing of it");
+    let (kept, _, _) = taken(&queue);
+    assert_eq!(kept.len(), calls);
+    assert!((0..1000).filter(|i| queue.push(Room::Ends, &call(*i))).count() >= calls + ends);
 }
 
 #[test]
@@ -196,7 +257,7 @@ fn drops_under_load_are_counted_in_the_log() {
     let place = Place::new();
     let audit = place.open(Limits { queue_bytes: 2000, ..Limits::default() });
     for i in 0..20_000 {
-        audit.record(&call(i));
+        audit.record(Room::Calls, &call(i));
     }
     audit.close();
     let lines: Vec<serde_json::Value> =
@@ -207,6 +268,49 @@ fn drops_under_load_are_counted_in_the_log() {
     assert_eq!(calls + told, 20_000);
     assert_eq!(told, audit.dropped());
     assert!(told > 0, "a queue of 2000 bytes cannot hold them");
+    assert_eq!(place.verify().unwrap(), audit.head());
+}
+
+#[test]
+fn a_flood_of_strangers_costs_nobody_a_line_and_is_counted() {
+    const SENT: u32 = 50_000;
+    const CALLS: u64 = 2000;
+    let place = Place::new();
+    let audit = place.open(Limits::default());
+    let flood = || {
+        for i in 0..SENT {
+            // Five seconds of it: 10 000 a second.
+            let now = Duration::from_micros(100) * i;
+            audit.inner.queue.push_strangers(&stranger(i.into()), now);
+        }
+    };
+    std::thread::scope(|threads| {
+        threads.spawn(flood);
+        threads.spawn(flood);
+        for i in 0..CALLS {
+            audit.record(Room::Calls, &call(i));
+            if i % 100 == 0 {
+                block_on(audit.record_durable(&call(i))).unwrap();
+                audit.record(Room::Ends, &call(i));
+            }
+        }
+    });
+    audit.close();
+    let text = place.text(1);
+    let lines: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let known = lines.iter().filter(|line| line["action"] == "key.encrypt").count() as u64;
+    assert_eq!((known, audit.dropped()), (CALLS + 2 * CALLS / 100, 0));
+    let written = lines.iter().filter(|line| line["action"] == "request").count() as u64;
+    assert!((100..=150).contains(&written), "100 at once and 10 a second: {written}");
+    let counts = lines.iter().filter(|line| line["action"] == "audit.counted");
+    assert!(
+        counts.clone().all(|line| line["resource"] == "strangers" && line.get("remote").is_none())
+    );
+    let counted: u64 = counts.map(|line| line["count"].as_u64().unwrap()).sum();
+    assert_eq!((written + counted, counted), (2 * u64::from(SENT), audit.strangers_counted()));
+    let longest = text.lines().filter(|line| line.contains("\"request\"")).map(str::len).max();
+    assert!((700..1200).contains(&longest.unwrap()), "{longest:?}");
     assert_eq!(place.verify().unwrap(), audit.head());
 }
 

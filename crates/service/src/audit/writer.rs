@@ -7,11 +7,13 @@ use holdfast_types::{Millis, NodeId};
 
 use super::files::{Found, Log};
 use super::line::{Event, Formatter};
-use super::queue::{Batch, Queue, records};
+use super::queue::{Batch, Entry, Queue, entries};
 use super::{AuditError, ChainHead};
 
 /// How long lines may stay unsynced while more of them come.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
+/// How often a line may say how many strangers were counted.
+const COUNT_EVERY: Duration = Duration::from_secs(1);
 
 pub(super) struct Writer {
     queue: Arc<Queue>,
@@ -22,12 +24,25 @@ pub(super) struct Writer {
     out: Vec<u8>,
     /// Since when lines are in the file and not on disk.
     unsynced: Option<Instant>,
-    /// What those lines are, and tell of: (records, records that were dropped).
-    at_risk: (u64, u64),
+    /// What those lines are, and tell of.
+    at_risk: AtRisk,
     /// Records that reached us and no file; told in the next line that does.
     owed: u64,
+    /// Strangers' calls that lines tell of, and when the last one was written.
+    told: u64,
+    told_at: Option<Instant>,
     /// The fault that was logged last and lasts: a full disk is tried again every few seconds.
     logged: Option<String>,
+}
+
+/// What a sync that fails takes away.
+#[derive(Default)]
+struct AtRisk {
+    records: u64,
+    /// Records that were dropped, told in lines.
+    dropped: u64,
+    /// Strangers' calls, told in lines.
+    strangers: u64,
 }
 
 impl Writer {
@@ -40,8 +55,10 @@ impl Writer {
             at,
             out: Vec::new(),
             unsynced: None,
-            at_risk: (0, 0),
+            at_risk: AtRisk::default(),
             owed: 0,
+            told: 0,
+            told_at: None,
             logged: None,
         }
     }
@@ -64,9 +81,8 @@ impl Writer {
     pub(super) fn run(mut self) {
         let mut batch = Batch::default();
         loop {
-            batch.bytes.clear();
-            batch.dropped = 0;
-            self.queue.take(&mut batch, self.unsynced.is_some() || self.owed > 0);
+            batch.clear();
+            self.queue.take(&mut batch);
             let written = self.write(&batch);
             let must_sync = !batch.waiters.is_empty()
                 || batch.closed
@@ -115,24 +131,45 @@ impl Writer {
         if self.owed > 0 {
             self.event(&mut head, "audit.dropped", "records", Some(self.owed));
         }
-        let mut count = 0;
-        for record in records(&batch.bytes) {
-            self.at = record.at;
-            self.formatter.call(&mut self.out, &mut head, &record);
-            count += 1;
+        let (mut records, mut dropped) = (0, 0);
+        for entry in entries(&batch.bytes) {
+            match entry {
+                Entry::Call(record) => {
+                    self.at = record.at;
+                    self.formatter.call(&mut self.out, &mut head, &record);
+                    records += 1;
+                }
+                Entry::Gap(count) => {
+                    self.event(&mut head, "audit.dropped", "records", Some(count));
+                    dropped += count;
+                }
+            }
         }
-        if batch.dropped > 0 {
-            self.event(&mut head, "audit.dropped", "records", Some(batch.dropped));
+        let strangers = self.strangers_to_tell(batch.closed);
+        if strangers > 0 {
+            self.event(&mut head, "audit.counted", "strangers", Some(strangers));
         }
         let flushed = room.and_then(|()| self.flush(head));
         if flushed.is_ok() {
-            self.at_risk.0 += count;
-            self.at_risk.1 += batch.dropped + std::mem::take(&mut self.owed);
+            self.at_risk.records += records;
+            self.at_risk.dropped += dropped + std::mem::take(&mut self.owed);
+            self.at_risk.strangers += strangers;
+            self.told += strangers;
+            self.told_at = if strangers > 0 { Some(Instant::now()) } else { self.told_at };
         } else {
-            self.owed += count + batch.dropped;
-            self.queue.lost(count);
+            self.owed += records + dropped;
+            self.queue.lost(records);
         }
         flushed
+    }
+
+    /// How many strangers' calls a line should tell of now.
+    fn strangers_to_tell(&self, last: bool) -> u64 {
+        if last || self.told_at.is_none_or(|at| at.elapsed() >= COUNT_EVERY) {
+            self.queue.strangers.counted().saturating_sub(self.told)
+        } else {
+            0
+        }
     }
 
     /// Goes on to the next file where this one is full.
@@ -166,11 +203,13 @@ impl Writer {
             return Ok(());
         }
         self.unsynced = None;
-        let (records, dropped) = std::mem::take(&mut self.at_risk);
+        let at_risk = std::mem::take(&mut self.at_risk);
         if let Err(error) = self.log.sync() {
             // They are cut off: dropped like what never reached the file.
-            self.owed += records + dropped;
-            self.queue.lost(records);
+            self.owed += at_risk.records + at_risk.dropped;
+            self.told -= at_risk.strangers;
+            self.told_at = None;
+            self.queue.lost(at_risk.records);
             return Err(error);
         }
         self.queue.report(Some(self.log.head()), None);

@@ -8,7 +8,7 @@ use holdfast_types::{EnclaveId, IdentityId, Kind, Name};
 
 use super::Service;
 use crate::action::Needs;
-use crate::audit::{Outcome, Record, Resource};
+use crate::audit::{Outcome, Record, Resource, Room};
 use crate::{Action, Caller, Error};
 
 /// Who calls, as the state knows them.
@@ -59,6 +59,8 @@ pub(crate) struct Call<'a> {
     caller: &'a Caller,
     action: Action,
     resource: Resource<'a>,
+    /// Whose room in the log its last line takes.
+    room: Room,
     ended: bool,
     /// Who calls.
     pub actor: Arc<Actor>,
@@ -82,7 +84,7 @@ impl<'a> Call<'a> {
             Ok(_) => (Outcome::Ok, ""),
             Err(error) => (Outcome::Failed(error.kind), error.for_log()),
         };
-        self.service.record(self.caller, self.action, resource, outcome, detail);
+        self.service.record(self.room, self.caller, self.action, resource, outcome, detail);
         result
     }
 }
@@ -92,7 +94,8 @@ impl Drop for Call<'_> {
         if !self.ended {
             let outcome = Outcome::Failed(Kind::Other);
             let detail = "the caller went away; what was begun may be done";
-            self.service.record(self.caller, self.action, self.resource, outcome, detail);
+            let Self { service, caller, action, resource, room, .. } = *self;
+            service.record(room, caller, action, resource, outcome, detail);
         }
     }
 }
@@ -108,17 +111,14 @@ impl Service {
         action: Action,
         resource: Resource<'a>,
     ) -> Result<Call<'a>, Error> {
-        let actor = match self.authorise(caller, action, resource).await {
-            Ok(actor) => actor,
-            Err(error) => {
-                let outcome = Outcome::Failed(error.kind);
-                self.record(caller, action, resource, outcome, error.for_log());
-                return Err(error);
-            }
-        };
+        let mut call = self.enter_unnamed(caller, action, resource).await?;
         // From here on there is a last line, too, whether the caller stays or not.
-        let call = Call { service: self, caller, action, resource, ended: false, actor };
+        if !is_allowed(&call.actor, action, resource) {
+            let error = refused(&call.actor, action, resource);
+            return call.end(Err(error));
+        }
         if action.is_administration() {
+            call.room = Room::Ends;
             let record = self.line(caller, action, resource, Outcome::Begun, "");
             if let Err(error) = self.audit.record_durable(&record).await {
                 let next = match error.kind() {
@@ -144,8 +144,8 @@ impl Service {
         action: Action,
         resource: Resource<'a>,
     ) -> Call<'a> {
-        let actor = self.system.clone();
-        Call { service: self, caller, action, resource, ended: false, actor }
+        let (actor, room) = (self.system.clone(), Room::Strangers);
+        Call { service: self, caller, action, resource, room, ended: false, actor }
     }
 
     /// As [`Service::enter`] for a resource that is found by its content: only who calls is judged.
@@ -157,30 +157,17 @@ impl Service {
         resource: Resource<'a>,
     ) -> Result<Call<'a>, Error> {
         match self.actor(caller).await {
-            Ok(actor) => Ok(Call { service: self, caller, action, resource, ended: false, actor }),
+            Ok(actor) => {
+                let room = Room::Calls;
+                Ok(Call { service: self, caller, action, resource, room, ended: false, actor })
+            }
             Err(error) => {
                 let outcome = Outcome::Failed(error.kind);
-                self.record(caller, action, resource, outcome, error.for_log());
+                let detail = error.for_log();
+                self.record(Room::Strangers, caller, action, resource, outcome, detail);
                 Err(error)
             }
         }
-    }
-
-    async fn authorise(
-        &self,
-        caller: &Caller,
-        action: Action,
-        resource: Resource<'_>,
-    ) -> Result<Arc<Actor>, Error> {
-        let actor = self.actor(caller).await?;
-        let allowed = match (action.needs(), resource) {
-            (Needs::Identity, _) => true,
-            (Needs::Admin, _) => actor.admin,
-            (Needs::Policy, Resource::Within(enclave, "*")) => actor.may_some(action, enclave),
-            (Needs::Policy, Resource::Within(enclave, name)) => actor.may(action, enclave, name),
-            (Needs::Policy, Resource::Text(name)) => actor.may_of_the_vault(action, name),
-        };
-        if allowed { Ok(actor) } else { Err(refused(&actor, action, resource)) }
     }
 
     /// Who calls. Someone unknown here is asked for before the answer.
@@ -192,13 +179,7 @@ impl Service {
             )
             .next("give an API key with --context, HOLDFAST_CONTEXT or HOLDFAST_API_KEY")
         })?;
-        if let Some(actor) = self.caches.actors.get(&identity) {
-            return Ok(actor);
-        }
-        if identity == IdentityId::SYSTEM {
-            return Ok(self.system.clone());
-        }
-        if let Some(actor) = self.load_actor(&identity)? {
+        if let Some(actor) = self.actor_here(&identity)? {
             return Ok(actor);
         }
         self.catch_up().await?;
@@ -211,11 +192,27 @@ impl Service {
         })
     }
 
+    /// An identity as this node knows it.
+    fn actor_here(&self, identity: &IdentityId) -> Result<Option<Arc<Actor>>, Error> {
+        if let Some(actor) = self.caches.actors.get(identity) {
+            return Ok(Some(actor));
+        }
+        if *identity == IdentityId::SYSTEM {
+            return Ok(Some(self.system.clone()));
+        }
+        self.load_actor(identity)
+    }
+
     /// Records a call that was refused before it reached a use case (a name that is none, a body too
     /// large, not JSON), and gives the error back. `resource` is what can be said of it.
     pub fn reject(&self, caller: &Caller, action: Action, resource: &str, error: Error) -> Error {
         let outcome = Outcome::Failed(error.kind);
-        self.record(caller, action, Resource::Text(resource), outcome, &error.message);
+        let known = caller.identity.as_ref().map(|identity| self.actor_here(identity));
+        let room = match known {
+            Some(Ok(Some(_))) => Room::Calls,
+            _ => Room::Strangers,
+        };
+        self.record(room, caller, action, Resource::Text(resource), outcome, &error.message);
         error
     }
 
@@ -233,6 +230,7 @@ impl Service {
 
     fn record(
         &self,
+        room: Room,
         caller: &Caller,
         action: Action,
         resource: Resource<'_>,
@@ -249,7 +247,7 @@ impl Service {
             within @ Resource::Within(..) => within,
         };
         let detail = without_api_key(detail);
-        self.audit.record(&self.line(caller, action, resource, outcome, &detail));
+        self.audit.record(room, &self.line(caller, action, resource, outcome, &detail));
     }
 
     fn line<'r>(
@@ -263,6 +261,16 @@ impl Service {
         let Caller { identity, remote, .. } = caller;
         let at = self.clock.now();
         Record { at, identity: *identity, remote, action, resource, outcome, detail }
+    }
+}
+
+fn is_allowed(actor: &Actor, action: Action, resource: Resource<'_>) -> bool {
+    match (action.needs(), resource) {
+        (Needs::Identity, _) => true,
+        (Needs::Admin, _) => actor.admin,
+        (Needs::Policy, Resource::Within(enclave, "*")) => actor.may_some(action, enclave),
+        (Needs::Policy, Resource::Within(enclave, name)) => actor.may(action, enclave, name),
+        (Needs::Policy, Resource::Text(name)) => actor.may_of_the_vault(action, name),
     }
 }
 

@@ -105,6 +105,7 @@ impl Service {
             soft_key_on_data_disk: None,
             administrators: administrators(view)?,
             audit_dropped: self.audit.dropped(),
+            audit_counted: self.audit.strangers_counted(),
             audit_fault: self.audit.fault(),
             audit_gap: self.audit_gap,
             free: None,
@@ -138,6 +139,7 @@ impl Service {
                     .unwrap_or(u64::MAX),
                 audit_records: self.audit.head().count,
                 audit_dropped: facts.audit_dropped,
+                audit_counted: facts.audit_counted,
             },
             warnings,
         }
@@ -200,6 +202,11 @@ fn exposition(status: &Status, ready: &Ready) -> String {
         "holdfast_audit_dropped",
         "Audit records dropped since the start.",
         status.node.audit_dropped,
+    );
+    gauge(
+        "holdfast_audit_counted",
+        "Calls of strangers that the audit log only counted since the start.",
+        status.node.audit_counted,
     );
     let stored = status.archives.iter().filter_map(|archive| archive.stored).max();
     if let Some(stored) = stored {

@@ -47,6 +47,8 @@ pub(super) struct Facts {
     pub administrators: usize,
     /// Audit records dropped since the start.
     pub audit_dropped: u64,
+    /// Calls of strangers that the audit log only counted since the start.
+    pub audit_counted: u64,
     /// Why the audit log cannot be written now.
     pub audit_fault: Option<String>,
     /// What the audit log lacked at the start.
@@ -255,6 +257,14 @@ fn audit(facts: &Facts, found: &mut Vec<Warning>) {
         let what = format!("{} audit records were dropped since the start", facts.audit_dropped);
         found.push(warning(Level::Warning, what, "grep audit.dropped in the audit directory"));
     }
+    if facts.audit_counted > 0 {
+        let what = format!(
+            "{} calls of strangers came too fast since the start and are only counted in the audit log",
+            facts.audit_counted
+        );
+        let next = "grep audit.counted in the audit directory: the lines before it say from where they came";
+        found.push(warning(Level::Info, what, next));
+    }
 }
 
 fn warning(level: Level, what: impl Into<String>, next: impl Into<String>) -> Warning {
@@ -322,6 +332,7 @@ mod tests {
             soft_key_on_data_disk: None,
             administrators: 2,
             audit_dropped: 0,
+            audit_counted: 0,
             audit_fault: None,
             audit_gap: None,
             free: Some(1 << 40),
@@ -393,6 +404,7 @@ mod tests {
         check(|f| f.state_at = Millis(NOW.0 + 365 * DAY), Warning, "365 days behind");
         check(|f| f.clock_drift_ms = 365 * DAY, Warning, "jumped by 365 days");
         check(|f| f.audit_dropped = 3, Warning, "3 audit records");
+        check(|f| f.audit_counted = 3, Info, "3 calls of strangers");
         check(|f| f.audit_fault = Some("no space".to_owned()), Critical, "no space");
         let gap = |gap| move |f: &mut Facts| f.audit_gap = Some(gap);
         check(gap(AuditGap::Short { lines: 2, recorded: 9 }), Critical, "had 2 lines");

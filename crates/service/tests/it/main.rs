@@ -6,4 +6,5 @@ mod backups;
 mod disks;
 mod drills;
 mod keys;
+mod strangers;
 mod vault;

@@ -91,17 +91,39 @@ pub fn remove_if_there(fs: &dyn Fs, path: &Path) -> Result<(), FsError> {
     }
 }
 
-/// Makes a directory and its missing parents, all of them durable.
+/// Makes a directory and its missing parents, all of them durable on return: one that is there as well, as an
+/// attempt may have made it that was killed before its sync.
 pub fn make_dirs(fs: &dyn Fs, path: &Path) -> Result<(), FsError> {
-    let missing: Vec<&Path> = path
-        .ancestors()
-        .take_while(|dir| !dir.as_os_str().is_empty() && !fs.exists(dir).unwrap_or(false))
-        .collect();
+    let mut missing = Vec::new();
+    for dir in path.ancestors().take_while(|dir| !dir.as_os_str().is_empty()) {
+        if fs.exists(dir).unwrap_or(false) {
+            sync_name(fs, dir)?;
+            break;
+        }
+        missing.push(dir);
+    }
     for dir in missing.into_iter().rev() {
         fs.create_dir_all(dir)?;
         fs.sync_dir(parent(dir))?;
     }
     Ok(())
+}
+
+/// Makes the name of an existing directory durable. Where the one above it may not be read, or is none that
+/// can be synced (autofs), it is not ours.
+fn sync_name(fs: &dyn Fs, dir: &Path) -> Result<(), FsError> {
+    use io::ErrorKind::{InvalidInput, PermissionDenied};
+    if dir.parent().is_none() {
+        return Ok(());
+    }
+    match fs.sync_dir(parent(dir)) {
+        Err(FsError::Io { source, .. })
+            if matches!(source.kind(), InvalidInput | PermissionDenied) =>
+        {
+            Ok(())
+        }
+        done => done,
+    }
 }
 
 /// Writes a whole file, syncs it and reads it back; an existing one is cut first.

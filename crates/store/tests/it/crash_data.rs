@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use holdfast_fs::{Fs, FsError, Mem, crash_images_wanted, read_to_vec, temporary, write_atomic};
+use holdfast_fs::{
+    CrashImage, Fault, Fs, FsError, Mem, Recorder, crash_images_wanted, read_to_vec, temporary,
+    write_atomic,
+};
 use holdfast_store::{Applied, CACHE_BYTES_DEFAULT, DataDir, DiskStore, Marker, StoreError};
 use holdfast_types::{NodeId, VaultId};
 
@@ -157,4 +160,32 @@ fn a_finished_directory_is_not_abandoned() {
     data.finish().expect("finished");
     assert!(matches!(data.abandon(), Err(StoreError::Vault(_))));
     assert!(DataDir::open(mem.shared(), Path::new(ROOT)).is_ok());
+}
+
+/// Images of the record from now on.
+fn from_now(recorder: &Recorder, each: usize) -> impl Iterator<Item = CrashImage> {
+    let now = recorder.len();
+    recorder.images(each, 1).filter(move |image| image.at >= now)
+}
+
+#[test]
+fn a_directory_made_over_a_killed_attempts_directories_is_there() {
+    let root = Path::new(ROOT);
+    for at in 0.. {
+        let mem = Mem::new();
+        let recorder = mem.recorder();
+        mem.fail_at(at, Fault::Once);
+        let failed = DataDir::create(mem.shared(), root, marker()).is_err();
+        mem.heal();
+        let data = DataDir::create(mem.shared(), root, marker()).expect("made again");
+        data.finish().expect("finished");
+        drop(data);
+        for image in from_now(&recorder, 60) {
+            let opened = DataDir::open(image.fs.shared(), root);
+            assert!(opened.is_ok(), "fault {at}, {:?}: {opened:?}", image.damage);
+        }
+        if !failed {
+            break;
+        }
+    }
 }

@@ -7,9 +7,11 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::thread;
 
 use zeroize::Zeroizing;
 
+use crate::frame;
 use crate::open::OpenError;
 use crate::session::SessionKey;
 
@@ -29,9 +31,9 @@ impl Default for GpgAgent {
 }
 
 impl GpgAgent {
-    /// How much of a stream gpg is shown, in bytes: every PKESK of 16 recipients with several RSA-4096
-    /// keys each fits.
-    pub(crate) const HEAD_BYTES: u64 = 64 * 1024;
+    /// How much of a stream gpg is shown, in bytes: all that lies before the data packet, and as much
+    /// of that as its buffers take (64 KiB in 2.4) before it looks at the packet at all.
+    pub(crate) const HEAD_BYTES: u64 = frame::HEAD_BYTES + 128 * 1024;
 
     /// The session key of the stream that begins with `head`.
     pub(crate) fn session_key(
@@ -50,16 +52,20 @@ impl GpgAgent {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|error| gpg(&error.to_string()))?;
-        if let Some(mut stdin) = child.stdin.take() {
-            // It may stop reading once it has failed; what it says then is what counts.
-            match stdin.write_all(head) {
-                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                    return Err(gpg(&error.to_string()));
-                }
-                _ => {}
-            }
+        let stdin = child.stdin.take();
+        // Both ways at once: it may say more than a pipe holds before it has read everything.
+        let (written, output) = thread::scope(|scope| {
+            let writer = scope.spawn(move || stdin.map_or(Ok(()), |mut to| to.write_all(head)));
+            let output = child.wait_with_output();
+            (writer.join().unwrap_or(Ok(())), output)
+        });
+        let output = output.map_err(|error| gpg(&error.to_string()))?;
+        // It may stop reading once it has failed; what it says then is what counts.
+        if let Err(error) = written
+            && error.kind() != io::ErrorKind::BrokenPipe
+        {
+            return Err(gpg(&error.to_string()));
         }
-        let output = child.wait_with_output().map_err(|error| gpg(&error.to_string()))?;
         // The cut head makes gpg fail in the end: its exit code says nothing.
         let status = Zeroizing::new(String::from_utf8_lossy(&output.stdout).into_owned());
         drop(Zeroizing::new(output.stdout));

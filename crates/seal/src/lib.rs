@@ -17,6 +17,7 @@
 
 mod certificate;
 mod custodian;
+mod frame;
 mod gpg;
 mod identity;
 mod open;

@@ -1,7 +1,8 @@
 //! Opening: with a secret key, with a session key, or through the caller's own gpg.
 //!
 //! SEIPDv1 is read as a stream, so bytes come out *before* the integrity check. It is made at the
-//! end: [`OpenedStream`] answers end of file only after the MDC agreed and nothing trailed.
+//! end: [`OpenedStream`] answers end of file only after the MDC agreed and the source ended with the
+//! data packet (`frame.rs`).
 
 use std::io::{self, BufRead, Cursor, Read};
 
@@ -10,6 +11,7 @@ use pgp::composed::{DecryptionOptions, Edata, Esk, Message, TheRing};
 use pgp::packet::{ProtectedDataConfig, SymEncryptedProtectedDataConfig};
 use pgp::types::Seipdv1ReadMode;
 
+use crate::frame::{Frame, FrameError, Progress};
 use crate::gpg::GpgAgent;
 use crate::identity::Identity;
 use crate::session::SessionKey;
@@ -77,7 +79,7 @@ pub struct OpenedStream<'a> {
     message: Option<Message<'a>>,
     whole: bool,
     session_key: SessionKey,
-    source_error: FirstError,
+    outside: Outside,
 }
 
 impl OpenedStream<'_> {
@@ -105,10 +107,12 @@ impl Read for OpenedStream<'_> {
         };
         match message.read(buf) {
             Ok(0) => {
+                self.outside.whole()?;
                 self.whole = true;
                 Ok(0)
             }
             Ok(read) => {
+                self.outside.progress.delivered();
                 self.message = Some(message);
                 Ok(read)
             }
@@ -116,7 +120,7 @@ impl Read for OpenedStream<'_> {
                 self.message = Some(message);
                 Err(error)
             }
-            Err(error) => Err(self.source_error.take().unwrap_or_else(|| invalid(&error))),
+            Err(error) => Err(self.outside.error().unwrap_or_else(|| invalid(&error))),
         }
     }
 }
@@ -137,7 +141,7 @@ pub fn open_reader<'a, R: BufRead + Send + 'a>(
                 .take(GpgAgent::HEAD_BYTES)
                 .read_to_end(&mut head)
                 .map_err(OpenError::Io)?;
-            let recipients = recipients(&parse(Box::new(Cursor::new(head.clone())))?.0);
+            let recipients = recipients(&parse(Box::new(Cursor::new(head.clone())))?.esk);
             let session_key = gpg.session_key(&head, recipients)?;
             start(Box::new(Cursor::new(head).chain(source)), |_| Ok(session_key))
         }
@@ -187,10 +191,53 @@ pub(crate) fn recipients(esk: &[Esk]) -> Vec<String> {
 
 type Source<'a> = Box<dyn BufRead + Send + 'a>;
 
+/// What rPGP's message reads from: how far that is, and its first failure, which rPGP would wrap.
+struct Outside {
+    error: FirstError,
+    progress: Progress,
+}
+
+impl Outside {
+    /// What failed there, if anything did.
+    fn error(&self) -> Option<io::Error> {
+        let error = self.error.take()?;
+        Some(FrameError::of(&error).map_or(error, invalid))
+    }
+
+    /// That rPGP passed over no failure, and that the source ended with the data packet.
+    fn whole(&self) -> io::Result<()> {
+        match self.error() {
+            Some(error) => Err(error),
+            None if self.progress.ended() => Ok(()),
+            None => Err(invalid("its end is missing")),
+        }
+    }
+
+    /// Why a message did not begin.
+    fn failed(&self, error: &pgp::errors::Error) -> OpenError {
+        let Some(first) = self.error.take() else {
+            return OpenError::Damaged { why: error.to_string() };
+        };
+        match FrameError::of(&first) {
+            Some(FrameError::Damaged(why)) => OpenError::Damaged { why: why.to_owned() },
+            Some(FrameError::Unsupported(why)) => OpenError::Unsupported { why },
+            None => OpenError::Io(first),
+        }
+    }
+}
+
+struct Parsed<'a> {
+    esk: Vec<Esk>,
+    message: Message<'a>,
+    outside: Outside,
+}
+
 /// Reads the packets before the data; refuses what is not SEIPDv1.
-fn parse(source: Source<'_>) -> Result<(Vec<Esk>, Message<'_>, FirstError), OpenError> {
-    let (source, source_error) = Watch::new(source);
-    let message = Message::from_bytes(source).map_err(|error| failed(&error, &source_error))?;
+fn parse(source: Source<'_>) -> Result<Parsed<'_>, OpenError> {
+    let (source, progress) = Frame::new(source);
+    let (source, error) = Watch::new(source);
+    let outside = Outside { error, progress };
+    let message = Message::from_bytes(source).map_err(|error| outside.failed(&error))?;
     let Message::Encrypted { esk, edata, .. } = &message else {
         return Err(OpenError::Unsupported { why: "it is not encrypted" });
     };
@@ -201,14 +248,14 @@ fn parse(source: Source<'_>) -> Result<(Vec<Esk>, Message<'_>, FirstError), Open
         ProtectedDataConfig::Seipd(SymEncryptedProtectedDataConfig::V1) => {}
         _ => return Err(OpenError::Unsupported { why: "its encryption is not SEIPD version 1" }),
     }
-    Ok((esk.clone(), message, source_error))
+    Ok(Parsed { esk: esk.clone(), message, outside })
 }
 
 fn start<'a>(
     source: Source<'a>,
     session_key: impl FnOnce(&[Esk]) -> Result<SessionKey, OpenError>,
 ) -> Result<OpenedStream<'a>, OpenError> {
-    let (esk, message, source_error) = parse(source)?;
+    let Parsed { esk, message, outside } = parse(source)?;
     let session_key = session_key(&esk)?;
     let ring = TheRing {
         session_keys: vec![session_key.to_plain()],
@@ -216,22 +263,15 @@ fn start<'a>(
         ..TheRing::default()
     };
     let (mut message, _) =
-        message.decrypt_the_ring(ring, true).map_err(|error| failed(&error, &source_error))?;
+        message.decrypt_the_ring(ring, true).map_err(|error| outside.failed(&error))?;
     // gpg compresses unless told not to. One layer; more of them are no archive.
     if message.is_compressed() {
-        message = message.decompress().map_err(|error| failed(&error, &source_error))?;
+        message = message.decompress().map_err(|error| outside.failed(&error))?;
     }
     if !message.is_literal() {
         return Err(OpenError::Unsupported { why: "it holds no plain data" });
     }
-    Ok(OpenedStream { message: Some(message), whole: false, session_key, source_error })
-}
-
-fn failed(error: &pgp::errors::Error, source: &FirstError) -> OpenError {
-    match source.take() {
-        Some(error) => OpenError::Io(error),
-        None => OpenError::Damaged { why: error.to_string() },
-    }
+    Ok(OpenedStream { message: Some(message), whole: false, session_key, outside })
 }
 
 fn invalid(why: impl ToString) -> io::Error {

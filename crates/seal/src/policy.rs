@@ -39,6 +39,18 @@ pub(crate) enum EncryptionKey<'a> {
     Subkey(&'a PublicSubkey),
 }
 
+impl EncryptionKey<'_> {
+    /// What a session key sealed to it takes, in bytes, at most: with RSA a number below the modulus,
+    /// otherwise a point of the key's curve; and 80 bytes are enough for the rest.
+    pub fn sealed_bytes(&self) -> u64 {
+        let params = match self {
+            Self::Primary(key) => key.public_params(),
+            Self::Subkey(key) => key.public_params(),
+        };
+        params.write_len() as u64 + 80
+    }
+}
+
 /// Why a key does not count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {

@@ -7,6 +7,7 @@ use pgp::composed::{MessageBuilder, PlainSessionKey};
 use pgp::crypto::sym::SymmetricKeyAlgorithm;
 
 use crate::certificate::Certificate;
+use crate::frame;
 use crate::policy::EncryptionKey;
 use crate::rng::Rng;
 use crate::session::SessionKey;
@@ -22,6 +23,11 @@ pub enum SealError {
     /// The caller named nobody.
     #[error("no recipient was named")]
     NoRecipient,
+    /// Their session keys would not fit before the data, and the stream could not be opened.
+    #[error(
+        "the recipients have too many encryption keys: name fewer of them, or revoke keys that are not in use"
+    )]
+    TooManyKeys,
     /// The source failed.
     #[error("reading what is to be sealed")]
     Source(#[source] io::Error),
@@ -51,6 +57,10 @@ pub fn seal_reader<R: Read>(
 ) -> Result<SessionKey, SealError> {
     if recipients.is_empty() {
         return Err(SealError::NoRecipient);
+    }
+    let keys = recipients.iter().flat_map(Certificate::encryption_keys);
+    if keys.map(|key| key.sealed_bytes()).sum::<u64>() > frame::HEAD_BYTES {
+        return Err(SealError::TooManyKeys);
     }
     let (source, source_error) = Watch::new(source);
     let (out, out_error) = Watch::new(out);

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 mod certificates;
+mod frame;
 mod gpg;
 mod identities;
 mod signatures;

@@ -1,0 +1,302 @@
+//! What may lie around the data packet: little before it, nothing after it. Whoever can append to a
+//! file needs no key, so nothing of it may be taken for whole, or be kept in memory.
+
+use std::io::{self, BufReader, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use holdfast_seal::{
+    Certificate, GpgAgent, Identity, OpenError, Opener, SealError, generate_custodian, open_reader,
+    seal_bytes, seal_reader,
+};
+
+use crate::gpg::Gpg;
+use crate::now;
+
+/// What may lie before the data, in bytes.
+const HEAD_BYTES: usize = 64 * 1024;
+
+/// A reader may be ahead by its buffer, and rPGP's.
+const BUFFERS: u64 = 64 * 1024;
+
+fn custodian() -> (Opener, Certificate) {
+    let (secret, certificate) = generate_custodian("Ada", now()).unwrap();
+    let identity = Identity::read(secret.as_bytes(), None).unwrap();
+    (Opener::Identity(identity), Certificate::read(&certificate, now()).unwrap())
+}
+
+fn open(source: impl Read + Send, opener: &Opener) -> Result<Vec<u8>, String> {
+    let mut out = Vec::new();
+    let mut stream =
+        open_reader(BufReader::new(source), opener).map_err(|error| error.to_string())?;
+    stream.read_to_end(&mut out).map_err(|error| error.to_string())?;
+    assert!(stream.is_whole());
+    Ok(out)
+}
+
+/// Opens what must be refused as damaged, and answers with how many bytes were read of it.
+#[track_caller]
+fn refused(source: impl Read + Send, opener: &Opener, why: &str) -> u64 {
+    let read = Arc::new(AtomicU64::new(0));
+    let error = open(Counted(source, read.clone()), opener).expect_err("it must be refused");
+    assert!(error.starts_with("the sealed stream is damaged: ") && error.contains(why), "{error}");
+    read.load(Ordering::Relaxed)
+}
+
+/// Counts what passes.
+struct Counted<T>(T, Arc<AtomicU64>);
+
+impl<T: Read> Read for Counted<T> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let read = self.0.read(buf)?;
+        self.1.fetch_add(read as u64, Ordering::Relaxed);
+        Ok(read)
+    }
+}
+
+/// Repeats bytes for ever.
+struct Cycle(Vec<u8>, usize);
+
+impl Read for Cycle {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let read = buf.len().min(self.0.len() - self.1);
+        buf[..read].copy_from_slice(&self.0[self.1..self.1 + read]);
+        self.1 = (self.1 + read) % self.0.len();
+        Ok(read)
+    }
+}
+
+/// A packet of `tag` with a length of five octets (RFC 9580 §4.2.1.3).
+fn packet(tag: u8, body: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(body.len()).unwrap();
+    [&[0xc0 | tag, 0xff][..], &length.to_be_bytes(), body].concat()
+}
+
+/// What follows a stream in these tests, and is skipped by rPGP as it stands for the greater part.
+fn tails() -> Vec<Vec<u8>> {
+    let (_, certificate) = custodian();
+    let second = seal_bytes(b"second", &[certificate], "x").unwrap().0;
+    let mut tails: Vec<Vec<u8>> = (0..=255).map(|byte| vec![byte]).collect();
+    tails.push(b"\xca\x03PGP".to_vec());
+    tails.push(b"\xa8\x03PGP".to_vec());
+    tails.extend([21, 40, 60, 63].map(|tag| packet(tag, &[0; 300])));
+    tails.extend([packet(21, b""), packet(11, b"b\0\0\0\0\0x"), second]);
+    tails.push(vec![0; 100_000]);
+    tails
+}
+
+#[test]
+fn nothing_may_follow_the_data() {
+    let (opener, certificate) = custodian();
+    for length in [10, 300_000] {
+        let mut sealed = Vec::new();
+        let to = std::slice::from_ref(&certificate);
+        let key = seal_reader(&vec![7; length][..], to, "x", &mut sealed).unwrap();
+        assert!(open(&sealed[..], &opener).unwrap() == vec![7; length]);
+        for tail in tails() {
+            let longer = [&sealed[..], &tail].concat();
+            for opener in [&opener, &Opener::Session(key.clone())] {
+                refused(&longer[..], opener, "something follows");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_follows_is_not_read() {
+    let (opener, certificate) = custodian();
+    let sealed = seal_bytes(b"four", &[certificate], "x").unwrap().0;
+    for tag in [21, 40, 60] {
+        let header = [0xc0 | tag, 0xff, 0xff, 0xff, 0xff, 0xff];
+        let tail = header.chain(io::repeat(0).take(1 << 30));
+        let read = refused(sealed.chain(tail), &opener, "something follows");
+        assert!(read < sealed.len() as u64 + BUFFERS, "{read} bytes were read");
+    }
+}
+
+#[test]
+fn the_callers_gpg_is_no_way_around() {
+    let gpg = Gpg::new();
+    gpg.make("Ada", "ed25519", Some(("cv25519", "encr")), "never");
+    let ada = Certificate::read(&gpg.export("Ada"), now()).unwrap();
+    let home = Some(gpg.home().to_owned());
+    let opener = Opener::Gpg(GpgAgent { home, ..GpgAgent::default() });
+    for length in [10, 300_000] {
+        let mut sealed = Vec::new();
+        let to = std::slice::from_ref(&ada);
+        seal_reader(&vec![7; length][..], to, "x", &mut sealed).unwrap();
+        let second = sealed.clone();
+        for tail in [&b"\xca\x03PGP"[..], &packet(60, &[0; 300]), &second, b"\0", b"\xca"] {
+            refused(sealed.chain(tail), &opener, "something follows");
+        }
+        let (head, data) = split(&sealed);
+        let full = head.repeat(HEAD_BYTES / head.len());
+        assert!(open(full.chain(data), &opener).unwrap() == vec![7; length]);
+        // gpg is shown more than the head.
+        let read = refused(Cycle(head.to_vec(), 0), &opener, "64 KiB");
+        assert!(read < 4 * HEAD_BYTES as u64, "{read} bytes were read");
+    }
+}
+
+/// The stream's one PKESK, and the rest.
+fn split(sealed: &[u8]) -> (&[u8], &[u8]) {
+    // Ours have a new header with a length of one octet: X25519.
+    assert_eq!(sealed[0], 0xc1);
+    assert!(sealed[1] < 192, "one octet of length");
+    sealed.split_at(2 + usize::from(sealed[1]))
+}
+
+#[test]
+fn little_may_lie_before_the_data() {
+    let (opener, certificate) = custodian();
+    let (sealed, key) = seal_bytes(b"four", &[certificate], "x").unwrap();
+    let (head, data) = split(&sealed);
+    let session = Opener::Session(key);
+    // As much as there may be.
+    let mut full = head.repeat(HEAD_BYTES / head.len());
+    full.extend(packet(21, &vec![0; HEAD_BYTES - full.len() - 6]));
+    assert_eq!(full.len(), HEAD_BYTES);
+    for opener in [&opener, &session] {
+        assert_eq!(open(full.chain(data), opener), Ok(b"four".to_vec()));
+        refused(full.chain(&packet(10, b"")[..]).chain(data), opener, "64 KiB");
+        for endless in [head.to_vec(), b"\xca\x03PGP".to_vec(), packet(21, &[0; 99])] {
+            let read = refused(Cycle(endless, 0), opener, "64 KiB");
+            assert!(read < HEAD_BYTES as u64 + BUFFERS, "{read} bytes were read");
+        }
+    }
+}
+
+#[test]
+fn a_huge_length_before_the_data_is_refused_at_once() {
+    let (opener, certificate) = custodian();
+    let sealed = seal_bytes(b"four", &[certificate], "x").unwrap().0;
+    // New and old headers; PKESK, SKESK, marker and padding.
+    for start in [
+        &[0xc1, 0xff, 0xff, 0xff, 0xff, 0xff][..],
+        &[0xc3, 0xff, 0x00, 0x01, 0x00, 0x00],
+        &[0xca, 0xff, 0xff, 0xff, 0xff, 0xff],
+        &[0xd5, 0xff, 0x80, 0x00, 0x00, 0x00],
+        &[0x86, 0xff, 0xff, 0xff, 0xff],
+        &[0xaa, 0x00, 0x01, 0x00, 0x00],
+    ] {
+        let read = refused(start.chain(io::repeat(0).take(1 << 30)), &opener, "64 KiB");
+        assert!(read < BUFFERS, "{read} bytes were read");
+        refused(start.chain(&sealed[..]), &opener, "64 KiB");
+    }
+    // A length in parts, or none at all, is for data only.
+    for start in [&[0xc1, 0xe9][..], &[0xca, 0xfe], &[0x87], &[0xab]] {
+        let read = refused(start.chain(io::repeat(0).take(1 << 30)), &opener, "length");
+        assert!(read < BUFFERS, "{read} bytes were read");
+    }
+    // Where the data claims more than there is, that is a cut.
+    let (head, data) = split(&sealed);
+    assert_eq!(data[0], 0xd2);
+    let long = [&[0xd2, 0xff, 0xff, 0xff, 0xff, 0xff][..], &data[2..]].concat();
+    refused(head.chain(&long[..]), &opener, "");
+}
+
+#[test]
+fn other_packets_before_the_data_are_refused() {
+    let (opener, certificate) = custodian();
+    let sealed = seal_bytes(b"four", &[certificate], "x").unwrap().0;
+    for tag in [0, 12, 19, 40, 60, 63] {
+        refused(packet(tag, b"x").chain(&sealed[..]), &opener, "before the data");
+    }
+    let unsupported = |bytes: &[u8]| {
+        let result = open_reader(bytes, &opener);
+        assert!(matches!(result, Err(OpenError::Unsupported { .. })), "{:?}", result.err());
+    };
+    let gpg = Gpg::new();
+    gpg.make("Ada", "ed25519", None, "never");
+    unsupported(&gpg.run(&["--batch", "--sign"], b"in the clear"));
+    unsupported(&gpg.run(&["--batch", "--store"], b"in the clear"));
+    unsupported(&packet(9, &[0; 40]));
+    unsupported(&packet(20, &[0; 40]));
+}
+
+#[test]
+fn a_cut_anywhere_is_noticed() {
+    let (_, certificate) = custodian();
+    let mut sealed = Vec::new();
+    let key = seal_reader(&[7; 200_000][..], &[certificate], "x", &mut sealed).unwrap();
+    let session = Opener::Session(key);
+    let chunk = 64 * 1024;
+    let near = (0..4).flat_map(|n| n * chunk + 80..n * chunk + 130);
+    let last = sealed.len() - 100..sealed.len();
+    for cut in (0..sealed.len()).step_by(4999).chain(near).chain(last) {
+        assert!(open(&sealed[..cut.min(sealed.len() - 1)], &session).is_err(), "cut at {cut}");
+    }
+}
+
+#[test]
+fn single_bytes_are_read_as_well_as_blocks() {
+    let (_, certificate) = custodian();
+    let mut sealed = Vec::new();
+    let key = seal_reader(&[7; 200_000][..], &[certificate], "x", &mut sealed).unwrap();
+    let session = Opener::Session(key);
+    let mut out = Vec::new();
+    let source = BufReader::with_capacity(1, &sealed[..]);
+    open_reader(source, &session).unwrap().read_to_end(&mut out).unwrap();
+    assert!(out == [7; 200_000]);
+}
+
+#[test]
+fn what_gpg_frames_is_opened() {
+    let gpg = Gpg::new();
+    gpg.make("Ada", "rsa2048", Some(("rsa2048", "encr")), "never");
+    let ada = Identity::read(&gpg.export_secret("Ada", ""), None).unwrap();
+    let (opener, certificate) = (Opener::Identity(ada), custodian().1);
+    let other = gpg.file("other.pgp", &certificate.to_bytes());
+    let other = other.to_str().unwrap();
+    let plain: Vec<u8> = (0..500_000_u32).flat_map(u32::to_be_bytes).collect();
+    for length in [0, 100, 500, 9_000, plain.len()] {
+        let plain = &plain[..length];
+        let file = gpg.file("plain", plain);
+        // Of a file gpg knows the length; of what comes through a pipe it does not.
+        for path in [file.to_str(), None] {
+            for compress in ["none", "zip", "zlib"] {
+                let options = ["--batch", "--compress-algo", compress, "--output", "-"];
+                let to = ["--recipient-file", other, "--recipient", "Ada", "--encrypt"];
+                let args = [&options[..], &to, path.as_slice()].concat();
+                let sealed = gpg.run(&args, plain);
+                assert!(open(&sealed[..], &opener).unwrap() == plain, "{length} {args:?}");
+                refused(sealed.chain(&b"\xca\x03PGP"[..]), &opener, "something follows");
+            }
+        }
+    }
+    // With a passphrase besides.
+    let args = ["--batch", "--passphrase", "x", "--recipient", "Ada", "--symmetric", "--encrypt"];
+    assert!(open(&gpg.run(&args, &plain)[..], &opener).unwrap() == plain);
+}
+
+#[test]
+fn nothing_else_is_read_from_inside_the_seal() {
+    let gpg = Gpg::new();
+    let (opener, certificate) = custodian();
+    let file = gpg.file("ours.pgp", &certificate.to_bytes());
+    let to = ["--batch", "--recipient-file", file.to_str().unwrap(), "--encrypt"];
+    let args = [&["--no-literal", "--compress-algo", "none"][..], &to].concat();
+    let literal = packet(11, b"b\0\0\0\0\0four");
+    assert_eq!(open(&gpg.run(&args, &literal)[..], &opener), Ok(b"four".to_vec()));
+    // Whoever knows the custodians' certificates can seal anything to them.
+    for filler in [packet(60, &vec![0; 1 << 20]), b"\xca\x03PGP".repeat(200_000)] {
+        for inside in [[&literal[..], &filler], [&filler, &literal]] {
+            let sealed = gpg.run(&args, &inside.concat());
+            refused(&sealed[..], &opener, "there is no data");
+        }
+    }
+}
+
+#[test]
+fn so_many_keys_that_the_stream_could_not_be_opened_are_refused() {
+    let (opener, certificate) = custodian();
+    let seal = |count: usize| {
+        let mut out = Vec::new();
+        let to = vec![certificate.clone(); count];
+        seal_reader(&b"four"[..], &to, "x", &mut out).map(|_| out)
+    };
+    let many = seal(HEAD_BYTES / 256).unwrap();
+    assert_eq!(open(&many[..], &opener), Ok(b"four".to_vec()));
+    let result = seal(HEAD_BYTES / 64);
+    assert!(matches!(result, Err(SealError::TooManyKeys)), "{:?}", result.err());
+}

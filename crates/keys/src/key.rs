@@ -152,7 +152,7 @@ fn live(key: &Key) -> Result<(), RuleError> {
     if key.state == KeyState::Active {
         return Ok(());
     }
-    let next = format!("bring it back: holdfast key undelete {}", key.name);
+    let next = format!("bring it back: holdfast key undelete {} --key-id {}", key.name, key.key_id);
     Err(RuleError::refused(format!("key {} is deleted", key.name), next))
 }
 

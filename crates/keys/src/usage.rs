@@ -1,6 +1,7 @@
 //! Which key versions may be used for what (SP 800-57 part 1 rev. 5, §7).
 
 use holdfast_records::{Key, KeyState, KeyVersion, VersionState};
+use holdfast_types::Name;
 
 use crate::RuleError;
 
@@ -28,13 +29,21 @@ impl Operation {
 /// Whether `version` of `key` may be used for `operation`. A deleted key may not be used at all; only the
 /// active version protects new data; data is still read with deactivated and compromised ones.
 ///
-/// Errors: [`RuleError::Refused`], naming the key and the state that forbids it.
-pub fn check_use(key: &Key, version: &KeyVersion, operation: Operation) -> Result<(), RuleError> {
+/// Errors: [`RuleError::Refused`], naming the key, in its `enclave`, and the state that forbids it.
+pub fn check_use(
+    enclave: &Name,
+    key: &Key,
+    version: &KeyVersion,
+    operation: Operation,
+) -> Result<(), RuleError> {
+    let name = format!("{enclave}/{}", key.name);
     if key.state != KeyState::Active {
-        return Err(RuleError::refused(
-            format!("key {} is deleted", key.name),
-            format!("bring it back: holdfast key undelete {}", key.name),
-        ));
+        // Several deleted keys may have had that name.
+        let next = format!(
+            "bring it back: holdfast key undelete {} -e {enclave} --key-id {}",
+            key.name, key.key_id
+        );
+        return Err(RuleError::refused(format!("key {name} is deleted"), next));
     }
     let allowed = match version.state {
         VersionState::Active => true,
@@ -49,11 +58,10 @@ pub fn check_use(key: &Key, version: &KeyVersion, operation: Operation) -> Resul
             "its secret is gone; nothing in this vault brings it back".to_owned()
         }
         _ if operation == Operation::Decrypt => "ask an administrator to activate it".to_owned(),
-        _ => format!("make a new version: holdfast key rotate {}", key.name),
+        _ => format!("make a new version: holdfast key rotate {} -e {enclave}", key.name),
     };
     let (number, state) = (version.version, version.state);
-    let what =
-        format!("version {number} of key {} is {state} and cannot {}", key.name, operation.text());
+    let what = format!("version {number} of key {name} is {state} and cannot {}", operation.text());
     Err(RuleError::refused(what, next))
 }
 
@@ -65,6 +73,7 @@ mod tests {
     #[test]
     fn every_state_and_operation() {
         use Operation::{Decrypt, Encrypt, Generate};
+        let enclave = "billing".parse().unwrap();
         for (state, allowed) in [
             (VersionState::PreActivation, &[][..]),
             (VersionState::Active, &[Encrypt, Decrypt, Generate]),
@@ -75,11 +84,14 @@ mod tests {
         ] {
             let version = version(1, state).record;
             for operation in [Encrypt, Decrypt, Generate] {
-                let found = check_use(&key().record, &version, operation);
+                let found = check_use(&enclave, &key().record, &version, operation);
                 assert_eq!(found.is_ok(), allowed.contains(&operation), "{state} {operation:?}");
-                let refused = check_use(&deleted().record, &version, operation).unwrap_err();
-                assert!(refused.to_string().contains("orders is deleted"), "{refused}");
-                assert!(refused.next().is_some());
+                let refused =
+                    check_use(&enclave, &deleted().record, &version, operation).unwrap_err();
+                assert!(refused.to_string().contains("billing/orders is deleted"), "{refused}");
+                let id = deleted().record.key_id;
+                let next = format!("holdfast key undelete orders -e billing --key-id {id}");
+                assert!(refused.next().is_some_and(|said| said.ends_with(&next)), "{refused:?}");
             }
         }
         assert_eq!(VersionState::ALL.len(), 6, "each has a line above");

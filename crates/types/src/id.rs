@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// Why a text is not an id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("not a {kind}: expected {expected}")]
+#[error("this is no {kind}: expected {expected}")]
 pub struct ParseIdError {
     kind: &'static str,
     expected: &'static str,

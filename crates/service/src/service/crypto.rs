@@ -61,12 +61,12 @@ impl Service {
                 format!("a plaintext of {len} bytes is too large: at most {PLAINTEXT_BYTES_MAX}"),
             )
             .next(format!(
-                "get a data key and encrypt with that: holdfast key generate {}",
-                request.key
+                "get a data key and encrypt with that: holdfast key generate {} -e {}",
+                request.key, request.enclave
             )));
         }
         let entry = self.key_named(request.enclave, request.key)?;
-        check_use(&entry.key, &entry.newest, Operation::Encrypt)?;
+        check_use(&entry.enclave, &entry.key, &entry.newest, Operation::Encrypt)?;
         let ciphertext = self.keyring.encrypt(&entry.newest, request.context, request.plaintext)?;
         Ok(Encrypted { ciphertext, key_id: entry.key.key_id, version: entry.newest.version })
     }
@@ -74,7 +74,7 @@ impl Service {
     fn generate_here(&self, request: &Generate<'_>) -> Result<Generated, Error> {
         check_context(request.context)?;
         let entry = self.key_named(request.enclave, request.key)?;
-        check_use(&entry.key, &entry.newest, Operation::Generate)?;
+        check_use(&entry.enclave, &entry.key, &entry.newest, Operation::Generate)?;
         let (plaintext, ciphertext) =
             self.keyring.generate_data_key(&entry.newest, request.context)?;
         Ok(Generated {
@@ -122,7 +122,7 @@ impl Service {
         request: &Decrypt<'_>,
     ) -> Result<Decrypted, Error> {
         let version = self.key_version(entry, header.version)?;
-        check_use(&entry.key, &version, Operation::Decrypt)?;
+        check_use(&entry.enclave, &entry.key, &version, Operation::Decrypt)?;
         let plaintext = self.keyring.decrypt(&version, request.context, request.ciphertext)?;
         Ok(Decrypted {
             plaintext: plaintext.into_zeroizing(),

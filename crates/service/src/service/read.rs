@@ -125,7 +125,13 @@ impl From<ReadError> for Error {
 
 impl From<RecordError> for Error {
     fn from(error: RecordError) -> Self {
-        Self::new(Kind::Damaged, error.to_string())
+        let message = error.to_string();
+        match error {
+            RecordError::Schema { .. } => {
+                Self::new(Kind::Newer, message).next("run the newer holdfast that wrote it")
+            }
+            RecordError::Key(_) | RecordError::Body(_) => Self::new(Kind::Damaged, message),
+        }
     }
 }
 

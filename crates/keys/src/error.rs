@@ -14,6 +14,14 @@ pub enum RuleError {
     /// The name or id is taken.
     #[error("{0} exists already")]
     Exists(String),
+    /// It is so already.
+    #[error("{what}: nothing to do")]
+    Unchanged {
+        /// What is so.
+        what: String,
+        /// What to do where it should not be.
+        next: String,
+    },
     /// The state of things forbids it now.
     #[error("{what}")]
     Refused {
@@ -33,7 +41,7 @@ impl RuleError {
     pub const fn kind(&self) -> Kind {
         match self {
             Self::NotFound(_) | Self::NoPolicy(_) => Kind::NotFound,
-            Self::Exists(_) => Kind::Exists,
+            Self::Exists(_) | Self::Unchanged { .. } => Kind::Exists,
             Self::Refused { .. } => Kind::Refused,
             Self::BadInput(_) => Kind::BadInput,
         }
@@ -43,7 +51,7 @@ impl RuleError {
     #[must_use]
     pub fn next(&self) -> Option<&str> {
         match self {
-            Self::Refused { next, .. } => Some(next),
+            Self::Refused { next, .. } | Self::Unchanged { next, .. } => Some(next),
             Self::NoPolicy(_) => Some("make it first: holdfast policy set NAME --allow RULE"),
             _ => None,
         }

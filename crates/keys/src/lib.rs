@@ -24,7 +24,7 @@ mod usage;
 use holdfast_records::{Stored, Vault, put};
 use holdfast_types::{Draft, Expect};
 
-pub use custodian::{NewCustodian, add_custodian, remove_custodian};
+pub use custodian::{NewCustodian, Renewal, add_custodian, remove_custodian, renew_custodian};
 pub use enclave::{Contents, close_enclave, create_enclave, open_enclave, remove_enclave};
 pub use error::RuleError;
 pub use identity::{NewIdentity, UserOf, create_identity, remove_identity};

@@ -32,7 +32,10 @@ fn refusal<R: std::fmt::Debug>(decision: Decision<R>, kind: Kind, text: &str) {
     let error = decision.unwrap_err();
     assert_eq!(error.kind(), kind, "{error}");
     assert!(error.to_string().contains(text), "{error}");
-    let says_next = matches!(error, RuleError::Refused { .. } | RuleError::NoPolicy(_));
+    let says_next = matches!(
+        error,
+        RuleError::Refused { .. } | RuleError::Unchanged { .. } | RuleError::NoPolicy(_)
+    );
     assert_eq!(error.next().is_some(), says_next, "{error:?}");
 }
 
@@ -290,10 +293,47 @@ fn a_custodian_comes_with_a_slot() {
     refusal(add(&root(true), new("c1", "FF"), &all), Kind::Exists, "custodian c1");
     refusal(add(&root(true), new("dora", "ab01"), &all), Kind::Exists, "certificate ab01");
     let large = NewCustodian { sealed: vec![0; 16 * 1024 + 1], ..new("dora", "FF") };
-    refusal(add(&root(true), large, &all), Kind::BadInput, "too large");
+    refusal(add(&root(true), large, &all), Kind::BadInput, "16384");
     let many: Vec<_> = (1..=RECIPIENTS_MAX as u8).map(|id| custodian(30, id)).collect();
     refusal(add(&root(true), new("dora", "FF"), &many), Kind::Refused, "at most");
     assert!(add(&root(true), new("dora", "FF"), &many[1..]).is_ok());
+}
+
+#[test]
+fn a_renewed_certificate_takes_the_place_of_the_old_one_with_a_slot_of_its_own() {
+    let root = |current| {
+        at(9, RootGeneration { generation: Generation(2), kcv: [1; 8], current, canary: vec![] })
+    };
+    let renewal = |certificate: u8| Renewal {
+        name: None,
+        slot_id: SlotId([8; 16]),
+        certificate: vec![certificate],
+        expires: Some(NOW),
+        sealed: vec![2],
+    };
+    let which = custodian(30, 1);
+    // Another one's slot, one of an older root, and theirs.
+    let slots = [slot(40, 2, 2), slot(41, 1, 1), slot(42, 2, 1)];
+    let renew = |slots: &[Stored<Slot>], new| renew_custodian(&root(true), &which, slots, new);
+    let (draft, record) = renew(&slots, renewal(9)).unwrap();
+    let expected = Custodian { certificate: vec![9], expires: Some(NOW), ..which.record.clone() };
+    assert_eq!(record, expected, "id, name, fingerprint and time stay");
+    let expected = [
+        (Table::ROOT_GENERATIONS, Some(9), 'R'),
+        (Table::SLOTS, None, 'W'),
+        (Table::SLOTS, Some(42), 'D'),
+        (Table::CUSTODIANS, Some(30), 'W'),
+    ];
+    assert_eq!(shape(&draft), expected);
+    refusal(renew(&slots, renewal(1)), Kind::Exists, "custodian c1 has already: nothing to do");
+    assert!(renew(&slots[..2], renewal(1)).is_ok(), "they had no slot of this root");
+    let named = |text: &str| Renewal { name: Some(name(text)), ..renewal(9) };
+    assert!(renew(&slots, named("c1")).is_ok());
+    refusal(renew(&slots, named("dora")), Kind::Refused, "custodian c1, who cannot become dora");
+    let large = Renewal { sealed: vec![0; 16 * 1024 + 1], ..renewal(9) };
+    refusal(renew(&slots, large), Kind::BadInput, "16384");
+    let rotated = renew_custodian(&root(false), &which, &slots, renewal(9));
+    refusal(rotated, Kind::Refused, "rotated");
 }
 
 #[test]

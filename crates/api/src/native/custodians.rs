@@ -12,7 +12,8 @@ pub(crate) async fn add(call: Call, body: Body) -> Answer<wire::Custodian> {
     let new: wire::NewCustodian = call.body(action, "custodians", body)?;
     let name = new.name.map(|name| call.name(action, &name)).transpose()?;
     let request = AddCustodian { name, certificate: new.certificate.0 };
-    Ok(Reply(call.service.add_custodian(&call.caller, &request).await?.into()))
+    let added = call.service.add_custodian(&call.caller, &request).await?;
+    Ok(Reply(wire::Custodian { renewed: added.renewed, ..added.custodian.into() }))
 }
 
 pub(crate) async fn list(call: Call) -> Answer<wire::Custodians> {
@@ -56,6 +57,7 @@ impl From<CustodianInfo> for wire::Custodian {
             added: custodian.added.0,
             expires: custodian.expires.map(|at| at.0),
             slot: custodian.slot.map(|id| id.to_string()),
+            renewed: false,
         }
     }
 }

@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-/// A custodian to add.
+/// A custodian to add, or the renewed certificate of one.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewCustodian {
-    /// A name; from the certificate where nothing is said.
+    /// A name; from the certificate where nothing is said. A custodian keeps theirs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// The OpenPGP certificate, armored or binary.
@@ -30,6 +30,14 @@ pub struct Custodian {
     /// The slot that opens the root for them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slot: Option<String>,
+    /// Whether they were a custodian before, and this call replaced their certificate.
+    #[serde(default, skip_serializing_if = "is_not")]
+    pub renewed: bool,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "what serde calls it with")]
+const fn is_not(value: &bool) -> bool {
+    !*value
 }
 
 /// All custodians.

@@ -17,7 +17,8 @@ pub(crate) enum Custodian {
     /// Add a custodian: recipient of archives from now on, and holder of a slot
     ///
     /// Only their certificate comes here, never their secret key. Archives that were made before stay
-    /// closed to them: make a new one.
+    /// closed to them: make a new one. The certificate of one who is a custodian, renewed (same fingerprint,
+    /// another expiry or other encryption keys), takes the place of the one they have; their name stays.
     #[command(after_help = "Example:
   gpg --export --armor --export-options export-minimal john@example.org > john.asc
   holdfast custodian add john.asc
@@ -25,7 +26,7 @@ pub(crate) enum Custodian {
     Add {
         /// Their OpenPGP certificate, armored or binary; - reads standard input
         file: PathBuf,
-        /// A name; from the certificate where nothing is said
+        /// A name; from the certificate where nothing is said. A custodian keeps theirs
         #[arg(long, value_name = "NAME")]
         name: Option<String>,
     },
@@ -57,7 +58,16 @@ impl Custodian {
                 let certificate = read_input(Some(file), CERTIFICATE_BYTES_MAX, large)?;
                 let certificate = wire::Base64(certificate);
                 let body = wire::NewCustodian { name: name.clone(), certificate };
-                show(global, &client.post("/custodians", &body).await?)
+                let added: wire::Custodian = client.post("/custodians", &body).await?;
+                show(global, &added)?;
+                if added.renewed && !(global.quiet || global.json) {
+                    output::note(format!(
+                        "renewed: archives are sealed to this certificate of {} from now on; those made before \
+                         still open as they did. Their slot is another one: print the sheet again",
+                        added.name
+                    ));
+                }
+                Ok(())
             }
             Self::Ls => list(global, &client.get("/custodians").await?),
             Self::Show { which } => show(global, &client.get(&path(which)).await?),

@@ -1,11 +1,14 @@
-//! Custodians' certificates that cannot serve: refused when added, by `init` and by a running vault.
+//! Custodians' certificates: those that cannot serve are refused when added, by `init` and by a running vault;
+//! renewed ones take the place of the old.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 
+use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::run::holdfast;
-use crate::vault::Vault;
+use crate::run::{Server, free_address, holdfast, with};
+use crate::vault::{Vault, soon};
 
 /// Stock gpg with a home of its own, whose agent is stopped at the end.
 struct Gpg(TempDir);
@@ -103,4 +106,145 @@ fn certificates_that_cannot_serve_are_refused_when_added() {
     vault.run(&["custodian", "show", "nobody"], b"").expect(10);
     vault.run(&["custodian", "rm", "nobody"], b"").expect(10);
     vault.run(&["backup", "--output", "archives", "--custodian", "nobody"], b"").expect(10);
+}
+
+/// A vault whose one custodian is `ann` of `gpg`, whose certificate ends in 9 days and some hours.
+fn of_ann(gpg: &Gpg) -> (TempDir, Server) {
+    let home = tempfile::tempdir().unwrap();
+    gpg.run("--quick-gen-key ann ed25519 cert 10d");
+    gpg.run(&format!("--quick-add-key {} cv25519 encr 10d", gpg.fingerprint("ann")));
+    std::fs::write(home.path().join("old.asc"), gpg.run("--armor --export ann")).unwrap();
+    let (listen, place) = (free_address(), ["--data", "v", "--soft-key", "v.key", "--listen"]);
+    let init = [&["init", "--custodian", "old.asc", "--quiet"], &place[..], &[&listen]].concat();
+    with(home.path(), "v.toml", &init, b"").expect(0);
+    let server = Server::start(home.path(), &["server", "--data", "v"]);
+    soon(|| (with(home.path(), "v.toml", &["status"], b"").code == 0).then_some(())).unwrap();
+    (home, server)
+}
+
+/// What `ann` has renewed: a later expiry, and another encryption subkey in the place of the revoked one.
+fn renew(gpg: &Gpg, file: &Path) {
+    let ann = gpg.fingerprint("ann");
+    gpg.run(&format!("--quick-set-expire {ann} 5y"));
+    gpg.run(&format!("--quick-add-key {ann} cv25519 encr 5y"));
+    // Which subkey; sure; for no reason; without a text; sure.
+    std::fs::write(gpg.0.path().join("answers"), "key 1\nrevkey\ny\n0\n\ny\nsave\n").unwrap();
+    let answers = gpg.0.path().join("answers");
+    gpg.run(&format!("--no-batch --command-file {} --edit-key {ann}", answers.display()));
+    std::fs::write(file, gpg.run("--armor --export ann")).unwrap();
+}
+
+/// The key ids that a file is encrypted to.
+fn recipients(gpg: &Gpg, file: &Path) -> Vec<String> {
+    let packets = gpg.run(&format!("--list-packets --list-only {}", file.display()));
+    let packets = String::from_utf8_lossy(&packets).into_owned();
+    let ids = packets.lines().filter(|line| line.starts_with(":pubkey enc packet"));
+    ids.map(|line| line.rsplit(' ').next().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_renewed_certificate_takes_the_place_of_the_old_one() {
+    let gpg = Gpg::new();
+    let (home, mut server) = of_ann(&gpg);
+    let path = home.path();
+    let run = |args: &[&str]| with(path, "v.toml", args, b"");
+    let json = |args: &[&str]| -> Value {
+        serde_json::from_str(&run(&[args, &["--json"]].concat()).expect(0).text()).unwrap()
+    };
+    let expiry = || {
+        let status = json(&["status"]);
+        let mut warnings = status["warnings"].as_array().unwrap().iter();
+        let about = |one: &&Value| one["what"].as_str().unwrap().contains("the certificate of");
+        warnings.find(about).map(|one| one["next"].as_str().unwrap().to_owned())
+    };
+    let step = expiry().expect("it ends in 9 days");
+    let before = json(&["custodian", "show", "ann"]);
+    let backup = ["backup", "--output", "archives", "--quiet"];
+    let first = run(&backup).expect(0).text();
+    let first_to = recipients(&gpg, &path.join(&first));
+    std::fs::write(path.join("secret.asc"), gpg.run("--armor --export-secret-keys ann")).unwrap();
+
+    renew(&gpg, &path.join("new.asc"));
+    let same = run(&["custodian", "add", "old.asc"]).expect(12);
+    assert!(same.err.contains("custodian ann has already: nothing to do"), "{}", same.err);
+    let other = run(&["custodian", "add", "new.asc", "--name", "bob"]).expect(11);
+    assert!(other.err.contains("that of custodian ann"), "{}", other.err);
+    // What `status` says, done.
+    let step = step.replace("RENEWED_CERTIFICATE_FILE", "new.asc");
+    let step: Vec<_> = step.strip_prefix("holdfast ").unwrap().split(' ').collect();
+    let renewed = json(&step);
+    assert_eq!(renewed["renewed"], true);
+    for stays in ["name", "custodian_id", "fingerprint", "added"] {
+        assert_eq!(renewed[stays], before[stays], "{stays}");
+    }
+    assert!(renewed["expires"].as_u64() > before["expires"].as_u64());
+    assert_ne!(renewed["slot"], before["slot"]);
+    assert_eq!(expiry(), None, "nothing is left to warn of");
+    assert_eq!(json(&["custodian", "ls"])["custodians"].as_array().unwrap().len(), 1);
+    let slots = json(&["slot", "ls"])["slots"].as_array().unwrap().clone();
+    let slots: Vec<_> = slots.iter().filter(|slot| slot["kind"] == "openpgp").collect();
+    assert_eq!(slots.len(), 1, "{slots:?}");
+    assert_eq!(slots[0]["slot_id"], renewed["slot"]);
+    run(&["custodian", "add", "new.asc"]).expect(12);
+
+    // Sealed to the new subkey alone, inside, too; the ledger names it; the old archive opens as it did.
+    run(&["key", "create", "orders"]).expect(0);
+    let second = run(&backup).expect(0).text();
+    let second_to = recipients(&gpg, &path.join(&second));
+    assert_eq!((first_to.len(), second_to.len()), (1, 1));
+    assert_ne!(first_to, second_to);
+    std::fs::create_dir(path.join("x")).unwrap();
+    gpg.run(&format!("-d {} | tar -xC {}", path.join(&second).display(), path.join("x").display()));
+    let slot = path.join(format!("x/slots/1-{}.pgp", renewed["slot"].as_str().unwrap()));
+    assert_eq!(recipients(&gpg, &slot), second_to);
+    let ledger = std::fs::read_to_string(path.join("x/records/ledger-000001.ndjson")).unwrap();
+    let id = before["custodian_id"].as_str().unwrap();
+    let entry = format!("\"custodian_added\":{{\"custodian_id\":\"{id}\"");
+    let entry: String = entry.bytes().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(ledger.matches(&entry).count(), 2, "{ledger}");
+    std::fs::write(path.join("both.asc"), gpg.run("--armor --export-secret-keys ann")).unwrap();
+    run(&["drill", &second, "--identity", "both.asc"]).expect(0);
+    run(&["drill", &second, "--identity", "secret.asc"]).expect(23);
+    run(&["drill", &first, "--identity", "secret.asc"]).expect(0);
+
+    // A restore of the older one takes nothing away from her, and takes the renewed certificate again.
+    let trust = run(&["sheet", "--fingerprint"]).expect(0).text();
+    server.kill();
+    let place =
+        ["--data", "again", "--soft-key", "again.key", "--listen", &free_address(), "--yes"];
+    let key = ["restore", &first, "--identity", "both.asc", "--trust", &trust, "--json"];
+    let restored = with(path, "again.toml", &[&key[..], &place].concat(), b"").expect(0).text();
+    let restored: Value = serde_json::from_str(&restored).unwrap();
+    assert_eq!(restored["carried"]["custodians"], 0, "{restored}");
+    let _server = Server::start(path, &["server", "--data", "again"]);
+    let again = |args: &[&str]| with(path, "again.toml", args, b"");
+    soon(|| (again(&["status"]).code == 0).then_some(())).unwrap();
+    again(&["custodian", "add", "old.asc"]).expect(12);
+    again(&["custodian", "add", "new.asc"]).expect(0);
+    let third = again(&backup).expect(0).text();
+    assert_eq!(recipients(&gpg, &path.join(&third)), second_to);
+}
+
+#[test]
+fn a_certificate_that_ended_or_was_revoked_takes_no_place() {
+    let gpg = Gpg::new();
+    let (home, _server) = of_ann(&gpg);
+    let path = home.path();
+    let run = |args: &[&str]| with(path, "v.toml", args, b"");
+    let before = run(&["custodian", "show", "ann", "--json"]).expect(0).text();
+    let ann = gpg.fingerprint("ann");
+    let add = |name: &str, why: &str| {
+        std::fs::write(path.join(name), gpg.run("--armor --export ann")).unwrap();
+        let refused = run(&["custodian", "add", name]).expect(13);
+        assert!(refused.err.contains(why), "{name}: {}", refused.err);
+    };
+    gpg.run(&format!("--quick-set-expire {ann} seconds=1"));
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    add("expired.asc", "expired");
+    let revocation = gpg.0.path().join(format!("openpgp-revocs.d/{ann}.rev"));
+    let text = std::fs::read_to_string(&revocation).unwrap();
+    std::fs::write(&revocation, text.replace(":-----BEGIN", "-----BEGIN")).unwrap();
+    gpg.run(&format!("--import {}", revocation.display()));
+    add("revoked.asc", "revoked");
+    assert_eq!(run(&["custodian", "show", "ann", "--json"]).expect(0).text(), before);
 }

@@ -2,10 +2,10 @@
 
 use holdfast_types::{CustodianId, Generation, Millis, Name, SlotId, VaultId};
 
-/// The custodian to add.
+/// The custodian to add, or the renewed certificate of one.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AddCustodian {
-    /// A name; made from the certificate's user id where nothing is said.
+    /// A name; made from the certificate's user id where nothing is said. A custodian keeps theirs.
     pub name: Option<Name>,
     /// Their OpenPGP certificate, armored or binary.
     pub certificate: Vec<u8>,
@@ -26,6 +26,15 @@ pub struct CustodianInfo {
     pub expires: Option<Millis>,
     /// The slot that opens the current root for them; without it no archive opens through both layers.
     pub slot: Option<SlotId>,
+}
+
+/// A custodian who was added, or whose certificate was renewed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CustodianAdded {
+    /// Who.
+    pub custodian: CustodianInfo,
+    /// Whether they were one before, and their certificate was replaced.
+    pub renewed: bool,
 }
 
 /// A custodian who was removed, and what that does not change.

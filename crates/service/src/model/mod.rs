@@ -16,7 +16,8 @@ pub use archives::{
     DrillReport, Sidecars, StartBackup, StoredReport,
 };
 pub use custodians::{
-    AddCustodian, CustodianInfo, CustodianRemoved, CustodianSelector, Sheet, SlotInfo,
+    AddCustodian, CustodianAdded, CustodianInfo, CustodianRemoved, CustodianSelector, Sheet,
+    SlotInfo,
 };
 pub use keys::{
     CreateKey, Decrypt, Decrypted, EnclaveInfo, Encrypt, Encrypted, Generate, Generated, KeyInfo,

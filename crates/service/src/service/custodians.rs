@@ -2,7 +2,7 @@
 
 use holdfast_crypto::random_array;
 use holdfast_keyring::KeyringError;
-use holdfast_keys::{NewCustodian, add_custodian, remove_custodian};
+use holdfast_keys::{NewCustodian, Renewal, add_custodian, remove_custodian, renew_custodian};
 use holdfast_ledger::EntryKind;
 use holdfast_machine::View;
 use holdfast_records::{Custodian, RootGeneration, Slot, Stored, put};
@@ -14,8 +14,8 @@ use super::read::{get, list, vault};
 use super::{Service, archives};
 use crate::audit::Resource;
 use crate::{
-    Action, AddCustodian, Caller, CustodianInfo, CustodianRemoved, CustodianSelector, Error,
-    SlotInfo,
+    Action, AddCustodian, Caller, CustodianAdded, CustodianInfo, CustodianRemoved,
+    CustodianSelector, Error, SlotInfo,
 };
 
 impl Service {
@@ -63,12 +63,13 @@ impl Service {
 }
 
 impl Service {
-    /// Adds a custodian: recipient of archives from now on, and holder of a slot.
+    /// Adds a custodian: recipient of archives from now on, and holder of a slot. The certificate of one who
+    /// is a custodian takes the place of the one they have.
     pub async fn add_custodian(
         &self,
         caller: &Caller,
         request: &AddCustodian,
-    ) -> Result<CustodianInfo, Error> {
+    ) -> Result<CustodianAdded, Error> {
         let action = Action::CustodianAdd;
         let text = request.name.as_ref().map_or("from certificate", |name| name.as_str());
         let call = self.enter(caller, action, Resource::Text(text)).await?;
@@ -76,7 +77,11 @@ impl Service {
         call.end(result)
     }
 
-    async fn add(&self, actor: IdentityId, request: &AddCustodian) -> Result<CustodianInfo, Error> {
+    async fn add(
+        &self,
+        actor: IdentityId,
+        request: &AddCustodian,
+    ) -> Result<CustodianAdded, Error> {
         let now = self.clock.now();
         let certificate = Certificate::read(&request.certificate, now).map_err(|error| {
             Error::new(Kind::BadInput, format!("the certificate: {error}")).next(
@@ -84,37 +89,45 @@ impl Service {
             )
         })?;
         let generation = self.keyring.current().ok_or(KeyringError::Sealed)?;
-        let (custodian_id, slot_id) = (CustodianId(random_array()), SlotId(random_array()));
+        let (new_id, slot_id) = (CustodianId(random_array()), SlotId(random_array()));
         let (sealed, session) = seal_slot(&self.keyring, generation, slot_id, &certificate)?;
+        let fingerprint = certificate.fingerprint();
         let rule = |view: &dyn View| {
-            let vault = vault(view)?;
             let all = list::<Custodian>(view, &[])?;
             let root = get::<RootGeneration>(view, &generation.0.to_be_bytes())?
                 .ok_or_else(|| Error::new(Kind::Damaged, "the current root has no record"))?;
-            let name = match &request.name {
-                Some(name) => name.clone(),
-                None => name_of(&certificate, &all)?,
-            };
             let at = now.max(view.head().at);
-            let fingerprint = certificate.fingerprint();
-            let new = NewCustodian {
-                custodian_id,
-                slot_id,
-                name,
-                fingerprint: fingerprint.clone(),
-                certificate: certificate.to_bytes(),
-                expires: certificate.expires(),
-                sealed: sealed.clone(),
+            let mut theirs = all.iter();
+            let theirs =
+                theirs.find(|old| old.record.fingerprint.eq_ignore_ascii_case(&fingerprint));
+            let (name, sealed) = (request.name.clone(), sealed.clone());
+            let (expires, certificate) = (certificate.expires(), &certificate);
+            let (mut draft, record) = if let Some(which) = theirs {
+                let certificate = certificate.to_bytes();
+                let renewal = Renewal { name, slot_id, certificate, expires, sealed };
+                renew_custodian(&root, which, &list::<Slot>(view, &[])?, renewal)?
+            } else {
+                let new = NewCustodian {
+                    custodian_id: new_id,
+                    slot_id,
+                    name: name.map_or_else(|| name_of(certificate, &all), Ok)?,
+                    fingerprint: fingerprint.clone(),
+                    certificate: certificate.to_bytes(),
+                    expires,
+                    sealed,
+                };
+                add_custodian(&vault(view)?, &root, new, &all, at)?
             };
-            let (mut draft, record) = add_custodian(&vault, &root, new, &all, at)?;
             put(&mut draft, Expect::Absent, &session);
-            let name = record.name.clone();
+            let Custodian { custodian_id, fingerprint, name, .. } = record;
             let kind = EntryKind::CustodianAdded { custodian_id, fingerprint, name };
             archives::append(view, &mut draft, at, kind)?;
-            Ok((draft, record))
+            Ok((draft, custodian_id))
         };
-        self.decide(actor, Action::CustodianAdd.verb(), rule).await?;
-        self.read(|view| find(view, &CustodianSelector::Id(custodian_id))).await
+        let (_, custodian_id) = self.decide(actor, Action::CustodianAdd.verb(), rule).await?;
+        let which = CustodianSelector::Id(custodian_id);
+        let custodian = self.read(|view| find(view, &which)).await?;
+        Ok(CustodianAdded { custodian, renewed: custodian_id != new_id })
     }
 
     /// Drops a custodian as recipient, and their slots.

@@ -112,19 +112,20 @@ fn custodians(facts: &Facts, found: &mut Vec<Warning>) {
             found.push(warning(
                 Level::Critical,
                 format!("custodian {name} holds no slot of the current root: archives open for them only halfway"),
-                format!("holdfast custodian rm {name}; {add}"),
+                add,
             ));
         }
         let Some(expires) = custodian.expires else { continue };
         if expires <= facts.now {
             let what = format!(
+        let renew = "holdfast custodian add RENEWED_CERTIFICATE_FILE";
                 "the certificate of custodian {name} has expired; archives are still sealed to it"
             );
-            found.push(warning(Level::Warning, what, add));
+            found.push(warning(Level::Warning, what, renew));
         } else if expires.since(facts.now) < EXPIRY_NOTICE {
             let days = expires.since(facts.now) / DAY;
             let what = format!("the certificate of custodian {name} expires in {days} days");
-            found.push(warning(Level::Warning, what, add));
+            found.push(warning(Level::Warning, what, renew));
         }
     }
 }

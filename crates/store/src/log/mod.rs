@@ -336,8 +336,8 @@ fn open_segments(
     }
     fs.sync_dir(dir)?;
     if let Some(last) = segments.last_mut() {
-        // After a mere kill, entries may be there that were never synced.
-        last.sync()?;
+        // After a kill or a failed sync, entries are found that were never durable.
+        last.settle()?;
     }
     Ok((segments, torn))
 }

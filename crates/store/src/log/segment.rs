@@ -33,6 +33,8 @@ pub(crate) struct Segment {
     /// How many bytes are durable.
     pub(crate) synced: u64,
     pub(crate) seed: u64,
+    /// What was found from `synced` to `end`, until [`Segment::settle`].
+    unproven: Vec<u8>,
 }
 
 /// What a segment's file turned out to be.
@@ -66,7 +68,8 @@ impl Segment {
         fs.sync_dir(dir)?;
         let end = SEGMENT_HEADER as u64;
         let seed = SegmentHeader::seed(header.era, header.first);
-        Ok(Self { path, file, header, slots: Vec::new(), end, synced: end, seed })
+        let (slots, unproven) = (Vec::new(), Vec::new());
+        Ok(Self { path, file, header, slots, end, synced: end, seed, unproven })
     }
 
     /// Reads a segment and judges it. `first` comes from its name; what the base says is cut counts
@@ -95,8 +98,13 @@ impl Segment {
         let file = fs.open(path, Open::Write)?;
         let end = SEGMENT_HEADER as u64;
         let path = path.to_path_buf();
-        let mut segment = Self { path, file, header, slots: Vec::new(), end, synced: end, seed };
-        match segment.scan(&bytes, base.cut)? {
+        let (slots, unproven) = (Vec::new(), Vec::new());
+        // Not even the header is, until a record says so: no sync of it may have succeeded.
+        let mut segment = Self { path, file, header, slots, end, synced: 0, seed, unproven };
+        let torn = segment.scan(&bytes, base.cut)?;
+        let unproven = bytes.get(segment.synced as usize..segment.end as usize);
+        segment.unproven = unproven.unwrap_or_default().to_vec();
+        match torn {
             None => Ok(Found::Whole(segment)),
             Some(bytes) => {
                 let torn = TornTail {
@@ -155,6 +163,17 @@ impl Segment {
     /// Removes what a crash left behind the last record, durably.
     pub(crate) fn cut(&mut self) -> Result<(), StoreError> {
         self.file.set_len(self.end)?;
+        self.settle()
+    }
+
+    /// Makes what was found durable. After a sync that failed, bytes are read back that are in memory
+    /// and not on the disk, and that a later sync does not write: Linux takes them for written. So
+    /// what no header proves to be durable is written again, as it was found and checked.
+    pub(crate) fn settle(&mut self) -> Result<(), StoreError> {
+        let unproven = std::mem::take(&mut self.unproven);
+        if !unproven.is_empty() {
+            self.file.write_at(&unproven, self.synced)?;
+        }
         self.sync()
     }
 

@@ -8,4 +8,5 @@ mod crash_state;
 mod damage;
 mod failing_reads;
 mod golden;
+mod restarted;
 mod support;

@@ -138,6 +138,7 @@ impl From<ArchiveInfo> for wire::Archive {
             verified: archive.verified.map(|at| at.0),
             drilled: archive.drilled.map(|at| at.0),
             drilled_full: archive.drilled_full,
+            gone: archive.gone,
             place: archive.place,
         }
     }

@@ -30,6 +30,9 @@ pub struct Archive {
     pub drilled: Option<u64>,
     /// Whether a drill went through a custodian's layers.
     pub drilled_full: bool,
+    /// Whether the vault's host looked for it where it was stored, and it is not there.
+    #[serde(default)]
+    pub gone: bool,
     /// Where it lies.
     pub place: String,
 }

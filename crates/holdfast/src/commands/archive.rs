@@ -33,9 +33,10 @@ impl Archive {
     }
 }
 
-/// The furthest state an archive has come to.
+/// The furthest state an archive has come to, where it is still there.
 pub(crate) fn proved(archive: &wire::Archive) -> &'static str {
     match archive {
+        wire::Archive { gone: true, .. } => "gone",
         wire::Archive { drilled: Some(_), .. } => "drilled",
         wire::Archive { verified: Some(_), .. } => "verified",
         wire::Archive { stored: Some(_), .. } => "stored",
@@ -77,13 +78,14 @@ fn show(global: &Global, archive: &wire::Archive) -> Done {
         Some(_) => " (byte)",
         None => "",
     };
+    let gone = if archive.gone { ", where it no longer is" } else { "" };
     let by = match archive.stored_by.as_deref() {
         Some("vault") => ", read back by the vault".to_owned(),
         Some(who) => format!(", as reported by {who}"),
         None => String::new(),
     };
     output::line(format!(
-        "name      {}\nid        {}\nrevision  {}\nbytes     {}\nsha256    {}\nplace     {}\n\
+        "name      {}\nid        {}\nrevision  {}\nbytes     {}\nsha256    {}\nplace     {}{gone}\n\
          written   {}\nstored    {}{by}\nverified  {}\ndrilled   {}{how}",
         archive.name,
         archive.archive_id,

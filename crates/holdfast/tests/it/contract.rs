@@ -126,7 +126,7 @@ fn archives_in_json(home: &Path, check: Check<'_>, run: &dyn Fn(&[&str], &[u8]) 
     let made = check(&["backup", "--output", "out"], b"", "archive_id bytes name path sha256");
     check(&["backup"], b"", "archive_id bytes name path sha256");
     let path = made["path"].as_str().unwrap();
-    let archive = "archive_id drilled drilled_full from name place sha256 size stored stored_by to verified written";
+    let archive = "archive_id drilled drilled_full from gone name place sha256 size stored stored_by to verified written";
     let shown = check(&["archive", "show", path], b"", archive);
     assert!(shown["stored_by"].as_str().unwrap().starts_with("h1:"), "as reported: {shown}");
     assert_eq!(fields(&run(&["archive", "ls"], b"")["archives"][0]), archive);
@@ -432,6 +432,18 @@ fn status_names_a_command_for_each_weak_point() {
     let page = run(&["status"]);
     assert!(page.contains("archives are on the data's own disk"), "{page}");
     assert!(!page.contains("after the newest stored archive"), "{page}");
+    // Whoever deletes archives makes nothing better.
+    std::fs::remove_dir_all(home.join("out")).unwrap();
+    std::fs::create_dir(home.join("out")).unwrap();
+    let page = run(&["status"]);
+    assert!(page.contains("is no longer at "), "{page}");
+    assert!(page.contains("archives are on the data's own disk"), "{page}");
+    assert!(page.contains("2 keys were made or changed after"), "{page}");
+    let list = run(&["archive", "ls"]);
+    assert!(list.contains(" gone "), "{list}");
+    std::fs::remove_dir_all(home.join("demo/archives")).unwrap();
+    let page = run(&["status"]);
+    assert!(page.contains("CRITICAL: no recent archive is left where it was stored"), "{page}");
     let warnings = json(&run(&["status", "--json"]));
     for warning in warnings["warnings"].as_array().unwrap() {
         let (what, next) = (warning["what"].as_str().unwrap(), warning["next"].as_str().unwrap());

@@ -29,6 +29,8 @@ pub struct ArchiveInfo {
     pub drilled: Option<Millis>,
     /// Whether one of these drills was a full one, through a custodian's layers.
     pub drilled_full: bool,
+    /// Whether this host looked for it where it was stored, and it is not there.
+    pub gone: bool,
     /// Where it lies: a path, or what a client reported.
     pub place: String,
 }

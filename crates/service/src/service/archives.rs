@@ -1,6 +1,7 @@
 //! Archives as the ledger tells them: it travels in archives, so a restored vault knows its past.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use holdfast_ledger::{DrillMode, Entry, EntryKind, Head};
 use holdfast_machine::View;
@@ -13,19 +14,52 @@ use super::read::{aside, get, list};
 use crate::audit::Resource;
 use crate::{Action, ArchiveInfo, Caller, Error};
 
+/// How many archives of a listing are looked for.
+const LOOKED_FOR: usize = 1000;
+
 impl Service {
-    /// Archives, newest first.
-    pub async fn list_archives(&self, caller: &Caller) -> Result<Vec<ArchiveInfo>, Error> {
+    /// Archives, newest first. Of the newest thousand those that are gone are told.
+    pub async fn list_archives(
+        self: &Arc<Self>,
+        caller: &Caller,
+    ) -> Result<Vec<ArchiveInfo>, Error> {
         let call = self.enter(caller, Action::ArchiveList, Resource::Text("archives")).await?;
-        let result = self.read(|view| aside(|| all(view))).await;
+        let mut result = self.read(|view| aside(|| all(view))).await;
+        if let Ok(archives) = &mut result {
+            self.look_for(archives).await;
+        }
         call.end(result)
     }
 
     /// An archive, by name (with or without file extensions) or id.
-    pub async fn show_archive(&self, caller: &Caller, which: &str) -> Result<ArchiveInfo, Error> {
+    pub async fn show_archive(
+        self: &Arc<Self>,
+        caller: &Caller,
+        which: &str,
+    ) -> Result<ArchiveInfo, Error> {
         let call = self.enter(caller, Action::ArchiveShow, Resource::Text(which)).await?;
-        let result = self.read(|view| aside(|| named(view, which))).await;
+        let mut result = self.read(|view| aside(|| named(view, which))).await;
+        if let Ok(archive) = &mut result {
+            self.look_for(std::slice::from_mut(archive)).await;
+        }
         call.end(result)
+    }
+
+    /// Marks those of the first that are gone; none where a disk does not answer.
+    async fn look_for(self: &Arc<Self>, archives: &mut [ArchiveInfo]) {
+        let stored = archives.iter().filter(|archive| archive.stored.is_some());
+        let stored = stored.take(LOOKED_FOR).cloned().collect();
+        if let Some(disks) = self.look_at_disks(stored).await {
+            mark(archives, &disks.gone);
+        }
+    }
+}
+
+/// Marks the archives that are gone.
+pub(super) fn mark(archives: &mut [ArchiveInfo], gone: &[ArchiveId]) {
+    let gone: HashSet<&ArchiveId> = gone.iter().collect();
+    for archive in archives {
+        archive.gone = gone.contains(&archive.archive_id);
     }
 }
 
@@ -91,6 +125,7 @@ pub(super) fn all(view: &dyn View) -> Result<Vec<ArchiveInfo>, Error> {
                     verified: None,
                     drilled: None,
                     drilled_full: false,
+                    gone: false,
                     place: String::new(),
                 });
             }

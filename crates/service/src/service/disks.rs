@@ -1,12 +1,13 @@
-//! What lies on the disk of the data, and dies with it. As far as this host can tell: a place that does
-//! not exist here is on another one.
+//! What lies on the disk of the data, and dies with it, and what no longer lies where it was stored. As far
+//! as this host can tell: a place whose directory does not exist here is on another one.
 
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use holdfast_types::Millis;
+use holdfast_types::{ArchiveId, Millis};
 
 use super::Service;
 use crate::ArchiveInfo;
@@ -18,10 +19,23 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub(super) struct Disks {
     /// When the newest archive that lies on another disk than the data was stored there.
     pub elsewhere: Option<Millis>,
+    /// The archives that are not where they were stored.
+    pub gone: Vec<ArchiveId>,
     /// The soft key's file, where it lies on the disk of the data.
     pub soft_key: Option<PathBuf>,
     /// Bytes that are free for the data.
     pub free: Option<u64>,
+}
+
+/// Where a stored archive lies.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lies {
+    /// On the disk of the data.
+    WithData,
+    /// On another disk, or where this host cannot look.
+    Elsewhere,
+    /// It was here, and is no longer.
+    Gone,
 }
 
 impl Service {
@@ -41,16 +55,17 @@ impl Service {
     }
 
     fn look(&self, stored: &[ArchiveInfo]) -> Disks {
-        let elsewhere = stored.iter().find(|archive| !self.on_data_disk(archive));
+        let lies: Vec<Lies> = stored.iter().map(|archive| self.lies(archive)).collect();
+        let those = |which| stored.iter().zip(&lies).filter(move |(_, lies)| **lies == which);
         Disks {
-            elsewhere: elsewhere.and_then(|archive| archive.stored),
+            elsewhere: those(Lies::Elsewhere).find_map(|(archive, _)| archive.stored),
+            gone: those(Lies::Gone).map(|(archive, _)| archive.archive_id).collect(),
             soft_key: self.soft_key_on_data_disk(),
             free: self.fs.free_bytes(&self.data),
         }
     }
 
-    /// Whether a stored archive lies on the disk of the data.
-    fn on_data_disk(&self, archive: &ArchiveInfo) -> bool {
+    fn lies(&self, archive: &ArchiveInfo) -> Lies {
         let place = Path::new(&archive.place);
         // The vault names its own directory, a client the file; it may have written it on this host.
         let file = match place.is_dir() {
@@ -58,9 +73,22 @@ impl Service {
             false => place.to_owned(),
         };
         match std::fs::metadata(&file) {
-            Ok(found) => found.len() == archive.size && Some(found.dev()) == device(&self.data),
-            // Gone, or never here: the vault's own would be on this disk, a client's is elsewhere.
-            Err(_) => place.starts_with(&self.archives),
+            Ok(found) if found.len() != archive.size => Lies::Gone,
+            Ok(found) if Some(found.dev()) == device(&self.data) => Lies::WithData,
+            Ok(_) => Lies::Elsewhere,
+            Err(error) => self.lies_unseen(&file, error.kind()),
+        }
+    }
+
+    /// Where an archive lies whose file cannot be looked at.
+    fn lies_unseen(&self, file: &Path, why: ErrorKind) -> Lies {
+        let own = file.starts_with(&self.archives);
+        let was_here = || file.is_absolute() && file.parent().is_some_and(Path::is_dir);
+        match why {
+            // Without its directory, a client's was never on this host, or its disk is unplugged.
+            ErrorKind::NotFound if own || was_here() => Lies::Gone,
+            _ if own => Lies::WithData,
+            _ => Lies::Elsewhere,
         }
     }
 

@@ -70,15 +70,17 @@ impl Service {
     async fn status_now(self: &Arc<Self>) -> Result<Status, Error> {
         let view = self.cluster.view();
         let mut facts = aside(|| self.facts(&view))?;
-        let stored = facts.archives.iter().filter(|archive| archive.stored.is_some());
-        let stored = stored.take(ARCHIVES_SHOWN).cloned().collect();
-        match self.look_at_disks(stored).await {
-            Some(Disks { elsewhere, soft_key, free }) => {
+        match self.look_at_disks(weak::recent(&facts.archives).cloned().collect()).await {
+            Some(Disks { elsewhere, gone, soft_key, free }) => {
                 facts.elsewhere = elsewhere;
+                super::archives::mark(&mut facts.archives, &gone);
                 facts.soft_key_on_data_disk = soft_key.map(|path| path.display().to_string());
                 facts.free = free;
             }
             None => facts.disks_silent = true,
+        }
+        if let Some((newest, _)) = weak::newest_left(&facts.archives) {
+            facts.keys_changed = aside(|| self.keys_changed_since(newest.to))?;
         }
         Ok(self.status_of(&view, facts))
     }
@@ -89,10 +91,6 @@ impl Service {
         let custodians = super::custodians::all(view)?;
         let archives = super::archives::all(view)?;
         let now = self.clock.now();
-        let keys_changed = match archives.iter().find(|archive| archive.stored.is_some()) {
-            Some(newest) => self.keys_changed_since(newest.to)?,
-            None => 0,
-        };
         Ok(Facts {
             now,
             clock_drift_ms: self.clock_drift_ms(),
@@ -100,7 +98,7 @@ impl Service {
             custodians,
             archives,
             elsewhere: None,
-            keys_changed,
+            keys_changed: 0,
             epoch_base: head.epoch.base,
             soft_key_on_data_disk: None,
             administrators: administrators(view)?,
@@ -208,7 +206,8 @@ fn exposition(status: &Status, ready: &Ready) -> String {
         "Calls of strangers that the audit log only counted since the start.",
         status.node.audit_counted,
     );
-    let stored = status.archives.iter().filter_map(|archive| archive.stored).max();
+    let left = status.archives.iter().filter(|archive| !archive.gone);
+    let stored = left.filter_map(|archive| archive.stored).max();
     if let Some(stored) = stored {
         gauge(
             "holdfast_archive_stored_seconds",

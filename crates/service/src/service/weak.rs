@@ -20,6 +20,8 @@ const EXPIRY_NOTICE: u64 = 60 * DAY;
 const CLOCK_BEHIND: u64 = 5 * 60 * 1000;
 /// How far the clock may be from where it should be.
 const CLOCK_JUMP: u64 = HOUR;
+/// How many of the newest stored archives are recent: only these are looked for.
+pub(super) const RECENT: usize = 10;
 /// Free space on the data's disk, in bytes, below which somebody should look.
 const FREE_WARNING: u64 = 64 << 20;
 
@@ -135,13 +137,8 @@ fn archives(facts: &Facts, found: &mut Vec<Warning>) {
         return;
     }
     let backup = "holdfast backup --output DIR_ON_ANOTHER_DISK";
-    let Some((newest, stored)) =
-        facts.archives.iter().find_map(|archive| Some((archive, archive.stored?)))
-    else {
-        let what = "no archive is stored anywhere: what is lost now is lost for good";
-        found.push(warning(Level::Critical, what, backup));
-        return;
-    };
+    gone(&facts.archives, backup, found);
+    let Some((newest, stored)) = newest_left(&facts.archives) else { return };
     let age = facts.now.since(stored);
     if age >= ARCHIVE_AGE_WARNING {
         let critical = age >= ARCHIVE_AGE_CRITICAL;
@@ -190,6 +187,52 @@ fn archives(facts: &Facts, found: &mut Vec<Warning>) {
         }
         Some(_) => {}
     }
+}
+
+/// Archives that were stored, the newest ones of them.
+pub(super) fn recent(archives: &[ArchiveInfo]) -> impl Iterator<Item = &ArchiveInfo> {
+    archives.iter().filter(|archive| archive.stored.is_some()).take(RECENT)
+}
+
+/// The newest recent archive that is not gone, and when it was stored.
+pub(super) fn newest_left(archives: &[ArchiveInfo]) -> Option<(&ArchiveInfo, Millis)> {
+    recent(archives).filter(|archive| !archive.gone).find_map(|left| Some((left, left.stored?)))
+}
+
+/// Recent archives that are not where they were stored. One that is older than one that is left may well have
+/// been cleared away.
+fn gone(archives: &[ArchiveInfo], backup: &str, found: &mut Vec<Warning>) {
+    let Some(newest) = recent(archives).next() else {
+        let what = "no archive is stored anywhere: what is lost now is lost for good";
+        found.push(warning(Level::Critical, what, backup));
+        return;
+    };
+    let newer = recent(archives).take_while(|archive| archive.gone).count();
+    if newer == recent(archives).count() {
+        let what = format!(
+            "no recent archive is left where it was stored, the newest at {}: what is lost now is lost for good",
+            newest.place
+        );
+        found.push(warning(Level::Critical, what, backup));
+        return;
+    }
+    let mut tell = |level, gone: &[&ArchiveInfo]| {
+        let [first, others @ ..] = gone else { return };
+        let mut what = format!("archive {} is no longer at {}", first.name, first.place);
+        match others.len() {
+            0 => {}
+            1 => what.push_str(", nor is 1 older one where it was"),
+            n => what.push_str(&format!(", nor are {n} older ones where they were")),
+        }
+        let next = match level {
+            Level::Info => "holdfast archive ls: nothing, where you cleared it away",
+            _ => backup,
+        };
+        found.push(warning(level, what, next));
+    };
+    let is_gone = |archive: &&ArchiveInfo| archive.gone;
+    tell(Level::Warning, &recent(archives).take(newer).collect::<Vec<_>>());
+    tell(Level::Info, &recent(archives).skip(newer).filter(is_gone).collect::<Vec<_>>());
 }
 
 fn soft_key(facts: &Facts, found: &mut Vec<Warning>) {
@@ -316,6 +359,7 @@ mod tests {
             verified: None,
             drilled: Some(NOW),
             drilled_full: true,
+            gone: false,
             place: place.to_owned(),
         }
     }
@@ -369,6 +413,14 @@ mod tests {
         check(|f| f.custodians[1].expires = Some(Millis(NOW.0 + DAY)), Warning, "in 1 days");
         check(|f| f.archives.clear(), Critical, "no archive is stored");
         check(|f| f.archives.iter_mut().for_each(|a| a.stored = None), Critical, "no archive");
+        let all_gone = |f: &mut Facts| f.archives.iter_mut().for_each(|a| a.gone = true);
+        check(
+            all_gone,
+            Critical,
+            "no recent archive is left where it was stored, the newest at /mnt",
+        );
+        check(|f| f.archives[0].gone = true, Warning, "archive a is no longer at /mnt/usb");
+        check(|f| f.archives[1].gone = true, Info, "archive a is no longer at /data/archives");
         check(|f| f.now = Millis(NOW.0 + 2 * DAY), Warning, "archive is 2 days old");
         check(|f| f.now = Millis(NOW.0 + 8 * DAY), Critical, "archive is 8 days old");
         check(|f| f.elsewhere = None, Warning, "archives are on the data's own disk");
@@ -414,5 +466,37 @@ mod tests {
         check(|f| f.free = Some(99), Critical, "nothing can be changed");
         check(|f| f.storage_fault = Some("no space".to_owned()), Critical, "storage of this node");
         check(|f| f.administrators = 1, Info, "one administrator");
+    }
+
+    #[test]
+    fn what_is_gone_does_not_count() {
+        use Level::{Critical, Warning};
+        let old = |f: &mut Facts| {
+            f.archives[1].stored = Some(Millis(NOW.0 - 9 * DAY));
+            f.archives[0].gone = true;
+        };
+        check(old, Critical, "the newest stored archive is 9 days old");
+        let restored = |f: &mut Facts| {
+            (f.archives[1].to, f.epoch_base) = (Revision(3), Revision(5));
+            f.archives[0].gone = true;
+        };
+        check(restored, Warning, "no archive since this vault was restored");
+        check(
+            |f| {
+                f.archives = vec![archive("/mnt/usb"); RECENT + 1];
+                f.archives[..3].iter_mut().for_each(|archive| archive.gone = true);
+            },
+            Warning,
+            "no longer at /mnt/usb, nor are 2 older ones where they were",
+        );
+        // Nobody looked for the one behind them.
+        check(
+            |f| {
+                f.archives = vec![archive("/mnt/usb"); RECENT + 1];
+                f.archives[..RECENT].iter_mut().for_each(|archive| archive.gone = true);
+            },
+            Critical,
+            "no recent archive is left",
+        );
     }
 }

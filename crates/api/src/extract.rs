@@ -21,6 +21,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use zeroize::Zeroize as _;
 
 use crate::error::Failed;
+use crate::misfit::bad_json;
 
 /// How long a request's body may take.
 const BODY: Duration = Duration::from_secs(60);
@@ -101,31 +102,6 @@ impl Call {
         let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
         let value = serde_json::from_slice(text);
         value.map_err(|error| self.reject(action, resource, bad_json(&error)))
-    }
-}
-
-/// The message names what serde found and where, never a value. A field's name is the caller's own and
-/// may be long, or no text for a terminal.
-fn bad_json(error: &serde_json::Error) -> Error {
-    let text = without_text(error.to_string());
-    let text: String = text.chars().take(200).flat_map(char::escape_debug).collect();
-    let (message, next) = match error.classify() {
-        serde_json::error::Category::Data => (
-            format!("the request does not fit: {text}"),
-            "correct that field; bytes are base64 with padding (RFC 4648, section 4)",
-        ),
-        _ => (format!("the request is not JSON: {text}"), "send one JSON object in UTF-8"),
-    };
-    Error::new(Kind::BadInput, message).next(next)
-}
-
-/// serde quotes a text that stands where none belongs, and that may be somebody's plaintext.
-fn without_text(message: String) -> String {
-    match (message.find("string \""), message.rfind("\", expected")) {
-        (Some(start), Some(end)) if start < end => {
-            format!("{}string{}", &message[..start], &message[end + 1..])
-        }
-        _ => message,
     }
 }
 
@@ -466,34 +442,5 @@ mod tests {
         check("application/jsonp", false).await;
         check("application/x-www-form-urlencoded", false).await;
         check("", false).await;
-    }
-
-    #[test]
-    fn a_message_about_json_quotes_no_text() {
-        #[derive(serde::Deserialize, Debug)]
-        struct Wants {
-            #[expect(dead_code, reason = "it is never read")]
-            size: u64,
-        }
-        for text in [r#""attack at dawn""#, r#"{"size":"attack at \", expected dawn"}"#] {
-            let error = serde_json::from_str::<Wants>(text).unwrap_err();
-            assert!(error.to_string().contains("attack"), "{error}");
-            let message = bad_json(&error).message;
-            assert!(message.contains("invalid type: string, expected "), "{message}");
-            assert!(!message.contains("attack") && !message.contains("dawn"), "{message}");
-        }
-    }
-
-    #[test]
-    fn a_message_about_json_is_bounded_and_fit_for_a_terminal() {
-        #[derive(serde::Deserialize, Debug)]
-        #[serde(deny_unknown_fields)]
-        struct Nothing {}
-        let text = format!("{{\"\\u001b[2J\u{9b}{}\":1}}", "n".repeat(1 << 20));
-        let error = serde_json::from_str::<Nothing>(&text).unwrap_err();
-        let message = bad_json(&error).message;
-        assert!(message.contains("unknown field `\\u{1b}[2J\\u{9b}"), "{message}");
-        assert!(message.len() < 1000);
-        assert!(!message.chars().any(char::is_control));
     }
 }

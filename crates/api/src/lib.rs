@@ -13,6 +13,8 @@ mod error;
 #[cfg(feature = "server")]
 mod extract;
 #[cfg(feature = "server")]
+mod misfit;
+#[cfg(feature = "server")]
 mod native;
 #[cfg(feature = "server")]
 mod reply;

@@ -31,7 +31,7 @@ pub use mem::{Fault, Mem};
 pub use set::FileSet;
 pub use tools::{
     Reader, Writer, make_dirs, parent, read_to_vec, remove_if_there, temporary, write_atomic,
-    write_new,
+    write_new, write_shared,
 };
 
 /// How to open a file. None of these truncates.

@@ -7,16 +7,11 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use crate::tools::write_synced;
+use crate::tools::{lock_soon, write_synced};
 use crate::{Fs, FsError, Lock, make_dirs, remove_if_there, temporary};
 
 const WRITING: &str = ".writing";
-
-/// How long whoever clears leftovers may hold a marker that was just made, and how often it is tried meanwhile.
-const SWEPT_WITHIN: Duration = Duration::from_secs(2);
-const AGAIN: Duration = Duration::from_millis(5);
 
 /// A set that is being written. Dropped before [`FileSet::finish`] it leaves nothing behind.
 #[derive(Debug)]
@@ -52,7 +47,8 @@ impl FileSet {
                 return Err(FsError::Exists { path });
             }
         }
-        let lock = mark(&**fs, &marker(dir, stem))?;
+        // Another set that begins here may take the marker for a leftover before it is locked, and clears it.
+        let lock = lock_soon(&**fs, &marker(dir, stem))?;
         let set = Self {
             fs: Arc::clone(fs),
             dir: dir.to_path_buf(),
@@ -107,20 +103,6 @@ impl Drop for FileSet {
         }
         // The error that led here is the one to report; what stays is cleared by the next set.
         _ = clear(&*self.fs, &self.dir, &self.stem, self.parts, &self.parts[..self.named]);
-    }
-}
-
-/// Makes the marker and locks it. `None` where there are no locks.
-fn mark(fs: &dyn Fs, marker: &Path) -> Result<Option<Box<dyn Lock>>, FsError> {
-    let give_up = Instant::now() + SWEPT_WITHIN;
-    loop {
-        match fs.lock(marker) {
-            Ok(lock) => return Ok(Some(lock)),
-            Err(FsError::Io { op: "lock", .. }) => return Ok(None),
-            // Another set that begins here may take it for a leftover before it is locked, and then clears it.
-            Err(FsError::Locked { .. }) if Instant::now() < give_up => std::thread::sleep(AGAIN),
-            Err(error) => return Err(error),
-        }
     }
 }
 

@@ -4,10 +4,15 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
 
-use crate::{File, Fs, FsError, Open};
+use crate::{File, Fs, FsError, Lock, Open};
+
+/// How long it is waited for a lock that is held for a moment, and how often it is tried meanwhile.
+const SOON: Duration = Duration::from_secs(2);
+const AGAIN: Duration = Duration::from_millis(5);
 
 /// The directory a path stands in; "." for a bare name.
 #[must_use]
@@ -57,6 +62,33 @@ pub fn write_atomic(fs: &dyn Fs, path: &Path, bytes: &[u8]) -> Result<(), FsErro
         return Err(error);
     }
     fs.sync_dir(parent(path))
+}
+
+/// As [`write_atomic`], where others may write `path` at the same time: one after the other. Writes nothing
+/// where it holds these bytes.
+///
+/// Errors: [`FsError::Locked`] where they take long.
+pub fn write_shared(fs: &dyn Fs, path: &Path, bytes: &[u8]) -> Result<(), FsError> {
+    let tmp = temporary(path);
+    // It bears the name until its holder gives it the other one, or takes it away.
+    let _lock = lock_soon(fs, &tmp)?;
+    match read_to_vec(fs, path, bytes.len()) {
+        Ok(there) if there == bytes => remove_if_there(fs, &tmp),
+        _ => write_atomic(fs, path, bytes),
+    }
+}
+
+/// Makes and locks a file that others hold for a moment only. `None` where there are no locks.
+pub(crate) fn lock_soon(fs: &dyn Fs, path: &Path) -> Result<Option<Box<dyn Lock>>, FsError> {
+    let give_up = Instant::now() + SOON;
+    loop {
+        match fs.lock(path) {
+            Ok(lock) => return Ok(Some(lock)),
+            Err(FsError::Io { op: "lock", .. }) => return Ok(None),
+            Err(FsError::Locked { .. }) if Instant::now() < give_up => std::thread::sleep(AGAIN),
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// Makes `path`, which must not exist: after a crash it is whole or absent; once this returns it is

@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use holdfast_fs::{File, FileSet, Fs, FsError, Open, Reader, make_dirs, read_to_vec, write_atomic};
+use holdfast_fs::{File, FileSet, Fs, FsError, Open, Reader, make_dirs, read_to_vec, write_shared};
 use holdfast_types::limits::CERTIFICATE_BYTES_MAX;
 
 use crate::aids;
@@ -95,7 +95,8 @@ pub fn place_aids(fs: &dyn Fs, dir: &Path, certificate: Vec<u8>) -> Result<bool,
     let aids = aids(certificate, there("cluster.pgp").as_deref());
     for (name, bytes) in &aids.files {
         if there(name).is_none_or(|there| there != *bytes) {
-            write_atomic(fs, &dir.join(name), bytes)?;
+            // Several backups into one directory, each by a process of its own, may end at once.
+            write_shared(fs, &dir.join(name), bytes)?;
         }
     }
     Ok(aids.another)

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use holdfast_fs::{
     Disk, Fault, Fs, FsError, Mem, Open, Reader, Writer, make_dirs, read_to_vec, remove_if_there,
-    temporary, write_atomic, write_new,
+    temporary, write_atomic, write_new, write_shared,
 };
 
 #[test]
@@ -183,6 +183,25 @@ fn a_lock_is_on_the_file_that_bears_the_name() {
             });
         }
     });
+}
+
+#[test]
+fn a_file_that_several_write_at_once_is_always_a_whole_one() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = dir.path().join("file");
+    std::thread::scope(|scope| {
+        for byte in *b"abcd" {
+            let path = &path;
+            scope.spawn(move || {
+                for len in 1..100 {
+                    write_shared(&Disk, path, &vec![byte; len * 100]).expect("written");
+                    let there = read_to_vec(&Disk, path, 10_000).expect("read");
+                    assert!(!there.is_empty() && there.iter().all(|one| *one == there[0]));
+                }
+            });
+        }
+    });
+    assert!(!temporary(&path).exists());
 }
 
 #[test]

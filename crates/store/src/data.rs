@@ -81,6 +81,8 @@ impl DataDir {
             return Err(no_vault());
         }
         let lock = fs.lock(&root.join(LOCK))?;
+        // A marker that is gone may come back in a power cut, and CURRENT's old content, until this.
+        fs.sync_dir(root)?;
         if fs.exists(&root.join(INCOMPLETE))? {
             return Err(StoreError::Incomplete(root.to_path_buf()));
         }

@@ -189,3 +189,30 @@ fn a_directory_made_over_a_killed_attempts_directories_is_there() {
         }
     }
 }
+
+/// An init that is killed before the marker's removal is durable has made a vault that serves.
+#[test]
+fn a_directory_that_opened_stays_finished() {
+    let root = Path::new(ROOT);
+    let mut opens = 0;
+    for at in 0.. {
+        let mem = Mem::new();
+        let recorder = mem.recorder();
+        let data = DataDir::create(mem.shared(), root, marker()).expect("nothing there");
+        mem.fail_at(at, Fault::Once);
+        let failed = data.finish().is_err();
+        drop(data);
+        mem.heal();
+        if DataDir::open(mem.shared(), root).is_ok() {
+            opens += 1;
+            for image in from_now(&recorder, 60) {
+                let opened = DataDir::open(image.fs.shared(), root);
+                assert!(opened.is_ok(), "fault {at}, {:?}: {opened:?}", image.damage);
+            }
+        }
+        if !failed {
+            break;
+        }
+    }
+    assert_eq!(opens, 2, "one whose last sync failed, and one without a fault");
+}

@@ -293,6 +293,8 @@ fn open_segments(
     dir: &Path,
     base: &Base,
 ) -> Result<(Vec<Segment>, Option<TornTail>), StoreError> {
+    // The base was read, and may not be durable yet; what it voids goes only after it is.
+    fs.sync_dir(dir)?;
     let mut files = segment_files(fs, dir)?;
     let mut segments: Vec<Segment> = Vec::new();
     let mut torn = None;

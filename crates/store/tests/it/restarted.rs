@@ -90,3 +90,20 @@ fn what_a_restarted_log_found_and_took_outlasts_a_power_cut() {
         }
     }
 }
+
+/// Until it is open, too: nothing goes that only what is not durable yet allows to go.
+#[test]
+fn a_power_cut_while_a_log_is_opened_again_costs_nothing() {
+    let mut images = 0;
+    for at in 0..=operations() {
+        let (mem, recorder) = stopped_at(at);
+        let begun = recorder.len();
+        drop(open_log(&mem).unwrap_or_else(|error| panic!("fault {at}: {error}")));
+        for image in recorder.images(60, at).filter(|image| image.at >= begun) {
+            let context = format!("fault {at}, operation {}, {:?}", image.at, image.damage);
+            open_log(&image.fs).unwrap_or_else(|error| panic!("{context}: {error}"));
+            images += 1;
+        }
+    }
+    assert!(images > 1000, "{images} images");
+}

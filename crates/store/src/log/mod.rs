@@ -336,6 +336,11 @@ fn open_segments(
         check_follows(segments.last(), &segment, base)?;
         segments.push(segment);
     }
+    // Damage took entries off its end that were purged before: the next entry would not follow in it.
+    let purged = |segment: &mut Segment| segment.next_index() < first_kept;
+    if let Some(segment) = segments.pop_if(purged) {
+        fs.remove_file(&segment.path)?;
+    }
     fs.sync_dir(dir)?;
     if let Some(last) = segments.last_mut() {
         // After a kill or a failed sync, entries are found that were never durable.

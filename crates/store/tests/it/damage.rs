@@ -225,3 +225,26 @@ fn no_space_is_said_as_such() {
     let failed = (1..100).find_map(|n| log.append(&[(id(n), vec![0; 100])]).err());
     assert!(matches!(failed, Some(StoreError::Fs(FsError::NoSpace { .. }))), "{failed:?}");
 }
+
+/// The last segment lost entries that were purged already, and nothing else.
+#[test]
+fn a_log_goes_on_after_what_was_purged() {
+    let mem = Mem::new();
+    let (mut log, _) = Log::open(mem.shared(), Path::new(DIR)).expect("an empty log");
+    for index in 1..=6 {
+        log.append(&[(id(index), vec![1; 100])]).expect("append");
+        log.sync().expect("sync");
+    }
+    log.purge_to(id(6)).expect("purge");
+    drop(log);
+    let segment = Path::new(DIR).join("0000000000000001.log");
+    let file = mem.open(&segment, Open::Write).expect("the segment");
+    file.set_len(64 + 4 * 156).expect("cut behind entry 4");
+    let (mut log, opened) = Log::open(mem.shared(), Path::new(DIR)).expect("nothing is missing");
+    assert_eq!(opened.last, Some(id(6)));
+    log.append(&[(id(7), vec![7; 100])]).expect("the next one");
+    log.sync().expect("sync");
+    drop(log);
+    let (log, _) = Log::open(mem.shared(), Path::new(DIR)).expect("it opens again");
+    assert_eq!(log.read(0..u64::MAX).expect("whole"), [(id(7), vec![7; 100])]);
+}

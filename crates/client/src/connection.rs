@@ -114,11 +114,35 @@ fn tls(context: &Context) -> Result<rustls::ClientConfig, ClientError> {
 fn handshake(server: &str, error: &std::io::Error) -> ClientError {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     if let Some(rustls::Error::InvalidCertificate(why)) = inner {
+        if let rustls::CertificateError::NotValidForNameContext { expected, presented } = why {
+            return misnamed(server, expected, presented);
+        }
         let message = format!("{server} does not prove to be this vault: {why:?}");
         return ClientError::new(Kind::AnotherVault, message)
             .next("this context belongs to another vault, or the address to another server");
     }
     ClientError::new(Kind::Unavailable, format!("no TLS with {server}: {error}"))
+}
+
+/// The certificate is of the vault's CA, but for other names: it is the vault, called by a name that it was not
+/// told of.
+fn misnamed(server: &str, expected: &ServerName<'_>, presented: &[String]) -> ClientError {
+    let expected = expected.to_str();
+    let names: Vec<_> = presented.iter().map(|name| plain(name)).collect();
+    let names = names.join(", ");
+    let message = format!(
+        "{server} is the vault, but its certificate has no name {expected}; it has: {names}"
+    );
+    ClientError::new(Kind::BadInput, message).next(format!(
+        "use one of those in HOLDFAST_SERVER or the context, or start the server with --listen {expected}"
+    ))
+}
+
+/// A name out of the library's notation for it: `DnsName("a.example")`, `IpAddress(192.0.2.1)`.
+fn plain(name: &str) -> String {
+    let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')')).unwrap_or(name);
+    let inner = inner.trim_matches('"');
+    inner.parse::<std::net::IpAddr>().map_or_else(|_| inner.to_owned(), |ip| ip.to_string())
 }
 
 #[cfg(test)]

@@ -76,6 +76,18 @@ async fn a_server_of_another_ca_is_another_vault() {
 }
 
 #[tokio::test]
+async fn a_vault_by_a_name_it_was_not_told_of_is_the_vault_still() {
+    let server = Server::new(Script { reply: enclaves, hang_up: false });
+    let address = server.start(ANY_PORT).await;
+    let mut context = client(&server, address, KEY).context().clone();
+    context.server = format!("https://localhost:{}", address.port());
+    let error = Client::new(context).get::<wire::Enclaves>("/enclaves").await.unwrap_err();
+    assert_eq!(error.kind, Kind::BadInput, "{error}");
+    assert!(error.message.ends_with("has no name localhost; it has: 127.0.0.1"), "{error}");
+    assert!(error.next.unwrap().contains("--listen localhost"));
+}
+
+#[tokio::test]
 async fn a_refused_connection_is_tried_again() {
     let server = Server::new(Script { reply: enclaves, hang_up: false });
     // A port that was free a moment ago: refused until the server takes it.

@@ -6,6 +6,7 @@
 //!   own CA, so that a restored vault is trusted by the same clients.
 //! - A client certificate only proves a key: who that is, is decided per request.
 
+mod address;
 mod beside;
 mod carry;
 mod dev;

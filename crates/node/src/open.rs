@@ -1,7 +1,6 @@
 //! Opening a node: data directory, state, root key, log, cluster, audit log, service. In this order, so
 //! that the first thing that is wrong is the one that is reported.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,6 +16,7 @@ use holdfast_store::log::Log;
 use holdfast_store::{CACHE_BYTES_DEFAULT, DataDir, DiskStore, StateStore as _};
 use holdfast_types::{Generation, Kind, Millis, VaultId};
 
+use crate::address::Listening;
 use crate::{NodeError, softkey};
 
 /// A vault that stood still longer than this, by the clock at its start, is more likely a wrong clock.
@@ -94,7 +94,7 @@ pub(crate) fn open(
 
 impl Opened {
     /// The listener's TLS configuration.
-    pub(crate) fn tls(&self, listen: SocketAddr) -> Result<rustls::ServerConfig, NodeError> {
+    pub(crate) fn tls(&self, listen: &Listening) -> Result<rustls::ServerConfig, NodeError> {
         crate::tls::server(self.vault_id, self.ca_seed.expose_secret(), &self.ca, listen)
     }
 

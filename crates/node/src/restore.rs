@@ -7,7 +7,6 @@
 //! directory bears the `INCOMPLETE` marker.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -35,6 +34,7 @@ use holdfast_types::{
     SlotId, TxnId,
 };
 
+use crate::address::Listening;
 use crate::carry::{Carrying, carry};
 use crate::drill::sealed;
 use crate::{LISTEN_DEFAULT, NodeError, softkey, tls};
@@ -133,7 +133,7 @@ pub fn restore_in(
 
 /// What is decided before anything is made.
 struct Plan {
-    listen: SocketAddr,
+    listen: Listening,
     slot: SlotId,
     soft_path: PathBuf,
     context_path: PathBuf,
@@ -143,7 +143,7 @@ struct Plan {
 impl Plan {
     fn of(options: &RestoreOptions, public: &Public) -> Result<Self, NodeError> {
         let listen = options.listen.as_deref().unwrap_or(LISTEN_DEFAULT);
-        let listen = crate::serve::listen_address(listen)?;
+        let listen = Listening::parse(listen)?;
         let context_path = crate::init::context_path(options.context.as_ref())?;
         let slot = SlotId(random_array());
         let soft_path = softkey::place(options.soft_key.as_deref(), slot, &options.data)?;
@@ -172,7 +172,7 @@ fn rebuild(
     progress: &mut dyn FnMut(u64),
 ) -> Result<Restored, NodeError> {
     let public = &signed.public;
-    let &Plan { listen, slot, ref soft_path, ref context_path, epoch } = plan;
+    let &Plan { ref listen, slot, ref soft_path, ref context_path, epoch } = plan;
     let node_id = data.marker().node_id;
     let head = Head { at: public.created, ..Head::new(epoch) };
     let membership = seed_membership(node_id, &listen.to_string());
@@ -195,7 +195,7 @@ fn rebuild(
     let signer = be_born(&mut first, signed, &opened, identity)?;
     let carried = carry(&**fs, &mut first, unseal, options)?;
     let soft_key = SoftKey::generate();
-    local_rows(&mut store, &opened.keyring, node_id, slot, (&soft_key, soft_path), &listen)?;
+    local_rows(&mut store, &opened.keyring, node_id, slot, (&soft_key, soft_path), listen)?;
     let ca = ca_certificate(&store.view())?;
     store.checkpoint()?;
     drop(store);
@@ -204,7 +204,7 @@ fn rebuild(
     drop(log);
 
     let context = Context {
-        server: format!("https://{}", crate::init::client_address(listen)),
+        server: listen.server(),
         vault_id: public.vault_id.to_string(),
         signer: signer.clone(),
         api_key: api_key.expose_text(),
@@ -345,7 +345,7 @@ fn local_rows(
     node_id: NodeId,
     slot_id: SlotId,
     (soft_key, soft_path): (&SoftKey, &std::path::Path),
-    listen: &std::net::SocketAddr,
+    listen: &Listening,
 ) -> Result<(), NodeError> {
     let sealed = NodeError::new(Kind::Internal, "the archive's root did not open");
     let generation = keyring.current().ok_or(sealed)?;

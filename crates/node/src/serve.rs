@@ -1,6 +1,6 @@
 //! `server`: opens a node and serves it until SIGTERM or SIGINT.
 
-use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use crate::address::Listening;
 use crate::open::{Opened, open};
 use crate::{LISTEN_DEFAULT, NodeError, listen};
 
@@ -69,14 +70,14 @@ async fn run(
     ready: impl FnOnce(SocketAddr),
 ) -> Result<(), NodeError> {
     let asked = options.listen.as_deref().or(node.listen.as_deref()).unwrap_or(LISTEN_DEFAULT);
-    let listener = bind(listen_address(asked)?).await?;
-    let address = listener
-        .local_addr()
-        .map_err(|error| NodeError::new(Kind::Other, format!("the listener's address: {error}")))?;
+    let asked = Listening::parse(asked)?;
+    let failed = |error| NodeError::new(Kind::Other, format!("the listener: {error}"));
+    let listener = bind(asked.address).await?;
+    let address = listener.local_addr().map_err(failed)?;
     if options.listen.is_some() {
-        node.remember_listen(&Listen { addr: asked.to_owned() })?;
+        node.remember_listen(&Listen { addr: asked.to_string() })?;
     }
-    let tls = node.tls(address)?;
+    let tls = node.tls(&asked.at(address))?;
     let stopping = |error: std::io::Error| NodeError::new(Kind::Other, format!("signals: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(stopping)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(stopping)?;
@@ -104,20 +105,6 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, NodeError> {
         }
         _ => NodeError::new(Kind::BadInput, format!("cannot listen on {address}: {error}"))
             .next("choose an address of this host with --listen ADDR"),
-    })
-}
-
-/// `host:port`, `:port` or `host`.
-pub(crate) fn listen_address(text: &str) -> Result<SocketAddr, NodeError> {
-    let full = match text.rsplit_once(':') {
-        Some(("", port)) => format!("0.0.0.0:{port}"),
-        Some((_, port)) if port.parse::<u16>().is_ok() => text.to_owned(),
-        _ => format!("{text}:7373"),
-    };
-    let found = full.to_socket_addrs().ok().and_then(|mut addresses| addresses.next());
-    found.ok_or_else(|| {
-        NodeError::new(Kind::BadInput, format!("not an address to listen on: {text:?}"))
-            .next("write it as 127.0.0.1:7373")
     })
 }
 
@@ -158,17 +145,5 @@ mod tests {
         });
         assert_eq!(ended, Ok(()));
         assert!(hold.send(()).is_ok(), "it blocks still");
-    }
-
-    #[test]
-    fn listen_addresses() {
-        let check = |text: &str, want: &str| {
-            assert_eq!(listen_address(text).unwrap().to_string(), want, "{text}");
-        };
-        check("127.0.0.1:1", "127.0.0.1:1");
-        check("127.0.0.1", "127.0.0.1:7373");
-        check(":8", "0.0.0.0:8");
-        check("[::1]:9", "[::1]:9");
-        assert!(listen_address("not a host:x").is_err());
     }
 }

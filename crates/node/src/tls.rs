@@ -5,7 +5,6 @@
 //! certificate is self-signed and says nothing but its public key: rustls checks the signature over the
 //! handshake (RFC 8446 §4.4.3), the service decides per request who that is.
 
-use std::net::{IpAddr, SocketAddr};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -26,6 +25,7 @@ use rustls::{DigitallySignedStruct, DistinguishedName as Subject, ServerConfig, 
 use zeroize::Zeroizing;
 
 use crate::NodeError;
+use crate::address::Listening;
 
 /// PKCS #8 around an Ed25519 seed (RFC 8410 §7): everything before the 32 bytes.
 const PKCS8_PREFIX: [u8; 16] =
@@ -89,7 +89,7 @@ pub(crate) fn server(
     vault: VaultId,
     ca_seed: &[u8],
     ca: &[u8],
-    listen: SocketAddr,
+    listen: &Listening,
 ) -> Result<ServerConfig, NodeError> {
     let issuer = Issuer::new(ca_params(vault), ca_pair(ca_seed)?);
     let mut params = params("holdfast server");
@@ -137,22 +137,19 @@ pub(crate) fn newest_ca(view: &impl View) -> Result<Option<ClusterSecret>, ReadE
     Ok(newest)
 }
 
-/// What a client may call this node.
-fn names(listen: SocketAddr) -> Vec<SanType> {
+/// What a client may call this node: by the name and the addresses where it listens, and by the usual ones.
+fn names(listen: &Listening) -> Vec<SanType> {
     let mut dns = vec!["localhost".to_owned()];
+    dns.extend(listen.name.clone().filter(|name| name != "localhost"));
     if let Ok(host) = std::fs::read_to_string("/proc/sys/kernel/hostname") {
         let host = host.trim().to_ascii_lowercase();
         let usable = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
-        if !host.is_empty() && host != "localhost" && host.chars().all(usable) {
+        if !host.is_empty() && !dns.contains(&host) && host.chars().all(usable) {
             dns.push(host);
         }
     }
-    let mut ips = vec![IpAddr::from([127, 0, 0, 1]), IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1])];
-    if !listen.ip().is_unspecified() && !ips.contains(&listen.ip()) {
-        ips.push(listen.ip());
-    }
     let dns = dns.into_iter().filter_map(|name| name.try_into().ok().map(SanType::DnsName));
-    dns.chain(ips.into_iter().map(SanType::IpAddress)).collect()
+    dns.chain(listen.addresses().into_iter().map(SanType::IpAddress)).collect()
 }
 
 /// Takes any client certificate whose key signed the handshake; a client without one is let in, too,
@@ -239,7 +236,20 @@ mod tests {
         let vault = VaultId([7; 16]);
         let seed = [9; 32];
         let ca = new_ca(vault, &seed).unwrap();
-        let config = server(vault, &seed, &ca, "127.0.0.1:7373".parse().unwrap()).unwrap();
+        let here = Listening::parse("127.0.0.1:7373").unwrap();
+        let config = server(vault, &seed, &ca, &here).unwrap();
         assert_eq!(config.alpn_protocols.len(), 2);
+    }
+
+    #[test]
+    fn a_name_to_listen_on_is_in_the_certificate_once() {
+        let dns = |name: &str| {
+            let address = "192.0.2.7:7373".parse().unwrap();
+            let names = names(&Listening { name: Some(name.to_owned()), address });
+            assert!(names.contains(&SanType::IpAddress(address.ip())));
+            let is = |it: &&SanType| matches!(it, SanType::DnsName(dns) if dns.as_str() == name);
+            names.iter().filter(is).count()
+        };
+        assert_eq!((dns("vault.example"), dns("localhost")), (1, 1));
     }
 }

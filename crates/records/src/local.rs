@@ -21,7 +21,7 @@ pub struct SoftSlot {
 /// Where a node listens; a local record.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Listen {
-    /// `address:port`.
+    /// `address:port` or `name:port`.
     pub addr: String,
 }
 

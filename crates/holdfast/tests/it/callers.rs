@@ -166,8 +166,22 @@ fn health_needs_no_identity_and_metrics_only_from_elsewhere() {
     if outside.ip().is_loopback() {
         return eprintln!("this host has no other address");
     }
-    // The server's certificate has no such name unless it is told to listen there.
+    // The server's certificate has every address of this host where it listens on all.
     let there = format!("{}:{port}", outside.ip());
+    let ls = ["--context", "there.toml", "enclave", "ls", "--quiet"];
+    let at = |server: &str| {
+        let text = Context { server: server.to_owned(), ..context.clone() }.to_text().unwrap();
+        std::fs::write(home.path().join("there.toml"), text.as_bytes()).unwrap();
+        holdfast(home.path(), &ls, b"")
+    };
+    assert_eq!(at(&format!("https://{there}")).expect(0).text(), "default");
+    // By an address that is none of its own it is the same vault, under a name that it was not told of.
+    let misnamed = at(&format!("https://127.0.0.2:{port}")).expect(13);
+    assert!(
+        misnamed.err.contains("has no name 127.0.0.2; it has: ")
+            && !misnamed.err.contains("another vault")
+    );
+    assert!(misnamed.err.contains(&outside.ip().to_string()), "{}", misnamed.err);
     let known = ApiKey::generate().unwrap();
     let register =
         ["identity", "create", "prometheus", "--identity", &known.identity().unwrap().to_string()];

@@ -88,7 +88,7 @@ fn make(fs: &Arc<dyn Fs>, options: &InitOptions) -> Result<Made, NodeError> {
     let now = SystemClock.now();
     let custodians = certificates(options, now)?;
     let listen = options.listen.as_deref().unwrap_or(LISTEN_DEFAULT);
-    let listen = crate::serve::listen_address(listen)?;
+    let listen = crate::address::Listening::parse(listen)?;
     let context_path = context_path(options.context.as_ref())?;
     let slot = SlotId(random_array());
     let soft_path = softkey::place(options.soft_key.as_deref(), slot, &options.data)?;
@@ -102,7 +102,7 @@ fn make(fs: &Arc<dyn Fs>, options: &InitOptions) -> Result<Made, NodeError> {
         .map_err(|error| NodeError::of_data(&options.data, error))?;
     left.clear(&**fs)?;
     let places = (slot, soft_path.as_path(), context_path.as_path());
-    let made = fill(fs, &data, places, (now, &custodians), listen);
+    let made = fill(fs, &data, places, (now, &custodians), &listen);
     if made.is_err() {
         abandon(&**fs, data, existed);
     }
@@ -115,7 +115,7 @@ fn fill(
     data: &DataDir,
     (slot, soft_path, context_path): (SlotId, &Path, &Path),
     (now, custodians): (holdfast_types::Millis, &[Certificate]),
-    listen: std::net::SocketAddr,
+    listen: &crate::address::Listening,
 ) -> Result<Made, NodeError> {
     let vault_id = data.marker().vault_id;
     let base = Revision::epoch_base(1).unwrap_or_default();
@@ -137,7 +137,7 @@ fn fill(
     write_state(fs, data, head, &founded, &listen.to_string())?;
 
     let context = Context {
-        server: format!("https://{}", client_address(listen)),
+        server: listen.server(),
         vault_id: vault_id.to_string(),
         signer: founded.signer.clone(),
         api_key: api_key.expose_text(),
@@ -269,15 +269,6 @@ fn write_state(
     let (mut log, _) = Log::open(Arc::clone(fs), &data.log())?;
     seed_log(&mut log, node)?;
     Ok(())
-}
-
-/// Where a client on this host finds a server that listens there.
-pub(crate) fn client_address(listen: std::net::SocketAddr) -> std::net::SocketAddr {
-    let mut address = listen;
-    if listen.ip().is_unspecified() {
-        address.set_ip(std::net::IpAddr::from([127, 0, 0, 1]));
-    }
-    address
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //!
 //! Everything lies in one directory: `data/`, `soft.key`, `custodian.asc` (a throw-away custodian's
 //! secret key, without a passphrase), `context.toml`, `archives/`, `server.pid`. Run again, it only starts.
+//! Where the address is taken nothing is made; where it changes, `context.toml` says the new one.
 //!
 //! While the first start is at work `MAKING` stands beside them and holds the custodian's certificate. So a
 //! run after a killed one goes on with that custodian, whose key it never replaces, makes the rest again
@@ -19,9 +20,11 @@ use holdfast_types::limits::CERTIFICATE_BYTES_MAX;
 use holdfast_types::{Kind, VaultId};
 use zeroize::Zeroizing;
 
+use crate::address::Listening;
 use crate::beside::{absolute, path_text};
 use crate::init::init_with;
-use crate::{InitOptions, Made, NodeError, ServeOptions, serve};
+use crate::serve::{listen_early, serve_at};
+use crate::{InitOptions, LISTEN_DEFAULT, Made, NodeError, ServeOptions};
 
 /// There while a first start is at work; the custodian's certificate.
 const MAKING: &str = "MAKING";
@@ -44,9 +47,24 @@ pub fn dev(
     ready: impl FnOnce(SocketAddr),
 ) -> Result<(), NodeError> {
     let home = absolute(&options.home)?;
-    if let Some(new) = make_dev(&Disk::shared(), options)? {
+    let fs = Disk::shared();
+    let early = match (&options.listen, is_whole(&*fs, &home.join("data"))?) {
+        // Where it listened last time, which only the vault itself knows.
+        (None, true) => None,
+        (asked, _) => {
+            let asked = asked.as_deref().unwrap_or(LISTEN_DEFAULT);
+            Some(listen_early(&Listening::parse(asked)?)?)
+        }
+    };
+    if let Some(new) = make_dev(&fs, options)? {
         made(&new, &home);
     }
+    let context = home.join("context.toml");
+    let listening = |place: &Listening| {
+        if let Err(error) = follow(&*fs, &context, place.server()) {
+            tracing::warn!(%error, "{} may name another address", context.display());
+        }
+    };
     let served = ServeOptions {
         data: home.join("data"),
         soft_key: Some(home.join("soft.key")),
@@ -54,7 +72,27 @@ pub fn dev(
         archives: Some(home.join("archives")),
         pid_file: Some(home.join("server.pid")),
     };
-    serve(&served, ready)
+    serve_at(&served, early, listening, ready)
+}
+
+/// Lets the context say where the server is now. One that is gone stays so.
+fn follow(fs: &dyn Fs, path: &Path, server: String) -> Result<(), NodeError> {
+    if !fs.exists(path)? {
+        return Ok(());
+    }
+    let text = Zeroizing::new(read_to_vec(fs, path, SECRET_BYTES_MAX)?);
+    let context = Context::from_bytes(path, &text)?;
+    if context.server != server {
+        write_atomic(fs, path, Context { server, ..context }.to_text()?.as_bytes())?;
+    }
+    Ok(())
+}
+
+/// Whether there is a vault that was made to its end.
+fn is_whole(fs: &dyn Fs, data: &Path) -> Result<bool, NodeError> {
+    let unfinished =
+        DataDir::unfinished(fs, data).map_err(|error| NodeError::of_data(data, error))?.is_some();
+    Ok(!unfinished && fs.exists(&data.join("vault.json"))?)
 }
 
 /// The first half of [`dev`], on any file system: makes the vault, or the rest of it after a killed run;
@@ -63,10 +101,7 @@ pub fn make_dev(fs: &Arc<dyn Fs>, options: &DevOptions) -> Result<Option<Made>, 
     let home = absolute(&options.home)?;
     path_text(&home)?;
     let (data, making) = (home.join("data"), home.join(MAKING));
-    let unfinished = DataDir::unfinished(&**fs, &data)
-        .map_err(|error| NodeError::of_data(&data, error))?
-        .is_some();
-    let whole = fs.exists(&data.join("vault.json"))? && !unfinished;
+    let whole = is_whole(&**fs, &data)?;
     let resumed = fs.exists(&making)?;
     let made = match (whole, resumed) {
         (true, false) => return Ok(None),

@@ -35,10 +35,21 @@ pub struct ServeOptions {
 
 /// Serves until a signal asks it to stop. `ready` is called once the address answers.
 pub fn serve(options: &ServeOptions, ready: impl FnOnce(SocketAddr)) -> Result<(), NodeError> {
+    serve_at(options, None, |_| (), ready)
+}
+
+/// As [`serve`], with a listener that stands already where one is given. `listening` hears of the place before
+/// anybody is served there.
+pub(crate) fn serve_at(
+    options: &ServeOptions,
+    early: Option<std::net::TcpListener>,
+    listening: impl FnOnce(&Listening),
+    ready: impl FnOnce(SocketAddr),
+) -> Result<(), NodeError> {
     let archives = options.archives.clone();
     to_the_end(LINGER, async {
         let node = open(&Disk::shared(), &options.data, options.soft_key.as_deref(), archives)?;
-        let served = run(options, &node, ready).await;
+        let served = run(options, &node, early, listening, ready).await;
         let closed = node.close().await;
         served.and(closed)
     })
@@ -67,17 +78,24 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, NodeError> {
 async fn run(
     options: &ServeOptions,
     node: &Opened,
+    early: Option<std::net::TcpListener>,
+    listening: impl FnOnce(&Listening),
     ready: impl FnOnce(SocketAddr),
 ) -> Result<(), NodeError> {
     let asked = options.listen.as_deref().or(node.listen.as_deref()).unwrap_or(LISTEN_DEFAULT);
     let asked = Listening::parse(asked)?;
     let failed = |error| NodeError::new(Kind::Other, format!("the listener: {error}"));
-    let listener = bind(asked.address).await?;
+    let listener = match early {
+        Some(listener) => TcpListener::from_std(listener).map_err(failed)?,
+        None => bind(asked.address).await?,
+    };
     let address = listener.local_addr().map_err(failed)?;
     if options.listen.is_some() {
         node.remember_listen(&Listen { addr: asked.to_string() })?;
     }
-    let tls = node.tls(&asked.at(address))?;
+    let place = asked.at(address);
+    let tls = node.tls(&place)?;
+    listening(&place);
     let stopping = |error: std::io::Error| NodeError::new(Kind::Other, format!("signals: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(stopping)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(stopping)?;
@@ -106,6 +124,13 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, NodeError> {
         _ => NodeError::new(Kind::BadInput, format!("cannot listen on {address}: {error}"))
             .next("choose an address of this host with --listen ADDR"),
     })
+}
+
+/// A listener before there is a node; whoever connects waits.
+pub(crate) fn listen_early(place: &Listening) -> Result<std::net::TcpListener, NodeError> {
+    let runtime = runtime()?;
+    let bound = runtime.block_on(bind(place.address))?;
+    bound.into_std().map_err(|error| NodeError::new(Kind::Other, format!("the listener: {error}")))
 }
 
 impl Opened {

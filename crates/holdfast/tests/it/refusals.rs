@@ -1,10 +1,14 @@
 //! What goes wrong before a server is there: each with its exit code, and nothing half-done.
 
 use std::ffi::OsStr;
+use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
 
-use crate::run::{free_address, holdfast, with};
-use crate::vault::Vault;
+use holdfast_client::Context;
+
+use crate::run::{Server, free_address, holdfast, with};
+use crate::vault::{Vault, dev, soon};
 
 #[test]
 fn an_empty_directory_is_no_vault_and_names_the_restore_command() {
@@ -84,6 +88,35 @@ fn a_path_that_is_no_text_is_refused_before_anything_is_made() {
     // Where one stands does not matter, only where the archive goes.
     let archives = vault.path().join("fine").display().to_string();
     with(&odd, &context, &["backup", "--output", &archives], b"").expect(0);
+}
+
+#[test]
+fn a_taken_port_leaves_nothing_and_the_context_follows_to_another() {
+    let home = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = taken.local_addr().unwrap().to_string();
+    let server = ["server", "--dev", "--data", "d", "--listen", &listen];
+    let refused = holdfast(home.path(), &server, b"").expect(31);
+    assert!(refused.err.contains("another one with --listen ADDR"), "{}", refused.err);
+    assert!(!home.path().join("d").exists());
+    let context = home.path().join("d/context.toml");
+    let says = |listen: &str| {
+        with(home.path(), "d/context.toml", &["enclave", "ls"], b"").expect(0);
+        assert_eq!(Context::read(&context).unwrap().server, format!("https://{listen}"));
+        assert_eq!(context.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        std::fs::remove_file(home.path().join("d/server.pid")).unwrap();
+    };
+    // The advice taken, once at the making and once later.
+    let mut last = String::new();
+    for _ in 0..2 {
+        last = free_address();
+        let _server = dev(home.path(), "d", &last);
+        says(&last);
+    }
+    // Where nothing is said it is where it was.
+    let _server = Server::start(home.path(), &["server", "--dev", "--data", "d"]);
+    soon(|| home.path().join("d/server.pid").exists().then_some(())).expect("it serves");
+    says(&last);
 }
 
 #[test]

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use holdfast_cluster::{Clock as _, SystemClock};
 use holdfast_fs::Fs;
 use holdfast_ledger::EntryKind;
-use holdfast_machine::SinkError;
-use holdfast_records::Custodian;
+use holdfast_machine::{SinkError, View, ViewExt as _};
+use holdfast_records::{Custodian, Key, KeyState, KeyVersion, Record as _, VersionState};
 use holdfast_recovery::{
     ArchiveError, ArchiveFiles, Carried, Carry, Signed, Trust, Unseal, check_sidecars,
 };
@@ -16,20 +16,24 @@ use holdfast_store::StateStore as _;
 use holdfast_types::{Draft, KeyId, Kind, Name};
 
 use crate::drill::sealed;
-use crate::restore::Transactions;
+use crate::restore::{Transactions, each};
 use crate::{NodeError, RestoreOptions};
 
 /// What became of it.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Carrying {
-    /// Identities removed again.
+    /// Identities removed again, those in `anew` among them.
     pub identities: u64,
+    /// Identities that were made anew with other rights, and are not here with any.
+    pub anew: u64,
     /// Policies removed again.
     pub policies: u64,
     /// Keys deleted again.
     pub keys: u64,
     /// Versions removed again, or in the worse state again.
     pub versions: u64,
+    /// Keys that encrypt no more, as they were rotated and their new version is not here: to be rotated again.
+    pub rotate: u64,
     /// Custodians removed again.
     pub custodians: u64,
     /// Custodians who were removed, and stay: nobody else opens the restored vault.
@@ -48,6 +52,7 @@ pub(crate) fn carry(
     options: &RestoreOptions,
 ) -> Result<Carrying, NodeError> {
     let (mut all, mut kept) = (Carrying::default(), Vec::<Custodian>::new());
+    let idle_before = idle_keys(&transactions.store.view(), options)?;
     let mut incarnations = BTreeSet::new();
     for (files, signed) in &options.newer {
         if incarnations.contains(&signed.public.incarnation) {
@@ -57,6 +62,7 @@ pub(crate) fn carry(
             Ok(carried) => {
                 incarnations.insert(signed.public.incarnation);
                 all.identities += carried.identities;
+                all.anew += carried.anew;
                 all.policies += carried.policies;
                 all.keys += carried.keys;
                 all.versions += carried.versions;
@@ -70,8 +76,30 @@ pub(crate) fn carry(
             Err(why) => all.passed_over.push((files.tar.clone(), why.to_string())),
         }
     }
+    all.rotate = idle_keys(&transactions.store.view(), options)?.saturating_sub(idle_before);
     all.kept = kept.into_iter().map(|who| who.name).collect();
     Ok(all)
+}
+
+/// Keys that are there and do not encrypt, since their newest version may not; where anything can change that.
+fn idle_keys(view: &impl View, options: &RestoreOptions) -> Result<u64, ArchiveError> {
+    let mut idle = 0;
+    if options.newer.is_empty() {
+        return Ok(idle);
+    }
+    each::<Key>(view, |key| {
+        let row = [&key.key_id.0[..], &key.primary.0.to_be_bytes()].concat();
+        let encrypts = match view.live(KeyVersion::TABLE, &row)? {
+            None => false,
+            Some(found) => {
+                let version = KeyVersion::decode(found.schema, &row, &found.body)?;
+                version.state == VersionState::Active
+            }
+        };
+        idle += u64::from(key.state == KeyState::Active && !encrypts);
+        Ok(())
+    })?;
+    Ok(idle)
 }
 
 /// What one newer archive took away; or why it is passed over, with nothing changed.

@@ -21,7 +21,7 @@ use holdfast_machine::{
     Command, Head, Outcome, RowSink, SinkError, Txn, View, ViewExt as _, apply,
 };
 use holdfast_records::{
-    Identity, LedgerRow, Listen, NodeIdentity, Privilege, Record as _, SoftSlot, put,
+    Identity, LedgerRow, Listen, NodeIdentity, Privilege, Record, SoftSlot, put,
 };
 use holdfast_recovery::{
     ArchiveError, ArchiveFiles, Opened, Public, Signed, Unseal, keep_slot, next_signer,
@@ -322,21 +322,27 @@ fn be_born(
 /// few identities.
 fn free_name(view: &impl View, epoch: u32) -> Result<Name, NodeError> {
     let mut taken = BTreeSet::new();
-    let mut odd = None;
-    view.scan_live(Identity::TABLE, &[], &mut |key, value| {
-        match Identity::decode(value.schema, key, &value.body) {
-            Ok(found) => _ = taken.insert(found.name),
-            Err(error) => odd = Some(error),
-        }
-        ControlFlow::Continue(())
-    })
-    .map_err(ArchiveError::from)?;
-    if let Some(error) = odd {
-        return Err(ArchiveError::from(error).into());
-    }
+    each::<Identity>(view, |found| {
+        taken.insert(found.name);
+        Ok(())
+    })?;
     let numbered = (epoch..).filter_map(|n| format!("admin-{n}").parse().ok());
     let free = numbered.into_iter().find(|name| !taken.contains(name));
     free.ok_or_else(|| NodeError::new(Kind::Internal, "no name is free for an administrator"))
+}
+
+/// Shows every record of a table to `look`, by row key.
+pub(crate) fn each<R: Record>(
+    view: &impl View,
+    mut look: impl FnMut(R) -> Result<(), ArchiveError>,
+) -> Result<(), ArchiveError> {
+    let mut seen = Ok(());
+    view.scan_live(R::TABLE, &[], &mut |key, value| {
+        let record = R::decode(value.schema, key, &value.body).map_err(ArchiveError::from);
+        seen = record.and_then(&mut look);
+        if seen.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    seen
 }
 
 fn local_rows(

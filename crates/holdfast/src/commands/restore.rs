@@ -74,7 +74,12 @@ struct Report {
 struct Carried {
     keys: u64,
     versions: u64,
+    /// Keys that encrypt no more before they are rotated.
+    rotate: u64,
+    /// Those in `anew` among them.
     identities: u64,
+    /// Identities that were made anew with other rights.
+    anew: u64,
     policies: u64,
     custodians: u64,
     /// Custodians who were removed, and are again.
@@ -103,7 +108,9 @@ impl Carried {
         Self {
             keys: carried.keys,
             versions: carried.versions,
+            rotate: carried.rotate,
             identities: carried.identities,
+            anew: carried.anew,
             policies: carried.policies,
             custodians: carried.custodians,
             kept: carried.kept.iter().map(ToString::to_string).collect(),
@@ -183,6 +190,20 @@ impl Restore {
         let (made, carried) = (&restored.made, &restored.carried);
         for (path, why) in &carried.passed_over {
             output::note(format!("nothing was carried from {}: {why}", path.display()));
+        }
+        if carried.rotate > 0 {
+            output::note(format!(
+                "{} keys were rotated after this archive was taken, and only decrypt here. Once it runs: holdfast \
+                 key rotate KEY; holdfast key show KEY says whose newest version is not active",
+                carried.rotate
+            ));
+        }
+        if carried.anew > 0 {
+            output::note(format!(
+                "{} identities were made anew with other rights after this archive was taken, and are removed. \
+                 Once it runs: holdfast identity create NAME --identity ID",
+                carried.anew
+            ));
         }
         for name in &carried.kept {
             output::note(format!(

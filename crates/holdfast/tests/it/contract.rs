@@ -202,7 +202,7 @@ fn init_server_and_restore_speak_json_and_bare_lines() {
     let report = json(&restore("c", "--json").text());
     let want = "carried context digest epoch rows soft_key unsigned vault_id versions";
     assert_eq!(fields(&report), want);
-    let want = "custodians identities kept keys passed_over policies versions";
+    let want = "anew custodians identities kept keys passed_over policies rotate versions";
     assert_eq!(fields(&report["carried"]), want);
     let quiet = restore("d", "--quiet");
     assert_eq!(

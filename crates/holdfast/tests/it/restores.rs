@@ -109,3 +109,33 @@ fn what_was_taken_away_in_any_life_of_a_vault_stays_away() {
     let revived = lives.restore(&apart, "revived", &also).text();
     assert!(revived.contains(" 0 keys deleted"), "{revived}");
 }
+
+#[test]
+fn keys_that_were_rotated_and_identities_made_anew_after_an_archive_are_told() {
+    let (lives, _, first) = begun();
+    lives.restore(&first, "next", &[]);
+    let server = Server::start(lives.path(), &["server", "--data", "next"]);
+    let run = |args: &[&str]| with(lives.path(), "next.toml", args, b"").expect(0).text();
+    run(&["key", "rotate", "orders"]);
+    run(&["key", "create", "gone"]);
+    let bob: Value = serde_json::from_str(&run(&["identity", "show", "bob", "--json"])).unwrap();
+    run(&["identity", "rm", "bob"]);
+    run(&["identity", "create", "bob", "--identity", bob["identity"].as_str().unwrap()]);
+    run(&["backup", "--output", "next-archives", "--quiet"]);
+    drop(server);
+
+    let also = ["--also", "next-archives"];
+    let told = lives.restore(&first, "told", &also);
+    assert!(told.err.contains("1 keys were rotated"), "{}", told.err);
+    assert!(told.err.contains("1 identities were made anew"), "{}", told.err);
+    let report = lives.restore(&first, "json", &[&also[..], &["--json"]].concat()).text();
+    let carried = serde_json::from_str::<Value>(&report).unwrap()["carried"].clone();
+    let of = |field: &str| carried[field].as_u64().unwrap();
+    assert_eq!((of("rotate"), of("identities"), of("anew")), (1, 1, 1));
+    // Rotating it is what it takes.
+    lives.live(
+        "told",
+        &[&["key", "rotate", "orders"], &["key", "encrypt", "orders"]],
+        "told-archives",
+    );
+}

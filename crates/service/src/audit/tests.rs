@@ -315,6 +315,50 @@ fn a_flood_of_strangers_costs_nobody_a_line_and_is_counted() {
 }
 
 #[test]
+fn administration_that_took_effect_has_both_lines_while_known_callers_flood() {
+    let place = Place::new();
+    let audit = place.open(Limits { queue_bytes: 2000, ..Limits::default() });
+    let step = |outcome| Record { action: Action::EnclaveCreate, outcome, ..call(1) };
+    let (mut done, mut refused) = (0, 0);
+    let over = std::sync::atomic::AtomicBool::new(false);
+    let calls = std::thread::scope(|threads| {
+        let flood = threads.spawn(|| {
+            let mut calls = 0;
+            while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                audit.record(Room::Calls, &call(2));
+                calls += 1;
+            }
+            calls
+        });
+        // It may be refused, and then has not begun; never half recorded.
+        while done < 50 {
+            match block_on(audit.record_durable(&step(Outcome::Begun))) {
+                Ok(()) => {
+                    audit.record(Room::Ends, &step(Outcome::Ok));
+                    done += 1;
+                }
+                Err(error) => {
+                    assert!(matches!(error, AuditError::Behind), "{error}");
+                    refused += 1;
+                }
+            }
+        }
+        over.store(true, std::sync::atomic::Ordering::Relaxed);
+        flood.join().unwrap()
+    });
+    audit.close();
+    let lines: Vec<serde_json::Value> =
+        place.text(1).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let ends = lines.iter().filter(|line| line["action"] == "enclave.create");
+    let results: Vec<&str> = ends.map(|line| line["result"].as_str().unwrap()).collect();
+    assert_eq!(results, ["begun", "ok"].repeat(50));
+    let known = lines.iter().filter(|line| line["action"] == "key.encrypt").count() as u64;
+    assert!(audit.dropped() > refused, "the queue was full");
+    assert_eq!(known + audit.dropped(), calls + refused);
+    assert_eq!(place.verify().unwrap(), audit.head());
+}
+
+#[test]
 fn an_empty_directory_is_an_empty_chain() {
     let place = Place::new();
     assert_eq!(verify(&*place.fs, Path::new(place.dir.path())).unwrap(), Ok(ChainHead::default()));

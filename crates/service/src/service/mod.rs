@@ -83,6 +83,8 @@ pub struct Service {
     system: Arc<Actor>,
     /// Backups of this node that run or wait for their report.
     backups: Mutex<HashMap<JobId, Arc<backup::Backup>>>,
+    /// Whose turn it is to begin one.
+    beginning: tokio::sync::Mutex<()>,
     /// Questions to the majority: begun, answered, and whose turn it is.
     asked: AtomicU64,
     answered: AtomicU64,
@@ -127,6 +129,7 @@ impl Service {
             caches,
             system: Arc::new(system),
             backups: Mutex::new(HashMap::new()),
+            beginning: tokio::sync::Mutex::new(()),
             asked: AtomicU64::new(0),
             answered: AtomicU64::new(0),
             asking: tokio::sync::Mutex::new(()),

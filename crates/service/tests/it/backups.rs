@@ -248,6 +248,28 @@ async fn a_custodian_named_twice_is_one_recipient() {
 }
 
 #[tokio::test]
+async fn no_two_archives_have_one_name() {
+    let vault = Vault::new();
+    vault.custodian("Anna").await;
+    let mut names = std::collections::BTreeSet::new();
+    for _ in 0..5 {
+        let mut begun = tokio::task::JoinSet::new();
+        for _ in 0..4 {
+            let service = vault.service.clone();
+            begun.spawn(async move { service.backup_to_vault(&admin(), None).await });
+        }
+        for info in begun.join_all().await {
+            let info = info.unwrap();
+            assert!(names.insert(info.name.clone()), "{} twice", info.name);
+        }
+    }
+    let listed = vault.service.list_archives(&admin()).await.unwrap();
+    let listed: std::collections::BTreeSet<_> =
+        listed.into_iter().map(|found| found.name).collect();
+    assert_eq!(listed, names);
+}
+
+#[tokio::test]
 async fn a_reader_that_goes_away_fails_the_backup() {
     let vault = Vault::new();
     vault.custodian("Anna").await;

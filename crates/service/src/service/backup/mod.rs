@@ -4,6 +4,8 @@
 //! that view while the node serves; then one transaction records the archive, its session keys and
 //! the ledger's entry *archive*; *stored* follows when the whole object was read back, and with it
 //! *verified* where the vault itself read it: it kept the session keys, so it opens what it reads.
+//! Backups begin one after the other: the next one's job gets a revision above this one's view, and since an
+//! archive is named by its view's revision, no two of a vault have one name.
 //! A backup lives in this process: after a restart the job is reported as unknown and is begun again.
 
 mod recorded;
@@ -253,8 +255,10 @@ impl Service {
         to: BackupTo,
         custodians: Option<&[Name]>,
     ) -> Result<Arc<Backup>, Error> {
+        let _turn = self.beginning.lock().await;
         let now = self.clock.now();
         self.forget_old();
+        // Nobody else takes a place meanwhile.
         room(&self.backups.lock())?;
         // Refused before a job is recorded when there is nobody to seal to.
         seal::choose(&self.cluster.view(), custodians)?;
@@ -287,21 +291,11 @@ impl Service {
             bytes: Arc::default(),
             state: Mutex::new(State::Waiting(maker)),
         });
-        if let Err(error) = self.enlist(&backup) {
-            return self.settle(actor, &backup, Err(error)).await.map(|()| backup);
-        }
+        self.backups.lock().insert(job, backup.clone());
         if to == BackupTo::Client {
             tokio::spawn(unread(Arc::downgrade(self), actor, Arc::downgrade(&backup)));
         }
         Ok(backup)
-    }
-
-    /// Takes one of the places, which others may have taken since they were counted.
-    fn enlist(&self, backup: &Arc<Backup>) -> Result<(), Error> {
-        let mut backups = self.backups.lock();
-        room(&backups)?;
-        backups.insert(backup.job, backup.clone());
-        Ok(())
     }
 
     async fn run_to_client(

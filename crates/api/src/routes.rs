@@ -43,7 +43,7 @@ pub fn router(service: Arc<Service>) -> Router {
         .route(&v1("/archives"), get(archives::list))
         .route(&v1("/archives/{which}"), get(archives::show))
         .route(&v1("/backups"), post(archives::start))
-        .route(&v1("/backups/{job}"), get(archives::progress))
+        .route(&v1("/backups/{job}"), get(archives::progress).delete(archives::cancel))
         // GET alone: where nothing else is said HEAD is answered by it, and would take the tar.
         .route(&v1("/backups/{job}/tar"), get(archives::tar).head(wrong_method))
         .route(&v1("/backups/{job}/sidecars"), get(archives::sidecars))

@@ -116,6 +116,8 @@ actions! {
     /// A request that is none of the others: an unknown path, a method or a query that does not fit.
     /// Only ever refused.
     Request, "request", Admin, false;
+    /// Give a backup up that waits for its reader.
+    BackupCancel, "backup.cancel", Admin, true;
 }
 
 impl Action {

@@ -50,6 +50,11 @@ pub(crate) async fn progress(call: Call, Path(job): Path<String>) -> Answer<wire
     Ok(Reply(call.service.backup_progress(&call.caller, job).await?.into()))
 }
 
+pub(crate) async fn cancel(call: Call, Path(job): Path<String>) -> Answer<wire::BackupState> {
+    let job = call.parse(Action::BackupCancel, &job)?;
+    Ok(Reply(call.service.cancel_backup(&call.caller, job).await?.into()))
+}
+
 /// Streams the sealed tar. A failure in the middle breaks the connection off, so that nobody takes a
 /// part for the whole; the signature, which is asked for afterwards, is never made then.
 pub(crate) async fn tar(call: Call, Path(job): Path<String>) -> Result<Response, Failed> {

@@ -220,6 +220,26 @@ async fn a_backup_that_nobody_reads_lets_its_view_go() {
 }
 
 #[tokio::test]
+async fn a_backup_that_is_given_up_is_in_nobodys_way() {
+    let vault = Vault::new();
+    vault.custodian("Anna").await;
+    let request = StartBackup { to: BackupTo::Client, custodians: None };
+    for _ in 0..5 {
+        let job = vault.service.start_backup(&admin(), &request).await.unwrap().job;
+        let state = vault.service.cancel_backup(&admin(), job).await.unwrap();
+        assert!(matches!(state, BackupProgress::Failed { .. }), "{state:?}");
+        let read = vault.service.backup_stream(&admin(), job).await.map(drop).unwrap_err();
+        assert!(read.message.contains("given up"), "{read}");
+    }
+    let job = vault.service.start_backup(&admin(), &request).await.unwrap().job;
+    let _reading = vault.service.backup_stream(&admin(), job).await.unwrap();
+    assert_eq!(kind(vault.service.cancel_backup(&admin(), job).await), Kind::Refused);
+    let request = StartBackup { to: BackupTo::Vault, custodians: None };
+    let job = vault.service.start_backup(&admin(), &request).await.unwrap().job;
+    assert_eq!(kind(vault.service.cancel_backup(&admin(), job).await), Kind::Refused);
+}
+
+#[tokio::test]
 async fn backups_begun_at_once_share_the_places_there_are() {
     let vault = Vault::new();
     vault.custodian("Anna").await;
@@ -232,19 +252,6 @@ async fn backups_begun_at_once_share_the_places_there_are() {
     let all = begun.join_all().await;
     assert_eq!(all.iter().filter(|begun| begun.is_ok()).count(), 4);
     assert!(all.into_iter().filter(Result::is_err).all(|begun| kind(begun) == Kind::Refused));
-}
-
-#[tokio::test]
-async fn a_custodian_named_twice_is_one_recipient() {
-    let vault = Vault::new();
-    vault.custodian("Anna").await;
-    let twice = [n("Anna"), n("Anna")];
-    let info = vault.service.backup_to_vault(&admin(), Some(&twice)).await.unwrap();
-    let files = ArchiveFiles::of(&vault.archives().join(&info.file));
-    let status = vault.service.status(&admin()).await.unwrap();
-    let trust = Trust::Fingerprint(vault.service.sheet(&admin()).await.unwrap().fingerprint);
-    let signed = check_sidecars(&holdfast_fs::Disk, &files, &trust, status.at).unwrap();
-    assert_eq!(signed.public.recipients.len(), 1);
 }
 
 #[tokio::test]
@@ -270,6 +277,19 @@ async fn no_two_archives_have_one_name() {
 }
 
 #[tokio::test]
+async fn a_custodian_named_twice_is_one_recipient() {
+    let vault = Vault::new();
+    vault.custodian("Anna").await;
+    let twice = [n("Anna"), n("Anna")];
+    let info = vault.service.backup_to_vault(&admin(), Some(&twice)).await.unwrap();
+    let files = ArchiveFiles::of(&vault.archives().join(&info.file));
+    let status = vault.service.status(&admin()).await.unwrap();
+    let trust = Trust::Fingerprint(vault.service.sheet(&admin()).await.unwrap().fingerprint);
+    let signed = check_sidecars(&holdfast_fs::Disk, &files, &trust, status.at).unwrap();
+    assert_eq!(signed.public.recipients.len(), 1);
+}
+
+#[tokio::test]
 async fn a_reader_that_goes_away_fails_the_backup() {
     let vault = Vault::new();
     vault.custodian("Anna").await;
@@ -278,7 +298,11 @@ async fn a_reader_that_goes_away_fails_the_backup() {
     drop(vault.service.backup_stream(&admin(), started.job).await.unwrap());
     loop {
         match vault.service.backup_progress(&admin(), started.job).await.unwrap() {
-            BackupProgress::Failed { .. } => break,
+            BackupProgress::Failed { kind, next, .. } => {
+                assert_eq!(kind, Kind::Unavailable);
+                assert!(next.is_some());
+                break;
+            }
             BackupProgress::Running { .. } => tokio::task::yield_now().await,
             other => panic!("{other:?}"),
         }

@@ -95,6 +95,10 @@ impl Backup {
         let mut state = self.state.lock();
         match std::mem::replace(&mut *state, State::Running) {
             State::Waiting(maker) => Ok(maker),
+            State::Failed(error) => {
+                *state = State::Failed(error.clone());
+                Err(error)
+            }
             other => {
                 *state = other;
                 Err(Error::new(Kind::Refused, format!("backup {} was read already", self.job))
@@ -186,13 +190,7 @@ impl Service {
         let text = job.to_string();
         let call = self.enter(caller, Action::BackupRead, Resource::Text(&text)).await?;
         let actor = call.actor.identity;
-        let begun = self.backup(job).and_then(|backup| {
-            if backup.to == BackupTo::Vault {
-                let message = format!("backup {job} goes to the vault's own directory");
-                return Err(Error::new(Kind::Refused, message));
-            }
-            Ok((backup.take()?, backup))
-        });
+        let begun = self.for_a_reader(job).and_then(|backup| Ok((backup.take()?, backup)));
         let result = begun.map(|(maker, backup)| {
             let (sink, ending, stream) = stream::stream(backup.bytes.clone(), PATIENCE);
             let service = self.clone();
@@ -202,6 +200,25 @@ impl Service {
             stream
         });
         call.end(result)
+    }
+
+    /// Gives a backup up that waits for its reader: who began it cannot read it. Its view and its place are
+    /// free at once.
+    pub async fn cancel_backup(
+        &self,
+        caller: &Caller,
+        job: JobId,
+    ) -> Result<BackupProgress, Error> {
+        let text = job.to_string();
+        let call = self.enter(caller, Action::BackupCancel, Resource::Text(&text)).await?;
+        let result = self.cancel(call.actor.identity, job).await;
+        call.end(result)
+    }
+
+    async fn cancel(&self, actor: IdentityId, job: JobId) -> Result<BackupProgress, Error> {
+        let backup = self.for_a_reader(job)?;
+        self.give_up(actor, &backup, "the backup was given up before it was read").await?;
+        Ok(backup.progress())
     }
 
     /// JSON and signature of a backup whose tar was read to its end.
@@ -306,8 +323,9 @@ impl Service {
         mut sink: stream::Sink,
     ) -> Result<(), Error> {
         let sealed = in_spare_time(move || {
-            let sealed = maker.seal(&mut sink)?;
-            std::io::Write::flush(&mut sink).map_err(|_| gone())?;
+            let sealed = maker.seal(&mut sink).map_err(|error| sink.why(error))?;
+            let flushed = std::io::Write::flush(&mut sink);
+            flushed.map_err(|error| sink.why(Error::new(Kind::Other, error.to_string())))?;
             Ok(sealed)
         });
         let finished = match sealed.await {
@@ -355,6 +373,29 @@ impl Service {
         self.carry_out(actor, Action::BackupStart.verb(), rule).await.map(drop)
     }
 
+    /// Gives a backup up that was not read yet.
+    async fn give_up(
+        &self,
+        actor: IdentityId,
+        backup: &Backup,
+        why: impl Into<String>,
+    ) -> Result<(), Error> {
+        drop(backup.take()?);
+        let error = Error::new(Kind::Other, why).next("begin another one");
+        // Kept in the backup, for whoever asks.
+        _ = self.settle(actor, backup, Err(error)).await;
+        Ok(())
+    }
+
+    fn for_a_reader(&self, job: JobId) -> Result<Arc<Backup>, Error> {
+        let backup = self.backup(job)?;
+        if backup.to == BackupTo::Vault {
+            let message = format!("backup {job} goes to the vault's own directory");
+            return Err(Error::new(Kind::Refused, message));
+        }
+        Ok(backup)
+    }
+
     fn backup(&self, job: JobId) -> Result<Arc<Backup>, Error> {
         self.backups.lock().get(&job).cloned().ok_or_else(|| {
             Error::new(Kind::NotFound, format!("there is no backup {job} on this node"))
@@ -384,16 +425,8 @@ fn room(backups: &HashMap<JobId, Arc<Backup>>) -> Result<(), Error> {
 async fn unread(service: Weak<Service>, actor: IdentityId, backup: Weak<Backup>) {
     tokio::time::sleep(PATIENCE).await;
     let (Some(service), Some(backup)) = (service.upgrade(), backup.upgrade()) else { return };
-    if let Ok(maker) = backup.take() {
-        drop(maker);
-        let minutes = PATIENCE.as_secs() / 60;
-        let error =
-            Error::new(Kind::Other, format!("nobody read the backup for {minutes} minutes"));
-        // Kept in the backup, for whoever asks.
-        _ = service.settle(actor, &backup, Err(error.next("begin another one"))).await;
-    }
-}
-
-fn gone() -> Error {
-    Error::new(Kind::Other, "the reader of the backup went away").next("begin another one")
+    let minutes = PATIENCE.as_secs() / 60;
+    let why = format!("nobody read the backup for {minutes} minutes");
+    // Whoever reads it, or gave it up, was faster.
+    _ = service.give_up(actor, &backup, why).await;
 }

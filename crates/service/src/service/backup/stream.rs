@@ -50,6 +50,8 @@ pub(super) struct Sink {
     patience: Duration,
     piece: Vec<u8>,
     bytes: Arc<AtomicU64>,
+    /// Why nobody takes what is written any more.
+    lost: Option<Error>,
 }
 
 /// The end that says how it went, after the last byte. Where it is dropped the backup broke off.
@@ -66,7 +68,7 @@ pub(super) fn stream(bytes: Arc<AtomicU64>, patience: Duration) -> (Sink, Ending
     let ending = Ending { how: how.clone(), _pieces: sender.clone() };
     let piece = Vec::with_capacity(PIECE_BYTES);
     let stream = BackupStream { pieces: receiver, how, told: false };
-    (Sink { pieces: sender, patience, piece, bytes }, ending, stream)
+    (Sink { pieces: sender, patience, piece, bytes, lost: None }, ending, stream)
 }
 
 impl Ending {
@@ -78,6 +80,11 @@ impl Ending {
 }
 
 impl Sink {
+    /// The error of one who wrote: where the reader was lost that is why, whatever was made of it.
+    pub(super) fn why(&self, error: Error) -> Error {
+        self.lost.clone().unwrap_or(error)
+    }
+
     fn send(&mut self) -> io::Result<()> {
         if self.piece.is_empty() {
             return Ok(());
@@ -86,15 +93,20 @@ impl Sink {
         let piece = std::mem::replace(&mut self.piece, Vec::with_capacity(PIECE_BYTES));
         self.bytes.fetch_add(piece.len() as u64, Ordering::Relaxed);
         let sent = Handle::current().block_on(self.pieces.send_timeout(piece, self.patience));
-        sent.map_err(|error| match error {
-            SendTimeoutError::Closed(_) => {
-                io::Error::new(io::ErrorKind::BrokenPipe, "the reader went away")
-            }
-            SendTimeoutError::Timeout(_) => {
-                let seconds = self.patience.as_secs();
-                let why = format!("the reader took nothing for {seconds} s");
-                io::Error::new(io::ErrorKind::TimedOut, why)
-            }
+        sent.map_err(|error| {
+            let (kind, why) = match error {
+                SendTimeoutError::Closed(_) => {
+                    (io::ErrorKind::BrokenPipe, "the reader of the backup went away".to_owned())
+                }
+                SendTimeoutError::Timeout(_) => {
+                    let seconds = self.patience.as_secs();
+                    let why = format!("the reader of the backup took nothing for {seconds} s");
+                    (io::ErrorKind::TimedOut, why)
+                }
+            };
+            let lost = Error::new(Kind::Unavailable, why.clone()).next("begin another one");
+            self.lost = Some(lost);
+            io::Error::new(kind, why)
         })
     }
 }
@@ -174,9 +186,10 @@ mod tests {
         let (mut sink, _ending, stream) = stream(Arc::default(), PATIENCE);
         drop(stream);
         let failed = tokio::task::spawn_blocking(move || {
-            sink.write_all(&vec![0; 10 * PIECE_BYTES]).unwrap_err()
+            let error = sink.write_all(&vec![0; 10 * PIECE_BYTES]).unwrap_err();
+            (error.kind(), sink.why(Error::new(Kind::Other, "failed to seal")).kind)
         });
-        assert_eq!(failed.await.unwrap().kind(), io::ErrorKind::BrokenPipe);
+        assert_eq!(failed.await.unwrap(), (io::ErrorKind::BrokenPipe, Kind::Unavailable));
     }
 
     #[tokio::test]

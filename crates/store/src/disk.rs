@@ -9,28 +9,25 @@
 //!
 //! Dropping the store makes pending commits durable; a simulated crash takes its image before.
 
-use std::io;
 use std::ops::{Bound, ControlFlow};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use holdfast_fs::{File, Fs, FsError, Open};
+use holdfast_fs::{Fs, FsError};
 use holdfast_machine::{Changes, Head, LogId, ReadError, View, rowcodec};
 use holdfast_types::{Table, Value};
 use redb::{
-    Builder, Database, Durability, ReadOnlyTable, ReadableDatabase, StorageBackend,
-    TableDefinition, WriteTransaction,
+    Builder, Database, Durability, ReadOnlyTable, ReadableDatabase, TableDefinition,
+    WriteTransaction,
 };
 
+use crate::backend::{Backend, state_file};
 use crate::rows::{Tree, load_head, open, put_changes, put_head, put_local, row_key};
 use crate::{Applied, EachRaw, IndexView, Loader, StateStore, StoreError};
 
 /// Memory for pages unless configured otherwise, in bytes. redb's own default is 1 GiB.
 pub const CACHE_BYTES_DEFAULT: usize = 32 << 20;
-
-/// The state's file in its directory.
-const FILE: &str = "state.redb";
 
 type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
 type Pages = ReadOnlyTable<&'static [u8], &'static [u8]>;
@@ -72,12 +69,8 @@ impl DiskStore {
     ///
     /// Errors: [`StoreError::Corrupt`] when it is not exactly a state that was committed.
     pub fn open(fs: Arc<dyn Fs>, dir: &Path, cache_bytes: usize) -> Result<Self, StoreError> {
-        let path = dir.join(FILE);
-        let file = fs.open(&path, Open::Write)?;
-        if file.len()? == 0 {
-            return Err(StoreError::corrupt(&path, "it is empty"));
-        }
-        let database = open_database(file, &path, cache_bytes)?;
+        let path = state_file(dir);
+        let database = open_database(Backend::open(fs, dir)?, &path, cache_bytes)?;
         Self::on(database, path)
     }
 
@@ -89,9 +82,9 @@ impl DiskStore {
         applied: Applied,
     ) -> Result<Loader, StoreError> {
         fs.create_dir_all(dir)?;
-        let path = dir.join(FILE);
-        let file = fs.open(&path, Open::CreateNew)?;
-        let database = open_database(file, &path, CACHE_BYTES_DEFAULT)?;
+        let path = state_file(dir);
+        let backend = Backend::create(Arc::clone(&fs), dir)?;
+        let database = open_database(backend, &path, CACHE_BYTES_DEFAULT)?;
         Ok(Loader::new(fs, dir.to_path_buf(), path, database, head, applied))
     }
 
@@ -313,14 +306,14 @@ pub(crate) fn each_row(
 }
 
 fn open_database(
-    file: Arc<dyn File>,
+    backend: Backend,
     path: &Path,
     cache_bytes: usize,
 ) -> Result<Database, StoreError> {
     let mut builder = Builder::new();
     builder.set_cache_size(cache_bytes);
     // redb asserts some of what it expects of its pages.
-    match catch_unwind(AssertUnwindSafe(|| builder.create_with_backend(Backend { file }))) {
+    match catch_unwind(AssertUnwindSafe(|| builder.create_with_backend(backend))) {
         Ok(Ok(database)) => Ok(database),
         Ok(Err(redb::DatabaseError::Storage(error))) => Err(match failed(path, error.into()) {
             StoreError::Database { why, .. } => StoreError::corrupt(path, why),
@@ -334,45 +327,11 @@ fn open_database(
 /// Sorts redb's errors: what the file system said comes back as it was said.
 fn failed(path: &Path, error: redb::Error) -> StoreError {
     match error {
-        redb::Error::Io(error) => {
-            let op = "access";
-            match error.downcast::<FsError>() {
-                Ok(error) => error.into(),
-                Err(error) => FsError::new(op, path, error).into(),
-            }
-        }
+        redb::Error::Io(error) => match error.downcast::<FsError>() {
+            Ok(error) => error.into(),
+            Err(error) => FsError::new("access", path, error).into(),
+        },
         redb::Error::Corrupted(why) => StoreError::corrupt(path, why),
         other => StoreError::Database { path: path.to_path_buf(), why: other.to_string() },
-    }
-}
-
-/// The seam, as redb wants it.
-#[derive(Debug)]
-struct Backend {
-    file: Arc<dyn File>,
-}
-
-impl StorageBackend for Backend {
-    fn len(&self) -> Result<u64, io::Error> {
-        Ok(self.file.len()?)
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), io::Error> {
-        if self.file.read_at(out, offset)? < out.len() {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        Ok(())
-    }
-
-    fn set_len(&self, len: u64) -> Result<(), io::Error> {
-        Ok(self.file.set_len(len)?)
-    }
-
-    fn sync_data(&self) -> Result<(), io::Error> {
-        Ok(self.file.sync_data()?)
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> Result<(), io::Error> {
-        Ok(self.file.write_at(data, offset)?)
     }
 }

@@ -12,6 +12,7 @@
 //! The revision index holds, for each revision above the head's `index_floor`, who did what
 //! ([`index_entry`]), and which rows were last written there ([`changes_since`]).
 
+mod backend;
 pub mod data;
 mod disk;
 mod error;

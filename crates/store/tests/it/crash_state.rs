@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use holdfast_fs::{Mem, Recorder, crash_images_wanted};
-use holdfast_machine::{Batch, Digester, Head, Model, RowSink, View};
+use holdfast_fs::{Fault, Mem, Recorder, crash_images_wanted};
+use holdfast_machine::{Batch, Head, Model, RowSink, View};
 use holdfast_store::{Applied, DiskStore, StateStore, StoreError};
-use holdfast_types::{Row, Table};
+use holdfast_types::Table;
 
-use crate::support::{EACH_DAMAGE, Random, epoch, head, id, txn};
+use crate::support::{EACH_DAMAGE, Random, epoch, head, id, recomputed, txn};
 
 const DIR: &str = "/s";
 const CACHE: usize = 1 << 20;
+/// What is written.
+const TABLES: [Table; 2] = [Table::KEYS, Table::LEDGER];
 
 /// The commits of a run, by index, and the checkpoints: (operations recorded after it, index).
 struct Run {
@@ -92,20 +94,7 @@ fn check(fs: &Mem, run: &Run, at: usize, what: &str) {
     assert!((least..=most).contains(&index), "{what}, operation {at}: {index} of {least}..={most}");
     let view = store.view();
     assert_eq!(*view.head(), run.heads[&index], "{what}, operation {at}");
-    assert_eq!(recomputed(&view), *view.head(), "{what}, operation {at}");
-}
-
-/// The head, with the tables that the rows say.
-fn recomputed(view: &impl View) -> Head {
-    let mut digester = Digester::new();
-    for table in [Table::KEYS, Table::LEDGER] {
-        view.scan(table, &[], &mut |key, value| {
-            digester.add(&Row { table, key: key.to_vec(), value });
-            std::ops::ControlFlow::Continue(())
-        })
-        .expect("whole rows");
-    }
-    Head { tables: digester.finish(), ..view.head().clone() }
+    assert_eq!(recomputed(&view, &TABLES), *view.head(), "{what}, operation {at}");
 }
 
 #[test]
@@ -127,7 +116,7 @@ fn a_load_is_there_as_a_whole_or_does_not_open() {
     let mut count = 0;
     for image in recorder.images(recorder.per_point(wanted, EACH_DAMAGE), 5) {
         match DiskStore::open(image.fs.shared(), Path::new(DIR), CACHE) {
-            Ok(store) => assert_eq!(recomputed(&store.view()).tables, model.head().tables),
+            Ok(store) => assert_eq!(recomputed(&store.view(), &TABLES).tables, model.head().tables),
             Err(StoreError::Corrupt { .. } | StoreError::Fs(_)) => assert!(image.at < finished),
             Err(error) => panic!("operation {}: {error}", image.at),
         }
@@ -136,4 +125,49 @@ fn a_load_is_there_as_a_whole_or_does_not_open() {
     drop(store);
     println!("{count} crash images of a load");
     assert!(count >= wanted, "{count} images, wanted {wanted}");
+}
+
+/// Commits entry `index`: keys of its own, on pages that no other one writes again.
+fn commit(store: &mut DiskStore, index: u64) -> Result<(), StoreError> {
+    let view = store.view();
+    let keys: Vec<u64> = (0..300).map(|key| index * 1000 + key).collect();
+    let mut batch = Batch::new(&view);
+    batch.apply(&txn(&view, index, Table::KEYS, &keys, false))?;
+    let (head, changes) = batch.finish();
+    store.commit(Applied { log: Some(id(index)), membership: vec![] }, &changes, &head)
+}
+
+/// A checkpoint fails, the node stops and starts again, and the next checkpoint holds: the log is purged
+/// up to it, so the state must be there.
+#[test]
+fn a_checkpoint_after_one_that_failed_outlasts_a_power_cut() {
+    let open = |mem: &Mem| DiskStore::open(mem.shared(), Path::new(DIR), CACHE);
+    let mut stops = 0;
+    for at in 0.. {
+        let mem = Mem::new();
+        let mut store = loaded(&mem);
+        commit(&mut store, 1).expect("a commit");
+        store.checkpoint().expect("a checkpoint");
+        let recorder = mem.recorder();
+        mem.fail_at(at, Fault::Once);
+        let begun = mem.ops();
+        stops += u64::from(commit(&mut store, 2).and_then(|()| store.checkpoint()).is_err());
+        drop(store);
+        let reached = mem.ops() > begun + at;
+        mem.heal();
+        let mut store = open(&mem).unwrap_or_else(|error| panic!("fault {at}: {error}"));
+        commit(&mut store, 3).expect("a commit");
+        store.checkpoint().expect("a checkpoint");
+        let (taken, head) = (recorder.len(), store.view().head().clone());
+        for image in recorder.images(EACH_DAMAGE, at).filter(|image| image.at >= taken) {
+            let context = format!("fault {at}, {:?}", image.damage);
+            let store = open(&image.fs).unwrap_or_else(|error| panic!("{context}: {error}"));
+            assert_eq!(*store.view().head(), head, "{context}");
+            assert_eq!(recomputed(&store.view(), &[Table::KEYS]), head, "{context}");
+        }
+        if !reached {
+            break;
+        }
+    }
+    assert!(stops > 5, "{stops} faults stopped the state");
 }

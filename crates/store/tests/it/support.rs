@@ -1,8 +1,8 @@
 //! Commands, states and budgets that several tests use.
 
-use holdfast_machine::{Command, Head, LogId, Txn, View};
+use holdfast_machine::{Command, Digester, Head, LogId, Txn, View};
 use holdfast_types::{
-    Body, Epoch, EpochId, Expect, IdentityId, Millis, Revision, Table, TxnId, Value,
+    Body, Epoch, EpochId, Expect, IdentityId, Millis, Revision, Row, Table, TxnId, Value,
 };
 
 /// Images of a point, at least: one with each kind of damage.
@@ -42,6 +42,19 @@ pub fn txn(view: &impl View, n: u64, table: Table, keys: &[u64], delete: bool) -
         txn.write.push((table, bytes, (!delete).then_some(body)));
     }
     Command::Txn(txn)
+}
+
+/// The head, with the tables that the rows say.
+pub fn recomputed(view: &impl View, tables: &[Table]) -> Head {
+    let mut digester = Digester::new();
+    for &table in tables {
+        view.scan(table, &[], &mut |key, value| {
+            digester.add(&Row { table, key: key.to_vec(), value });
+            std::ops::ControlFlow::Continue(())
+        })
+        .expect("whole rows");
+    }
+    Head { tables: digester.finish(), ..view.head().clone() }
 }
 
 /// SplitMix64, so that every run does the same.

@@ -119,9 +119,10 @@ impl From<ArchiveError> for NodeError {
                 "compare the fingerprint with the printed sheet, and give it with --trust FINGERPRINT",
             ),
             ArchiveError::Newer(..) => made.next("use a newer holdfast"),
-            ArchiveError::WrongIdentity(_) => {
-                made.next("give the secret key of one of its custodians with --identity FILE")
-            }
+            ArchiveError::WrongIdentity(_) => made.next(
+                "give the secret key of one of its custodians: --identity FILE, or --identity gpg where it is in gpg's \
+                 key ring or on a card",
+            ),
             ArchiveError::Missing(_) => made.next(
                 "NAME.tar.gpg, NAME.json and NAME.json.sig belong together: take another copy; where one of the \
                  last two is lost for good, --accept-unsigned goes on without",

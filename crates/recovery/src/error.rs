@@ -128,6 +128,7 @@ impl From<OpenError> for ArchiveError {
         match error {
             OpenError::NotForThisIdentity { .. }
             | OpenError::WrongPassphrase
+            | OpenError::SecretMissing { .. }
             | OpenError::Gpg { .. } => Self::WrongIdentity(error.to_string()),
             other => Self::Damaged(other.to_string()),
         }

@@ -79,10 +79,38 @@ impl GpgAgent {
             return SessionKey::from_gpg(&key)
                 .ok_or(OpenError::Unsupported { why: "its cipher is not AES" });
         }
+        // It has a key that it may not use. For every other recipient it says NO_SECKEY besides, and
+        // DECRYPTION_FAILED whatever the reason.
+        if let Some(code) = line("ERROR pkdecrypt_failed") {
+            return Err(gpg(unused(&code)));
+        }
         if line("NO_SECKEY").is_some() {
             return Err(OpenError::NotForThisIdentity { recipients });
         }
         Err(gpg(stderr.lines().last().unwrap_or("it said nothing")))
+    }
+}
+
+/// Why the agent did not decrypt, and what to do: `code` is libgpg-error's, its source in the upper bits.
+fn unused(code: &str) -> &'static str {
+    match code.trim().parse::<u32>().unwrap_or_default() & 0xffff {
+        // Bad passphrase, bad PIN.
+        11 | 87 => "the passphrase or PIN is wrong: try again",
+        // Timeout, cancelled, all cancelled.
+        62 | 99 | 198 => {
+            "the question for the passphrase, the PIN or the card was cancelled: try again, the card in its reader"
+        }
+        // No pinentry, a broken one, or one that ended.
+        85 | 86 | 16383 => {
+            "the passphrase or PIN could not be asked for: install a pinentry and run this on a terminal with GPG_TTY \
+             set, or give the passphrase beforehand with gpg-preset-passphrase"
+        }
+        // Wrong card, card error, reset, removed, not present; no scdaemon.
+        91 | 108..=110 | 112 | 119 => {
+            "the card does not answer: put it into its reader, and see that gpg --card-status shows it"
+        }
+        130 => "the card's PIN is blocked: gpg --card-edit unblocks it (admin, passwd)",
+        _ => "its agent does not decrypt with the key: see what gpg --decrypt says",
     }
 }
 

@@ -2,8 +2,12 @@
 
 use std::fmt;
 
-use pgp::composed::{Esk, PublicOrSecret, SignedSecretKey};
-use pgp::types::{DecryptionKey, EskType, KeyDetails, Password};
+use pgp::composed::{Esk, PublicOrSecret, SignedSecretKey, SignedSecretSubKey};
+use pgp::crypto::public_key::PublicKeyAlgorithm;
+use pgp::packet::{KeyFlags, Signature};
+use pgp::types::{
+    DecryptionKey, EskType, KeyDetails, Password, PkeskBytes, S2kParams, SecretParams, StringToKey,
+};
 use zeroize::Zeroizing;
 
 use crate::open::{OpenError, recipients};
@@ -29,9 +33,15 @@ pub enum IdentityError {
     /// It is locked and no passphrase came with it.
     #[error("the identity is locked: a passphrase is needed")]
     NeedsPassphrase,
-    /// The passphrase does not unlock it, or its secret part is on a card.
-    #[error("the passphrase does not unlock the identity (or its secret part is on a card)")]
+    /// The passphrase does not unlock it.
+    #[error("the passphrase does not unlock the identity")]
     WrongPassphrase,
+    /// The secret part of each of its encryption keys is elsewhere.
+    #[error(
+        "the file does not hold the secret part of the encryption key: it is on a card (use --identity gpg), or was \
+         left out of the export"
+    )]
+    SecretMissing,
 }
 
 /// A secret key that opens what is sealed to its encryption keys, expired or not.
@@ -41,7 +51,7 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Whether the secret key in `bytes` is locked with a passphrase.
+    /// Whether a part that decrypts is locked with a passphrase.
     ///
     /// # Errors
     /// See [`IdentityError`].
@@ -73,46 +83,74 @@ impl Identity {
         packets::fingerprint(&self.key.primary_key)
     }
 
-    /// Whether the password opens at least one of the keys that could decrypt.
+    /// Whether the password opens at least one of the keys that decrypt, if there are any.
     fn unlocks(&self) -> bool {
-        let primary = self.key.primary_key.unlock(&self.password, |_, _| Ok(()));
+        let subkeys = self.key.secret_subkeys.iter().filter(|subkey| is_for_encryption(subkey));
         let mut subkeys =
-            self.key.secret_subkeys.iter().map(|key| key.key.unlock(&self.password, |_, _| Ok(())));
-        if self.key.secret_subkeys.is_empty() {
-            return matches!(primary, Ok(Ok(())));
+            subkeys.map(|key| key.key.unlock(&self.password, |_, _| Ok(()))).peekable();
+        let primary = &self.key.primary_key;
+        if subkeys.peek().is_none() && decrypts(primary) {
+            return matches!(primary.unlock(&self.password, |_, _| Ok(())), Ok(Ok(())));
         }
-        subkeys.any(|unlocked| matches!(unlocked, Ok(Ok(()))))
+        subkeys.peek().is_none() || subkeys.any(|unlocked| matches!(unlocked, Ok(Ok(()))))
     }
 
     /// Tries every packet that names one of our keys, or nobody.
     pub(crate) fn session_key(&self, esk: &[Esk]) -> Result<SessionKey, OpenError> {
-        let mut ours = false;
+        let mut failure = None;
         for esk in esk {
             let Esk::PublicKeyEncryptedSessionKey(packet) = esk else { continue };
             let Ok(values) = packet.values() else { continue };
             let anonymous = packet.id().is_ok_and(|id| id.is_wildcard());
-            let mut attempt = |public: &dyn KeyDetails, secret: &dyn DecryptionKey| {
-                if !(anonymous || packet.id().is_ok_and(|id| *id == public.legacy_key_id())) {
+            let mut attempt = |secret: &dyn DecryptionKey, params: &SecretParams| {
+                if !(anonymous || packet.id().is_ok_and(|id| *id == secret.legacy_key_id())) {
                     return None;
                 }
-                ours |= !anonymous;
-                let plain = secret.decrypt(&self.password, values, EskType::V3_4).ok()?.ok()?;
-                SessionKey::from_plain(&plain)
+                match self.decrypt(secret, params, values) {
+                    Ok(found) => return Some(found),
+                    Err(_) if anonymous => {}
+                    // A key that could not be tried may be the good one: that counts for more.
+                    Err(error) if matches!(failure, None | Some(OpenError::Damaged { .. })) => {
+                        failure = Some(error);
+                    }
+                    Err(_) => {}
+                }
+                None
             };
             for subkey in &self.key.secret_subkeys {
-                if let Some(found) = attempt(subkey.key.public_key(), &subkey.key) {
+                if let Some(found) = attempt(&subkey.key, subkey.key.secret_params()) {
                     return Ok(found);
                 }
             }
             let primary = &self.key.primary_key;
-            if let Some(found) = attempt(primary.public_key(), primary) {
+            if let Some(found) = attempt(primary, primary.secret_params()) {
                 return Ok(found);
             }
         }
-        if ours {
-            return Err(OpenError::Damaged { why: "its session key does not decrypt".to_owned() });
+        Err(failure
+            .unwrap_or_else(|| OpenError::NotForThisIdentity { recipients: recipients(esk) }))
+    }
+
+    /// The session key in a packet that names `secret`.
+    fn decrypt(
+        &self,
+        secret: &dyn DecryptionKey,
+        params: &SecretParams,
+        values: &PkeskBytes,
+    ) -> Result<SessionKey, OpenError> {
+        if left_out(params) {
+            let key = secret.legacy_key_id().to_string().to_ascii_uppercase();
+            return Err(OpenError::SecretMissing { key });
         }
-        Err(OpenError::NotForThisIdentity { recipients: recipients(esk) })
+        // The outer error is of the key's lock, the inner one of what it decrypts.
+        match secret.decrypt(&self.password, values, EskType::V3_4) {
+            Err(_) => Err(OpenError::WrongPassphrase),
+            Ok(plain) => {
+                plain.ok().and_then(|plain| SessionKey::from_plain(&plain)).ok_or_else(|| {
+                    OpenError::Damaged { why: "its session key does not decrypt".to_owned() }
+                })
+            }
+        }
     }
 }
 
@@ -125,15 +163,54 @@ impl fmt::Debug for Identity {
 fn parse(bytes: &[u8]) -> Result<SignedSecretKey, IdentityError> {
     let binary = packets::dearmor(bytes).ok_or(IdentityError::NotOpenPgp)?;
     let mut keys = packets::keys(&binary).map_err(IdentityError::Damaged)?;
-    match (keys.pop(), keys.len()) {
-        (None, _) => Err(IdentityError::NotOpenPgp),
-        (Some(PublicOrSecret::Public(_)), 0) => Err(IdentityError::CertificateGiven),
-        (Some(PublicOrSecret::Secret(key)), 0) => Ok(key),
-        (Some(_), _) => Err(IdentityError::Several),
+    let key = match (keys.pop(), keys.len()) {
+        (None, _) => return Err(IdentityError::NotOpenPgp),
+        (Some(PublicOrSecret::Public(_)), 0) => return Err(IdentityError::CertificateGiven),
+        (Some(PublicOrSecret::Secret(key)), 0) => key,
+        (Some(_), _) => return Err(IdentityError::Several),
+    };
+    if subkeys(&key).next().is_some() && subkeys(&key).all(left_out) {
+        return Err(IdentityError::SecretMissing);
     }
+    Ok(key)
+}
+
+/// The secret parts of the subkeys that decrypt.
+fn subkeys(key: &SignedSecretKey) -> impl Iterator<Item = &SecretParams> {
+    let subkeys = key.secret_subkeys.iter().filter(|subkey| is_for_encryption(subkey));
+    subkeys.map(|subkey| subkey.key.secret_params())
+}
+
+/// Whether a subkey decrypts, and no binding gives it to another use alone: RSA does both.
+fn is_for_encryption(subkey: &SignedSecretSubKey) -> bool {
+    let mut flags = subkey.signatures.iter().map(Signature::key_flags);
+    decrypts(&subkey.key)
+        && flags.all(|flags| {
+            flags.encrypt_comms() || flags.encrypt_storage() || flags == KeyFlags::default()
+        })
 }
 
 fn locked(key: &SignedSecretKey) -> bool {
-    key.primary_key.secret_params().is_encrypted()
-        || key.secret_subkeys.iter().any(|subkey| subkey.key.secret_params().is_encrypted())
+    let primary = Some(&key.primary_key).filter(|key| decrypts(*key));
+    let mut parts = subkeys(key).chain(primary.map(|key| key.secret_params()));
+    parts.any(|params| params.is_encrypted() && !left_out(params))
+}
+
+/// Whether a key of this algorithm decrypts.
+fn decrypts(key: &impl KeyDetails) -> bool {
+    use PublicKeyAlgorithm::{ECDH, Elgamal, ElgamalEncrypt, RSA, RSAEncrypt, X448, X25519};
+    let algorithm = key.algorithm();
+    matches!(algorithm, RSA | RSAEncrypt | ECDH | X25519 | X448 | Elgamal | ElgamalEncrypt)
+}
+
+/// Whether gpg wrote a stub in the place of the secret part: the part is on a card, or was left out. That
+/// is an S2K of type 101 (GnuPG, doc/DETAILS: "GNU extensions to the S2K algorithm").
+fn left_out(params: &SecretParams) -> bool {
+    let SecretParams::Encrypted(params) = params else { return false };
+    match params.string_to_key_params() {
+        S2kParams::Cfb { s2k, .. } | S2kParams::MalleableCfb { s2k, .. } => {
+            matches!(s2k, StringToKey::Private { typ: 101, .. })
+        }
+        _ => false,
+    }
 }

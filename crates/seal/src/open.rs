@@ -51,9 +51,18 @@ pub enum OpenError {
         /// What it is.
         why: &'static str,
     },
-    /// The passphrase does not unlock the identity.
-    #[error("the passphrase does not unlock the identity")]
+    /// The passphrase does not unlock the key that it is sealed to.
+    #[error("the passphrase does not unlock the encryption key that the stream is sealed to")]
     WrongPassphrase,
+    /// It is sealed to a key of this identity whose secret part is elsewhere.
+    #[error(
+        "the identity's file does not hold the secret part of encryption key {key}: it is on a card (use --identity \
+         gpg), or was left out of the export"
+    )]
+    SecretMissing {
+        /// Key id, 16 upper-case hex digits.
+        key: String,
+    },
     /// gpg could not be run, or gave no session key.
     #[error("gpg gave no session key: {why}")]
     Gpg {

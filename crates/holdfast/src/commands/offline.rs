@@ -176,6 +176,9 @@ impl Secret {
                 holdfast_seal::IdentityError::WrongPassphrase => {
                     "try again; where the secret key is on a card: --identity gpg"
                 }
+                holdfast_seal::IdentityError::SecretMissing => {
+                    "use gpg, which knows the card: --identity gpg; or the file that was exported with the secret key"
+                }
                 _ => "give an OpenPGP secret key: gpg --armor --export-secret-keys NAME",
             };
             Failure::new(Kind::WrongIdentity, format!("{}: {error}", path.display())).next(next)

@@ -96,6 +96,30 @@ impl Gpg {
         self.run(&args, b"")
     }
 
+    /// Deletes the secret part of the subkey for `usage` ("e": encryption), which stays listed.
+    pub fn forget_secret(&self, usage: &str) {
+        let list = self.run(&["--batch", "--with-colons", "--with-keygrip", "--list-keys"], b"");
+        let list = String::from_utf8(list).unwrap();
+        let mut lines = list.lines().skip_while(|line| {
+            !(line.starts_with("sub:") && line.split(':').nth(11) == Some(usage))
+        });
+        let grip = lines.find(|line| line.starts_with("grp:")).unwrap().split(':').nth(9).unwrap();
+        let output = Command::new("gpg-connect-agent")
+            .arg("--homedir")
+            .arg(self.home())
+            .args([&format!("DELETE_KEY --force {grip}"), "/bye"])
+            .output()
+            .unwrap();
+        assert_eq!(output.stdout, b"OK\n");
+    }
+
+    /// Stops the agent, which then reads its options anew and knows no passphrase any more.
+    pub fn stop_agent(&self) {
+        let mut command = Command::new("gpgconf");
+        command.arg("--homedir").arg(self.home()).args(["--kill", "gpg-agent"]);
+        assert!(command.status().unwrap().success());
+    }
+
     pub fn decrypt(&self, sealed: &[u8]) -> Vec<u8> {
         self.run(&["--batch", "--decrypt"], sealed)
     }

@@ -105,7 +105,7 @@ impl From<KeyInfo> for wire::Key {
         let versions = key.versions.into_iter().map(|v| wire::VersionOf {
             version: v.version.0,
             state: v.state.to_owned(),
-            created: v.created.0,
+            changed: v.changed.0,
         });
         Self {
             name: key.name.to_string(),

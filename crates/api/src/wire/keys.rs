@@ -59,8 +59,8 @@ pub struct VersionOf {
     pub version: u32,
     /// Its SP 800-57 state.
     pub state: String,
-    /// When its record was last written.
-    pub created: u64,
+    /// When it was made or last changed state.
+    pub changed: u64,
 }
 
 /// A part of the keys of an enclave, by name.

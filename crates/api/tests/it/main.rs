@@ -48,7 +48,7 @@ fn replies_read_and_write_back() {
         r#"{"keys":[{"name":"k","enclave":"e","key_id":"00","kind":"aes256","state":"active","version":1,"created":5}],"next":"k"}"#,
     );
     same::<wire::Key>(
-        r#"{"name":"k","enclave":"e","key_id":"00","kind":"aes256","state":"active","version":1,"created":5,"versions":[{"version":1,"state":"active","created":5}]}"#,
+        r#"{"name":"k","enclave":"e","key_id":"00","kind":"aes256","state":"active","version":1,"created":5,"versions":[{"version":1,"state":"active","changed":5}]}"#,
     );
     same::<wire::Encrypted>(r#"{"ciphertext":"AQID","key_id":"00","version":4294967295}"#);
     same::<wire::Decrypted>(r#"{"plaintext":"aGk=","key_id":"00","version":1,"name":"k"}"#);

@@ -209,8 +209,8 @@ fn show(global: &Global, key: &wire::Key) -> Done {
     );
     if key.versions.len() > 1 {
         for version in &key.versions {
-            let (n, state, at) = (version.version, &version.state, when(version.created));
-            text.push_str(&format!("\n  version {n}: {state}, {at}"));
+            let (n, state, at) = (version.version, &version.state, when(version.changed));
+            text.push_str(&format!("\n  version {n}: {state}, last changed {at}"));
         }
     }
     output::line(text)

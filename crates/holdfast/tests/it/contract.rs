@@ -77,7 +77,7 @@ fn json_has_the_same_fields_for_ever() {
     check(&["key", "create", "orders"], b"", key);
     check(&["key", "rotate", "orders"], b"", key);
     let shown = check(&["key", "show", "orders"], b"", key);
-    assert_eq!(fields(&shown["versions"][0]), "created state version");
+    assert_eq!(fields(&shown["versions"][0]), "changed state version");
     let sealed = check(&["key", "encrypt", "orders"], b"x", "ciphertext key_id version");
     let raw = data_encoding::BASE64.decode(sealed["ciphertext"].as_str().unwrap().as_bytes());
     check(&["key", "decrypt"], &raw.unwrap(), "key_id name plaintext version");

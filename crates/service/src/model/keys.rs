@@ -54,8 +54,8 @@ pub struct VersionInfo {
     pub version: Version,
     /// Its SP 800-57 state: `active`, `deactivated`, ...
     pub state: &'static str,
-    /// When its record was last written, in state time.
-    pub created: Millis,
+    /// When it was made or last changed state, in state time: its record keeps no other time.
+    pub changed: Millis,
 }
 
 /// Which part of a listing.

@@ -257,7 +257,7 @@ fn info(enclave: &Name, key: Key, versions: Vec<Stored<KeyVersion>>) -> KeyInfo 
             .map(|version| VersionInfo {
                 version: version.record.version,
                 state: version.record.state.as_str(),
-                created: version.at,
+                changed: version.at,
             })
             .collect(),
     }

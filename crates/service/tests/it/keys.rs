@@ -25,6 +25,21 @@ async fn old_versions_decrypt_after_rotation_and_restart() {
 }
 
 #[tokio::test]
+async fn a_version_tells_when_it_changed() {
+    let vault = Vault::new();
+    vault.key("orders").await;
+    let made = vault.service.show_key(&admin(), &selector("orders")).await.unwrap();
+    assert_eq!(made.versions[0].changed, made.created);
+    vault.set_clock(60_000);
+    let rotated = vault.service.rotate_key(&admin(), &selector("orders")).await.unwrap();
+    assert_eq!(rotated.created, made.created);
+    // The old one was made earlier, and was put out of use when the new one was made.
+    let changed: Vec<_> = rotated.versions.iter().map(|version| version.changed).collect();
+    assert_eq!(changed[0], changed[1]);
+    assert!(changed[0] > made.created, "{changed:?}");
+}
+
+#[tokio::test]
 async fn a_deleted_key_stops_every_use_and_comes_back() {
     let vault = Vault::new();
     vault.key("orders").await;

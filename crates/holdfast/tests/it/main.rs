@@ -5,6 +5,7 @@
 
 mod access;
 mod archives;
+mod backups;
 mod callers;
 mod ciphertexts;
 mod contract;
@@ -20,5 +21,6 @@ mod raw;
 mod refusals;
 mod restores;
 mod run;
+mod strangers;
 mod unsigned;
 mod vault;

@@ -5,7 +5,6 @@
 
 mod access;
 mod archives;
-mod backups;
 mod callers;
 mod ciphertexts;
 mod contract;

@@ -133,8 +133,10 @@ fn misnamed(server: &str, expected: &ServerName<'_>, presented: &[String]) -> Cl
     let message = format!(
         "{server} is the vault, but its certificate has no name {expected}; it has: {names}"
     );
+    // With its port, as `--listen` takes it, too.
+    let listen = server.trim_start_matches("https://").trim_end_matches('/');
     ClientError::new(Kind::BadInput, message).next(format!(
-        "use one of those in HOLDFAST_SERVER or the context, or start the server with --listen {expected}"
+        "use one of those in HOLDFAST_SERVER or the context, or start the server with --listen {listen}"
     ))
 }
 

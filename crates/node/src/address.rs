@@ -70,14 +70,15 @@ impl Listening {
         format!("https://{at}")
     }
 
-    /// The addresses by which clients may call it: all of this host's where it listens on every one.
+    /// The addresses by which clients may call it: all of this host's where it listens on every one, which is
+    /// every one of IPv4 at 0.0.0.0.
     pub(crate) fn addresses(&self) -> Vec<IpAddr> {
         let mut all = vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
         let ip = self.address.ip();
         let more = if ip.is_unspecified() { here() } else { vec![ip] };
-        for ip in more {
-            if !all.contains(&ip) {
-                all.push(ip);
+        for more in more {
+            if (ip.is_ipv6() || more.is_ipv4()) && !all.contains(&more) {
+                all.push(more);
             }
         }
         all
@@ -180,9 +181,12 @@ mod tests {
 
     #[test]
     fn every_address_is_that_of_each_interface() {
-        let all = Listening::parse(":7373").unwrap().addresses();
+        let of_ipv4 = Listening::parse(":7373").unwrap().addresses();
+        let all = Listening::parse("[::]:7373").unwrap().addresses();
         let loopback = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
         assert!(all.starts_with(&loopback) && interfaces().unwrap().contains(&loopback[0]));
+        let ipv4 = |ip: &&IpAddr| ip.is_ipv4() || loopback.contains(ip);
+        assert!(of_ipv4.iter().eq(all.iter().filter(ipv4)), "{of_ipv4:?} of {all:?}");
         // Whatever this host has besides, the kernel lets somebody listen there.
         for ip in &all[loopback.len()..] {
             std::net::TcpListener::bind((*ip, 0)).unwrap();

@@ -31,8 +31,8 @@ pub(crate) struct Server {
     /// Where the soft key lies now; where it lay last time if nothing is said
     #[arg(long, value_name = "FILE", conflicts_with = "dev")]
     soft_key: Option<PathBuf>,
-    /// Where to listen, from now on: an address of this host, a name that leads to one, or :PORT for all;
-    /// at first 127.0.0.1:7373
+    /// Where to listen, from now on: an address of this host, a name that leads to one, or :PORT for all
+    /// of IPv4; at first 127.0.0.1:7373
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
     /// For trying out: make a vault where there is none, with a throw-away custodian

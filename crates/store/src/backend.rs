@@ -42,9 +42,16 @@ impl Backend {
     }
 
     /// Opens a file that holds something, all of which is as durable as redb takes it for on return.
+    ///
+    /// Errors: [`StoreError::Corrupt`] also where there is none.
     pub(crate) fn open(fs: Arc<dyn Fs>, dir: &Path) -> Result<Self, StoreError> {
         let path = state_file(dir);
-        let file = fs.open(&path, Open::Write)?;
+        let file = fs.open(&path, Open::Write).map_err(|error| {
+            if error.is_not_found() {
+                return StoreError::corrupt(&path, "it is missing");
+            }
+            error.into()
+        })?;
         if file.len()? == 0 {
             return Err(StoreError::corrupt(&path, "it is empty"));
         }

@@ -327,9 +327,10 @@ fn open_database(
 /// Sorts redb's errors: what the file system said comes back as it was said.
 fn failed(path: &Path, error: redb::Error) -> StoreError {
     match error {
+        // What is not the seam's is about the bytes: they end too early, or begin as no database does.
         redb::Error::Io(error) => match error.downcast::<FsError>() {
             Ok(error) => error.into(),
-            Err(error) => FsError::new("access", path, error).into(),
+            Err(error) => StoreError::corrupt(path, error.to_string()),
         },
         redb::Error::Corrupted(why) => StoreError::corrupt(path, why),
         other => StoreError::Database { path: path.to_path_buf(), why: other.to_string() },

@@ -15,7 +15,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use holdfast_machine::{Changes, Head, ReadError, TableHead, rowcodec};
+use holdfast_machine::{Changes, Head, HeadError, ReadError, TableHead, rowcodec};
 use holdfast_types::Table;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -95,8 +95,7 @@ pub(crate) fn load_head(
         let (key, bytes) = row?;
         let value = open(Table::LOCAL_HEAD, &key, &bytes)?;
         if key == head_key() {
-            let found = Head::decode(value).map_err(|e| corrupt(&e.to_string()))?;
-            head = Some(found);
+            head = Some(Head::decode(value).map_err(|error| head_error(path, &error))?);
         } else if key == applied_key() {
             let found: Applied =
                 postcard::from_bytes(value).map_err(|_| corrupt("its log position"))?;
@@ -111,6 +110,16 @@ pub(crate) fn load_head(
     let mut head: Head = head.ok_or_else(|| corrupt("it has no head"))?;
     head.tables.extend(tables);
     Ok((head, applied.ok_or_else(|| corrupt("it has no log position"))?))
+}
+
+/// A version is a number: one this program has never had is not damage, as a checksum stands over it.
+fn head_error(path: &Path, error: &HeadError) -> StoreError {
+    match error {
+        HeadError::UnknownVersion(found) if *found > 0 => {
+            StoreError::Newer { path: path.to_path_buf(), found: u32::from(*found) }
+        }
+        error => StoreError::corrupt(path, error.to_string()),
+    }
 }
 
 fn head_key() -> Vec<u8> {

@@ -1,10 +1,11 @@
 //! Damage that is no crash: flipped bits, cut files, failing and full disks.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
 
 use holdfast_fs::{Fault, Fs, FsError, Mem, Open};
-use holdfast_machine::{Batch, LogId, View};
+use holdfast_machine::{Batch, Head, LogId, View};
 use holdfast_store::log::Log;
 use holdfast_store::{Applied, DiskStore, StateStore, StoreError};
 use holdfast_types::Table;
@@ -247,4 +248,74 @@ fn a_log_goes_on_after_what_was_purged() {
     drop(log);
     let (log, _) = Log::open(mem.shared(), Path::new(DIR)).expect("it opens again");
     assert_eq!(log.read(0..u64::MAX).expect("whole"), [(id(7), vec![7; 100])]);
+}
+
+/// A state with one commit, closed, and the bytes of its file.
+fn state() -> (Mem, Vec<u8>) {
+    let (mem, dir) = (Mem::new(), Path::new("/s"));
+    let loader = DiskStore::loader(mem.shared(), dir, head(), Applied::default());
+    let mut store = loader.expect("empty").finish(None).expect("an empty state");
+    commit(&mut store, 1).expect("a commit");
+    drop(store);
+    let bytes = holdfast_fs::read_to_vec(&mem, &dir.join("state.redb"), 1 << 30);
+    (mem, bytes.expect("the file"))
+}
+
+/// Opens a state whose file holds `bytes`.
+fn open_state(mem: &Mem, bytes: &[u8]) -> Result<DiskStore, StoreError> {
+    let file = mem.open(Path::new("/s/state.redb"), Open::Write).expect("the file");
+    file.set_len(0).expect("cut");
+    file.write_at(bytes, 0).expect("written");
+    DiskStore::open(mem.shared(), Path::new("/s"), 1 << 20)
+}
+
+#[test]
+fn a_cut_or_missing_state_is_damaged() {
+    let (mem, bytes) = state();
+    for len in [0, 8, 100, 320, 1000, 4096, bytes.len() / 2, bytes.len() - 4096] {
+        let opened = open_state(&mem, &bytes[..len]);
+        assert!(matches!(opened, Err(StoreError::Corrupt { .. })), "{len} bytes: {opened:?}");
+    }
+    mem.remove_file(Path::new("/s/state.redb")).expect("removed");
+    for dir in ["/s", "/none"] {
+        let opened = DiskStore::open(mem.shared(), Path::new(dir), 1 << 20);
+        assert!(matches!(opened, Err(StoreError::Corrupt { .. })), "{opened:?}");
+    }
+}
+
+/// One bit of redb's header, which of two commits is the last, has no checksum: the one before it opens, whole. What
+/// is missing of it is still in the log, or the log begins too late for it.
+#[test]
+fn a_flipped_bit_in_the_states_header_is_damage_or_gives_a_whole_state() {
+    let (mem, bytes) = state();
+    let last = open_state(&mem, &bytes).expect("whole").view().head().clone();
+    let heads = [(None, head()), (Some(id(1)), last)];
+    for bit in 0..320 * 8 {
+        let mut damaged = bytes.clone();
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        match open_state(&mem, &damaged) {
+            Ok(store) => {
+                let found = (store.applied().log, store.view().head().clone());
+                assert!(heads.contains(&found), "bit {bit}: {found:?}");
+            }
+            Err(StoreError::Corrupt { .. }) => {}
+            Err(error) => panic!("bit {bit}: {error:?}"),
+        }
+    }
+}
+
+/// After a downgrade nothing is damaged, and a restore of the newest archive would cost what came since.
+#[test]
+fn a_head_of_a_newer_program_is_said_to_be_that() {
+    let (mem, mut bytes) = state();
+    let store = open_state(&mem, &bytes).expect("whole");
+    let bare = Head { tables: BTreeMap::new(), ..store.view().head().clone() }.encode();
+    drop(store);
+    let at = bytes.windows(bare.len()).rposition(|found| found == bare).expect("the head");
+    bytes[at] = 2;
+    let sealed = [b"\xe0head", &bytes[at..at + bare.len()]].concat();
+    let sum = xxhash_rust::xxh3::xxh3_64(&sealed).to_be_bytes();
+    bytes[at + bare.len()..][..8].copy_from_slice(&sum);
+    let opened = open_state(&mem, &bytes);
+    assert!(matches!(opened, Err(StoreError::Newer { found: 2, .. })), "{opened:?}");
 }

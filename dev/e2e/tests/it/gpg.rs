@@ -30,8 +30,8 @@ gpg --batch --quiet --armor --export anna@example.org > anna.asc
 gpgconf --kill gpg-agent
 "#;
 
-#[test]
-fn a_custodian_restores_through_their_own_gnupg() {
+/// A host where gpg asks `PINENTRY`.
+fn host() -> Host {
     let host = Host::new();
     std::fs::create_dir(host.path("g")).unwrap();
     std::fs::set_permissions(host.path("g"), PermissionsExt::from_mode(0o700)).unwrap();
@@ -39,6 +39,12 @@ fn a_custodian_restores_through_their_own_gnupg() {
     std::fs::set_permissions(host.path("g/pinentry"), PermissionsExt::from_mode(0o755)).unwrap();
     let agent = format!("pinentry-program {}\n", host.path("g/pinentry").display());
     std::fs::write(host.path("g/gpg-agent.conf"), agent).unwrap();
+    host
+}
+
+#[test]
+fn a_custodian_restores_through_their_own_gnupg() {
+    let host = host();
     let listen = format!("127.0.0.1:{}", free_port());
     let documented = block("docs/recovery.md", "gpg");
     let script = format!(
@@ -70,4 +76,51 @@ HOLDFAST_CONTEXT=again.toml holdfast key decrypt < note.hf
     assert!(out.contains("recorded as ledger entry"), "{out}");
     assert!(out.ends_with("attack at dawn\n"), "{out}");
     assert!(host.read("g/asked").lines().count() >= 2, "the agent asked");
+}
+
+/// Whoever is told that a good archive is damaged looks for another copy, and has none.
+#[test]
+fn a_key_that_is_not_to_be_had_is_not_a_damaged_archive() {
+    let host = host();
+    let listen = format!("127.0.0.1:{}", free_port());
+    let script = format!(
+        r#"
+trap 'for g in g b; do GNUPGHOME=$PWD/$g gpgconf --kill gpg-agent; done' EXIT
+mkdir -m 700 b
+gpg --homedir b --batch --quiet --passphrase '' --quick-gen-key 'Bob <bob@example.org>' default default never
+gpg --homedir b --batch --quiet --armor --export > bob.asc
+{MAKE}
+holdfast init --data vault --custodian anna.asc --custodian bob.asc --soft-key soft.key --listen {listen}
+ARCHIVE=$(ls vault/archives/*.tar.gpg)
+
+# She does not answer, and for Bob gpg says that it has no key.
+touch g/cancel
+code=0; holdfast verify "$ARCHIVE" --identity gpg 2> said || code=$?
+test $code = 23
+grep 'cancelled' said
+rm g/cancel
+
+# Her file without the part that decrypts, which is all that there is of a key on a card.
+echo 'two words' > words
+asked="--batch --pinentry-mode loopback --passphrase-file words"
+gpg $asked --export-secret-keys > whole.sec
+holdfast verify "$ARCHIVE" --identity whole.sec --passphrase-file words
+grip=$(gpg --with-colons --with-keygrip --list-keys | sed -n '/^sub/,$s/^grp:*\([0-9A-F]*\):/\1/p')
+gpg-connect-agent "DELETE_KEY --force $grip" /bye
+gpg $asked --export-secret-keys > stub.sec
+code=0; holdfast verify "$ARCHIVE" --identity stub.sec 2> said || code=$?
+test $code = 23
+grep -e '--identity gpg' said
+
+# Whoever can append to a file needs no key for that.
+cp "$ARCHIVE" longer.tar.gpg
+printf '\312\003PGP' >> longer.tar.gpg
+code=0; holdfast verify longer.tar.gpg --identity whole.sec --passphrase-file words --accept-unsigned 2> said || code=$?
+test $code = 21
+grep 'something follows' said
+echo all of it
+"#
+    );
+    let out = host.script("context.toml", &script);
+    assert!(out.ends_with("all of it\n"), "{out}");
 }

@@ -27,7 +27,7 @@ pub(crate) struct Init {
     /// The data directory: missing or empty
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
-    /// A custodian's OpenPGP certificate; give it once for each
+    /// A custodian's OpenPGP certificate; give it once for each, 16 at most
     #[arg(long, value_name = "FILE", group = "who", num_args = 1, action = clap::ArgAction::Append)]
     custodian: Vec<PathBuf>,
     /// No custodian: no archive is made, nobody could open one, and status stays CRITICAL
@@ -93,6 +93,7 @@ impl Init {
             return output::json(&MadeJson::of(&made));
         }
         if global.quiet {
+            failed(&made).iter().for_each(output::note);
             return output::line(made.vault_id);
         }
         let (context, soft_key) = (made.context.display(), made.soft_key.display());
@@ -164,9 +165,15 @@ pub(super) fn first(made: &Made) -> Vec<String> {
             ));
         }
     }
-    if let Some(why) = &made.first_failed {
-        lines.push(format!("CRITICAL: the first archive or its drill failed: {why}"));
-        lines.push("  next: start the server, then holdfast backup --output DIR".to_owned());
-    }
+    lines.extend(failed(made));
     lines
+}
+
+/// That there is no first archive, or none that could be opened, where there should be one.
+pub(super) fn failed(made: &Made) -> Vec<String> {
+    let Some(why) = &made.first_failed else { return Vec::new() };
+    vec![
+        format!("CRITICAL: the first archive or its drill failed: {why}"),
+        "  next: start the server, then holdfast backup --output DIR".to_owned(),
+    ]
 }

@@ -8,7 +8,7 @@ use clap::Args;
 use holdfast_node::{DevOptions, Made, ServeOptions};
 use holdfast_types::Kind;
 
-use super::init::{MadeJson, first};
+use super::init::{MadeJson, failed, first};
 use super::must_be_a_directory;
 use crate::Done;
 use crate::cli::Global;
@@ -73,7 +73,9 @@ impl Server {
         let new = RefCell::new(None);
         let made = |made: &Made, home: &Path| {
             new.replace(Some(MadeJson::of(made)));
-            if !(global.quiet || global.json) {
+            if global.quiet {
+                failed(made).iter().for_each(output::note);
+            } else if !global.json {
                 _ = output::line(introduction(made, home));
             }
         };

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::run::{Server, free_address, holdfast, with};
+use crate::run::{Server, free_address, holdfast, with, with_scratch};
 use crate::vault::{Vault, soon};
 
 /// Stock gpg with a home of its own, whose agent is stopped at the end.
@@ -247,4 +247,86 @@ fn a_certificate_that_ended_or_was_revoked_takes_no_place() {
     gpg.run(&format!("--import {}", revocation.display()));
     add("revoked.asc", "revoked");
     assert_eq!(run(&["custodian", "show", "ann", "--json"]).expect(0).text(), before);
+}
+
+/// `certificate` (binary) with its last subkey, and what binds it, that many times.
+fn with_subkeys(certificate: &[u8], times: usize) -> Vec<u8> {
+    // RFC 9580 section 4.2.2: as gpg writes packets, with a length of one octet or two.
+    let (mut at, mut subkey) = (0, None);
+    while at < certificate.len() {
+        if certificate[at] == 0x80 | 14 << 2 {
+            subkey = Some(at);
+        }
+        at += match certificate[at] & 3 {
+            0 => 2 + usize::from(certificate[at + 1]),
+            1 => 3 + usize::from(u16::from_be_bytes([certificate[at + 1], certificate[at + 2]])),
+            other => panic!("a length of type {other}"),
+        };
+    }
+    let (rest, subkey) = certificate.split_at(subkey.unwrap());
+    [rest, &subkey.repeat(times)].concat()
+}
+
+#[test]
+fn init_takes_no_more_than_an_archive_and_a_slot_hold() {
+    let gpg = Gpg::new();
+    let home = tempfile::tempdir().unwrap();
+    let names: Vec<String> = (1..=17).map(|n| format!("c{n}")).collect();
+    for name in &names {
+        gpg.run(&format!("--quick-gen-key {name} future-default default never"));
+        std::fs::write(home.path().join(name), gpg.run(&format!("--export {name}"))).unwrap();
+    }
+    let listen = free_address();
+    let init = |custodians: &[String]| {
+        let mut args = vec!["init", "--data", "v", "--soft-key", "v.key", "--json"];
+        args.extend(["--listen", &listen]);
+        args.extend(custodians.iter().flat_map(|name| ["--custodian", name.as_str()]));
+        with(home.path(), "v.toml", &args, b"")
+    };
+    let nothing = |made: &[&str]| made.iter().all(|name| !home.path().join(name).exists());
+    let refused = init(&names).expect(13);
+    assert!(refused.err.contains("17") && refused.err.contains("16"), "{}", refused.err);
+    assert!(nothing(&["v", "v.key", "v.toml"]));
+
+    let many = with_subkeys(&std::fs::read(home.path().join("c1")).unwrap(), 200);
+    std::fs::write(home.path().join("many"), &many).unwrap();
+    let refused = init(&["many".to_owned()]).expect(13);
+    assert!(refused.err.contains("may have 16384"), "{}", refused.err);
+    assert!(nothing(&["v", "v.key", "v.toml"]));
+
+    // As many as there may be are in the first archive; `custodian add` takes no more, either.
+    let made: Value = serde_json::from_str(&init(&names[..16]).expect(0).text()).unwrap();
+    assert!(made["archive"].is_string() && made["archive_failed"].is_null(), "{made}");
+    let _server = Server::start(home.path(), &["server", "--data", "v"]);
+    let run = |args: &[&str]| with(home.path(), "v.toml", args, b"");
+    soon(|| (run(&["status"]).code == 0).then_some(())).unwrap();
+    let refused = run(&["custodian", "add", "c17"]).expect(11);
+    assert!(refused.err.contains("at most 16"), "{}", refused.err);
+    let refused = run(&["custodian", "add", "many"]).expect(13);
+    assert!(refused.err.contains("may have 16384"), "{}", refused.err);
+}
+
+#[test]
+fn init_says_that_the_first_archive_failed_however_quiet_it_is() {
+    let gpg = Gpg::new();
+    gpg.run("--quick-gen-key ann future-default default never");
+    let home = tempfile::tempdir().unwrap();
+    std::fs::write(home.path().join("ann"), gpg.run("--export ann")).unwrap();
+    // Scratch space for the drill that nobody can make: it lies under a file.
+    std::fs::write(home.path().join("file"), b"").unwrap();
+    let scratch = home.path().join("file/scratch");
+    let init = |data: &str, how: &[&str]| {
+        let (key, context) = (format!("{data}.key"), format!("{data}.toml"));
+        let args = ["--context", &context, "init", "--data", data, "--soft-key", &key];
+        let args = [&args[..], &["--custodian", "ann"], how].concat();
+        with_scratch(home.path(), &scratch, &args)
+    };
+    let quiet = init("q", &["--quiet"]).expect(0);
+    assert_eq!(quiet.text().len(), 32, "the vault's id alone: {}", quiet.text());
+    assert!(quiet.err.contains("CRITICAL: the first archive or its drill failed"), "{}", quiet.err);
+    assert!(quiet.err.contains("next: "), "{}", quiet.err);
+    let loud = init("l", &[]).expect(0);
+    assert!(loud.text().contains("CRITICAL"), "{}", loud.text());
+    let json: Value = serde_json::from_str(&init("j", &["--json"]).expect(0).text()).unwrap();
+    assert!(json["archive_failed"].is_string(), "{json}");
 }

@@ -71,7 +71,17 @@ impl Running {
 
 /// Runs a command to its end, with `input` on standard input.
 pub(crate) fn holdfast(home: &Path, args: &[&str], input: &[u8]) -> Output {
+    end(command(home, args), input)
+}
+
+/// As [`holdfast`], with scratch space in `scratch`.
+pub(crate) fn with_scratch(home: &Path, scratch: &Path, args: &[&str]) -> Output {
     let mut command = command(home, args);
+    command.env("TMPDIR", scratch);
+    end(command, b"")
+}
+
+fn end(mut command: Command, input: &[u8]) -> Output {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     // A command that reads nothing may close it early.

@@ -19,7 +19,8 @@ use holdfast_records::{Listen, NodeIdentity};
 use holdfast_seal::Certificate;
 use holdfast_store::log::Log;
 use holdfast_store::{Applied, DataDir, DiskStore, Marker, StoreError};
-use holdfast_types::{Epoch, EpochId, Kind, NodeId, Revision, SlotId, VaultId};
+use holdfast_types::limits::RECIPIENTS_MAX;
+use holdfast_types::{Epoch, EpochId, Kind, Millis, NodeId, Revision, SlotId, VaultId};
 
 use crate::beside::{self, Left};
 use crate::{First, LISTEN_DEFAULT, NodeError, softkey, tls};
@@ -96,28 +97,33 @@ fn make(fs: &Arc<dyn Fs>, options: &InitOptions) -> Result<Made, NodeError> {
     let existed = fs.exists(&options.data)?;
 
     let vault_id = VaultId(random_array());
+    let drawn = draw(vault_id, (slot, &soft_path), (now, &custodians))?;
     let node_id = NodeId(u64::from_be_bytes(random_array()));
     let marker = Marker { vault_id, node_id };
     let data = DataDir::create(Arc::clone(fs), &options.data, marker)
         .map_err(|error| NodeError::of_data(&options.data, error))?;
     left.clear(&**fs)?;
-    let places = (slot, soft_path.as_path(), context_path.as_path());
-    let made = fill(fs, &data, places, (now, &custodians), &listen);
+    let made = fill(fs, &data, &drawn, (&soft_path, &context_path), &listen);
     if made.is_err() {
         abandon(&**fs, data, existed);
     }
     made
 }
 
-/// Fills the directory that [`make`] made.
-fn fill(
-    fs: &Arc<dyn Fs>,
-    data: &DataDir,
-    (slot, soft_path, context_path): (SlotId, &Path, &Path),
-    (now, custodians): (holdfast_types::Millis, &[Certificate]),
-    listen: &crate::address::Listening,
-) -> Result<Made, NodeError> {
-    let vault_id = data.marker().vault_id;
+/// A vault before anything of it is written.
+struct Drawn {
+    head: Head,
+    founded: Founded,
+    api_key: ApiKey,
+    soft_key: SoftKey,
+}
+
+/// Draws all keys, and makes the first rows.
+fn draw(
+    vault_id: VaultId,
+    (slot, soft_path): (SlotId, &Path),
+    (now, custodians): (Millis, &[Certificate]),
+) -> Result<Drawn, NodeError> {
     let base = Revision::epoch_base(1).unwrap_or_default();
     let epoch = Epoch { n: 1, id: EpochId(random_array()), parent: EpochId::default(), base };
     let api_key = ApiKey::generate().map_err(key_failed)?;
@@ -134,8 +140,21 @@ fn fill(
         soft_path: soft_path.display().to_string(),
     })?;
     let head = Head { revision: base.next(), at: now, ..Head::new(epoch) };
-    write_state(fs, data, head, &founded, &listen.to_string())?;
+    Ok(Drawn { head, founded, api_key, soft_key })
+}
 
+/// Fills the directory that [`make`] made.
+fn fill(
+    fs: &Arc<dyn Fs>,
+    data: &DataDir,
+    drawn: &Drawn,
+    (soft_path, context_path): (&Path, &Path),
+    listen: &crate::address::Listening,
+) -> Result<Made, NodeError> {
+    let Drawn { head, founded, api_key, soft_key } = drawn;
+    write_state(fs, data, head.clone(), founded, &listen.to_string())?;
+
+    let vault_id = data.marker().vault_id;
     let context = Context {
         server: listen.server(),
         vault_id: vault_id.to_string(),
@@ -143,10 +162,10 @@ fn fill(
         api_key: api_key.expose_text(),
         ca: tls::pem(&founded.ca),
     };
-    publish(&**fs, data, (soft_path, &soft_key), (context_path, &context))?;
+    publish(&**fs, data, (soft_path, soft_key), (context_path, &context))?;
     Ok(Made {
         vault_id,
-        signer: founded.signer,
+        signer: founded.signer.clone(),
         soft_key: soft_path.to_owned(),
         context: context_path.to_owned(),
         first: None,
@@ -218,10 +237,13 @@ pub(crate) fn key_failed(error: holdfast_client::ApiKeyError) -> NodeError {
     NodeError::new(Kind::Internal, error.to_string())
 }
 
-fn certificates(
-    options: &InitOptions,
-    now: holdfast_types::Millis,
-) -> Result<Vec<Certificate>, NodeError> {
+fn certificates(options: &InitOptions, now: Millis) -> Result<Vec<Certificate>, NodeError> {
+    let found = options.custodians.len();
+    if found > RECIPIENTS_MAX {
+        let message =
+            format!("{found} custodians are given, and an archive has at most {RECIPIENTS_MAX}");
+        return Err(NodeError::new(Kind::BadInput, message).next("choose who can restore it"));
+    }
     let mut read: Vec<Certificate> = Vec::new();
     for (file, bytes) in &options.custodians {
         let certificate = Certificate::read(bytes, now).map_err(|error| {

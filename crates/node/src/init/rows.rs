@@ -9,6 +9,7 @@ use holdfast_records::{
 };
 use holdfast_recovery::{seal_slot, signer_user_id};
 use holdfast_seal::{Certificate, SigningKey, SigningPart};
+use holdfast_types::limits::SLOT_BYTES_MAX;
 use holdfast_types::{
     CustodianId, EnclaveId, EpochId, Generation, IdentityId, Kind, Millis, Name, Revision, Row,
     SecretId, SlotId, Value, VaultId,
@@ -129,6 +130,9 @@ fn custodian(
     let (custodian_id, slot_id) = (CustodianId(random_array()), SlotId(random_array()));
     let fingerprint = certificate.fingerprint();
     let (sealed, session) = seal_slot(keyring, generation, slot_id, certificate)?;
+    if sealed.len() > SLOT_BYTES_MAX {
+        return Err(too_many_keys(&fingerprint, sealed.len()));
+    }
     let taken: Vec<Name> = rows.custodian_names();
     let name = custodian_name(certificate, &taken)?;
     rows.log(EntryKind::CustodianAdded {
@@ -148,6 +152,14 @@ fn custodian(
     let (kind, custodian) = (SlotKind::OpenPgp, Some(custodian_id));
     rows.put(&Slot { generation, slot_id, kind, custodian, recipient: fingerprint, sealed });
     Ok(())
+}
+
+fn too_many_keys(fingerprint: &str, bytes: usize) -> NodeError {
+    let message = format!(
+        "the certificate {fingerprint} has too many encryption keys: a slot sealed to it has {bytes} bytes, and may \
+         have {SLOT_BYTES_MAX}"
+    );
+    NodeError::new(Kind::BadInput, message).next("export it without the keys that are not in use")
 }
 
 impl Rows {

@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::connection::{Sender, connect};
-use crate::{ClientError, Context};
+use crate::{ClientError, Context, TarStream};
 
 /// Largest reply that is read whole; a listing's page is far below.
 const REPLY_BYTES_MAX: usize = 64 << 20;
@@ -23,32 +23,6 @@ const REPLY_BYTES_MAX: usize = 64 << 20;
 pub struct Client {
     context: Context,
     sender: Option<Sender>,
-}
-
-/// The sealed tar of a backup on its way, on a connection of its own: other calls need not wait for it.
-pub struct TarStream {
-    body: Incoming,
-    _sender: Option<Sender>,
-}
-
-impl TarStream {
-    /// The next piece; `None` at the proper end.
-    pub async fn next(&mut self) -> Option<Result<Bytes, ClientError>> {
-        loop {
-            let frame = self.body.frame().await?;
-            match frame {
-                Ok(frame) => {
-                    if let Ok(data) = frame.into_data() {
-                        return Some(Ok(data));
-                    }
-                }
-                Err(error) => {
-                    let message = format!("the backup broke off: {error}");
-                    return Some(Err(ClientError::new(Kind::Unavailable, message)));
-                }
-            }
-        }
-    }
 }
 
 impl Client {
@@ -103,7 +77,8 @@ impl Client {
         let path = format!("/api/v1/backups/{job}/tar");
         let response = self.send(Method::GET, &path, Bytes::new()).await?;
         if response.status() == StatusCode::OK {
-            return Ok(TarStream { body: response.into_body(), _sender: self.sender.take() });
+            let client = Self { context: self.context.clone(), sender: self.sender.take() };
+            return Ok(TarStream::new(job, response.into_body(), client));
         }
         Err(failure(response.status(), &read(response).await?))
     }

@@ -9,8 +9,10 @@ mod connection;
 mod context;
 mod error;
 mod key;
+mod tar;
 
-pub use calls::{Client, TarStream, segment};
+pub use calls::{Client, segment};
 pub use context::{Context, default_path};
 pub use error::ClientError;
 pub use key::{ApiKey, ApiKeyError};
+pub use tar::{TarStream, failed_backup};

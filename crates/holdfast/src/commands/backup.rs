@@ -11,7 +11,7 @@ use std::time::Duration;
 use clap::Args;
 use data_encoding::HEXLOWER;
 use holdfast_api::wire;
-use holdfast_client::Client;
+use holdfast_client::{Client, TarStream, failed_backup};
 use holdfast_fs::{Disk, Fs, FsError};
 use holdfast_recovery::{Placing, Public, place_aids};
 use holdfast_types::Kind;
@@ -20,6 +20,9 @@ use crate::Done;
 use crate::cli::Global;
 use crate::output::{self, Failure};
 use crate::progress::{Progress, Unit};
+
+/// How long the vault is told that a backup is given up.
+const TOLD_WITHIN: Duration = Duration::from_secs(2);
 
 /// Make an archive of everything, sealed to the custodians and signed
 ///
@@ -88,15 +91,7 @@ impl Backup {
                     let wire::Backup { name, archive_id, .. } = begun;
                     return Ok(Made { name, archive_id, path, sha256, bytes });
                 }
-                "failed" => {
-                    let why = state.message.unwrap_or_else(|| "no reason given".to_owned());
-                    let kind = state.code.and_then(|code| code.parse().ok()).unwrap_or(Kind::Other);
-                    let failure = Failure::new(kind, format!("the backup failed: {why}"));
-                    return Err(match state.next {
-                        Some(next) => failure.next(next),
-                        None => failure,
-                    });
-                }
+                "failed" => return Err(failed_backup(state).into()),
                 _ => tokio::time::sleep(Duration::from_millis(50)).await,
             }
         }
@@ -116,11 +111,16 @@ impl Backup {
         try_out(&fs, dir)?;
         let begun = self.begin(client, "client").await?;
         let failed = |error| in_output(dir, error);
-        let mut placing = Placing::begin(&fs, dir, &begun.name).map_err(failed)?;
+        let (mut placing, mut stream) = match both_ends(client, &fs, dir, &begun).await {
+            Ok(ends) => ends,
+            Err(error) => {
+                give_up(client, &begun.job).await;
+                return Err(error);
+            }
+        };
         let target = placing.path();
         let progress = Progress::new(global, "sealing", Unit::Bytes);
         let mut received = 0;
-        let mut stream = client.tar(&begun.job).await?;
         while let Some(piece) = stream.next().await {
             let piece = piece?;
             received += u64::try_from(piece.len()).unwrap_or(0);
@@ -150,6 +150,25 @@ impl Backup {
         let path = Some(target.display().to_string());
         Ok(Made { name, archive_id, path, sha256: Some(sha256), bytes: size })
     }
+}
+
+/// Where the archive goes, and where it comes from.
+async fn both_ends(
+    client: &mut Client,
+    fs: &Arc<dyn Fs>,
+    dir: &Path,
+    begun: &wire::Backup,
+) -> Result<(Placing, TarStream), Failure> {
+    let placing = Placing::begin(fs, dir, &begun.name).map_err(|error| in_output(dir, error))?;
+    Ok((placing, client.tar(&begun.job).await?))
+}
+
+/// Tells the vault that nobody will read the backup: it would wait for a reader, and others for its place.
+async fn give_up(client: &mut Client, job: &str) {
+    let path = format!("/backups/{job}");
+    let told = client.delete::<wire::BackupState>(&path);
+    // What led here is what is reported. A vault that does not hear it gives the backup up later.
+    _ = tokio::time::timeout(TOLD_WITHIN, told).await;
 }
 
 /// What lies at the root of every target, of the newest archive, so that recovery needs no Holdfast.

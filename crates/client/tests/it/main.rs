@@ -138,7 +138,13 @@ fn tar(path: &str) -> Response<Body> {
     let mut pieces = vec![Ok(Frame::data(Bytes::from_static(b"one")))];
     pieces.push(match path {
         "/api/v1/backups/whole/tar" => Ok(Frame::data(Bytes::from_static(b"two"))),
-        "/api/v1/backups/broken/tar" => Err(std::io::Error::other("the disk is gone")),
+        "/api/v1/backups/broken/tar" | "/api/v1/backups/refused/tar" => {
+            Err(std::io::Error::other("the disk is gone"))
+        }
+        "/api/v1/backups/refused" => {
+            let state = r#"{"state":"failed","bytes":0,"code":"refused","message":"so many","next":"name fewer"}"#;
+            return whole(StatusCode::OK, state);
+        }
         _ => return enclaves(path),
     });
     // The head is on its way before the first piece is there.
@@ -154,7 +160,10 @@ async fn a_part_of_a_backup_is_never_taken_for_the_whole() {
     let server = Server::new(Script { reply: tar, hang_up: false });
     let address = server.start(ANY_PORT).await;
     let mut client = client(&server, address, KEY);
-    for (job, breaks) in [("whole", false), ("broken", true)] {
+    let unavailable = (Kind::Unavailable, true);
+    for (job, ends) in
+        [("whole", None), ("broken", Some(unavailable)), ("refused", Some((Kind::Refused, true)))]
+    {
         let mut stream = client.tar(job).await.unwrap();
         // Other calls do not wait for it.
         let _: wire::Enclaves = client.get("/enclaves").await.unwrap();
@@ -163,13 +172,15 @@ async fn a_part_of_a_backup_is_never_taken_for_the_whole() {
             match piece {
                 Ok(bytes) => read.extend_from_slice(&bytes),
                 Err(broken) => {
-                    error = Some(broken.kind);
+                    let reason = broken.next.as_deref() == Some("name fewer");
+                    assert_eq!(reason, job == "refused", "{broken}");
+                    error = Some((broken.kind, broken.next.is_some()));
                     break;
                 }
             }
         }
-        assert_eq!(error, breaks.then_some(Kind::Unavailable), "{job}");
-        assert!(breaks || read == b"onetwo");
+        assert_eq!(error, ends, "{job}");
+        assert!(ends.is_some() || read == b"onetwo");
     }
 }
 

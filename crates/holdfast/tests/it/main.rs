@@ -5,6 +5,7 @@
 
 mod access;
 mod archives;
+mod backups;
 mod callers;
 mod ciphertexts;
 mod contract;

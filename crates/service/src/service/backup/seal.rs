@@ -16,6 +16,10 @@ use crate::service::archives::ledger_head;
 use crate::service::custodians::{current_root, no_custodian};
 use crate::service::read::list;
 
+/// What to do where there are more custodians than an archive can be sealed to.
+const FEWER: &str = "holdfast backup --custodian NAME, once for each of those who shall open it; \
+                     or holdfast custodian rm NAME";
+
 /// An archive that was sealed, and to whom.
 pub(super) type Sealed = SealedArchive;
 
@@ -145,6 +149,22 @@ impl Service {
 
 impl From<ArchiveError> for Error {
     fn from(error: ArchiveError) -> Self {
-        Self::new(error.kind(), error.to_string())
+        let failed = Self::new(error.kind(), error.to_string());
+        match error {
+            ArchiveError::TooManyCustodians { .. } => failed.next(FEWER),
+            _ => failed,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_too_many_custodians_is_told_how_to_name_fewer() {
+        let error = Error::from(ArchiveError::TooManyCustodians { found: 17, max: 16 });
+        assert_eq!(error.kind, Kind::Refused);
+        assert!(error.next.unwrap().contains("--custodian"));
     }
 }

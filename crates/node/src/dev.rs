@@ -23,7 +23,7 @@ use zeroize::Zeroizing;
 use crate::address::Listening;
 use crate::beside::{absolute, path_text};
 use crate::init::init_with;
-use crate::serve::{listen_early, serve_at};
+use crate::serve::{serve_at, take};
 use crate::{InitOptions, LISTEN_DEFAULT, Made, NodeError, ServeOptions};
 
 /// There while a first start is at work; the custodian's certificate.
@@ -53,7 +53,7 @@ pub fn dev(
         (None, true) => None,
         (asked, _) => {
             let asked = asked.as_deref().unwrap_or(LISTEN_DEFAULT);
-            Some(listen_early(&Listening::parse(asked)?)?)
+            Some(take(Listening::parse(asked)?.address)?)
         }
     };
     if let Some(new) = make_dev(&fs, options)? {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use holdfast_fs::Disk;
 use holdfast_records::Listen;
 use holdfast_types::Kind;
-use tokio::net::TcpListener;
+use tokio::net::TcpSocket;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -17,6 +17,8 @@ use crate::{LISTEN_DEFAULT, NodeError, listen};
 
 /// How long a stopped server waits for threads that block.
 const LINGER: Duration = Duration::from_secs(5);
+/// How many connections wait in the system to be accepted.
+const BACKLOG: u32 = 1024;
 
 /// What `server` is told.
 #[derive(Clone, Debug, Default)]
@@ -38,11 +40,11 @@ pub fn serve(options: &ServeOptions, ready: impl FnOnce(SocketAddr)) -> Result<(
     serve_at(options, None, |_| (), ready)
 }
 
-/// As [`serve`], with a listener that stands already where one is given. `listening` hears of the place before
-/// anybody is served there.
+/// As [`serve`], at an address that was [taken](take) before where one is given. `listening` hears of the place
+/// before anybody is served there.
 pub(crate) fn serve_at(
     options: &ServeOptions,
-    early: Option<std::net::TcpListener>,
+    early: Option<TcpSocket>,
     listening: impl FnOnce(&Listening),
     ready: impl FnOnce(SocketAddr),
 ) -> Result<(), NodeError> {
@@ -78,17 +80,15 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, NodeError> {
 async fn run(
     options: &ServeOptions,
     node: &Opened,
-    early: Option<std::net::TcpListener>,
+    early: Option<TcpSocket>,
     listening: impl FnOnce(&Listening),
     ready: impl FnOnce(SocketAddr),
 ) -> Result<(), NodeError> {
     let asked = options.listen.as_deref().or(node.listen.as_deref()).unwrap_or(LISTEN_DEFAULT);
     let asked = Listening::parse(asked)?;
     let failed = |error| NodeError::new(Kind::Other, format!("the listener: {error}"));
-    let listener = match early {
-        Some(listener) => TcpListener::from_std(listener).map_err(failed)?,
-        None => bind(asked.address).await?,
-    };
+    let socket = early.map_or_else(|| take(asked.address), Ok)?;
+    let listener = socket.listen(BACKLOG).map_err(|error| refused(asked.address, &error))?;
     let address = listener.local_addr().map_err(failed)?;
     if options.listen.is_some() {
         node.remember_listen(&Listen { addr: asked.to_string() })?;
@@ -115,22 +115,29 @@ async fn run(
     Ok(())
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener, NodeError> {
-    TcpListener::bind(address).await.map_err(|error| match error.kind() {
+/// Takes an address for this process. Nobody can connect until it is listened on: clients of a server that
+/// starts are refused, and try again.
+pub(crate) fn take(address: SocketAddr) -> Result<TcpSocket, NodeError> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+    let taken = socket.and_then(|socket| {
+        // Connections of a server before this one, which linger, are in nobody's way (socket(7)).
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        Ok(socket)
+    });
+    taken.map_err(|error| refused(address, &error))
+}
+
+/// The system does not let this process listen there.
+fn refused(address: SocketAddr, error: &std::io::Error) -> NodeError {
+    match error.kind() {
         std::io::ErrorKind::AddrInUse => {
             NodeError::new(Kind::InUse, format!("the address {address} is in use"))
                 .next("stop what listens there, or choose another one with --listen ADDR")
         }
         _ => NodeError::new(Kind::BadInput, format!("cannot listen on {address}: {error}"))
             .next("choose an address of this host with --listen ADDR"),
-    })
-}
-
-/// A listener before there is a node; whoever connects waits.
-pub(crate) fn listen_early(place: &Listening) -> Result<std::net::TcpListener, NodeError> {
-    let runtime = runtime()?;
-    let bound = runtime.block_on(bind(place.address))?;
-    bound.into_std().map_err(|error| NodeError::new(Kind::Other, format!("the listener: {error}")))
+    }
 }
 
 impl Opened {
@@ -170,5 +177,19 @@ mod tests {
         });
         assert_eq!(ended, Ok(()));
         assert!(hold.send(()).is_ok(), "it blocks still");
+    }
+    #[test]
+    fn an_address_is_taken_once_and_nobody_waits_there() {
+        let socket = take(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let address = socket.local_addr().unwrap();
+        let early = std::net::TcpStream::connect(address).unwrap_err();
+        assert_eq!(early.kind(), std::io::ErrorKind::ConnectionRefused);
+        let runtime = runtime().unwrap();
+        let listener = runtime.block_on(async { socket.listen(BACKLOG) }).unwrap();
+        let second = take(address).unwrap_err();
+        assert_eq!(second.kind, Kind::InUse, "{second}");
+        assert!(std::net::TcpStream::connect(address).is_ok());
+        drop(listener);
+        take(address).unwrap();
     }
 }

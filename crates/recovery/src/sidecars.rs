@@ -113,7 +113,7 @@ pub fn check_json(
 /// itself is taken for it, and the answer is *unsigned*. An archive that is signed, by somebody else or for
 /// other bytes, is refused as ever.
 ///
-/// Errors: as [`check_sidecars`]; the tar does not open with `unseal`.
+/// Errors: as [`check_sidecars`]; the tar does not open with `unseal`, or names another signer than `trust`.
 pub fn accept_unsigned(
     fs: &dyn Fs,
     files: &ArchiveFiles,
@@ -138,6 +138,10 @@ pub fn accept_unsigned(
     let manifest = read_manifest(sealed, unseal)?;
     let public = manifest.public(hex::encode(&sha256), size);
     let signer = public.signer.fingerprint.clone();
+    // Nobody proves it, but whoever says whose it should be is not given another vault's.
+    if matches!(trust, Trust::Fingerprint(_)) {
+        trusted(trust, &signer)?;
+    }
     Ok(Signed { public, signer, unsigned: true })
 }
 

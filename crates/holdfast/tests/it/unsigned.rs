@@ -35,6 +35,11 @@ fn an_archive_without_its_signature_is_restored_only_on_request_and_says_so() {
     assert!(refused.err.contains("--accept-unsigned"), "{}", refused.err);
     with("drill", &identity).expect(10);
     with("verify", &["--accept-unsigned"]).expect(2);
+    // Nor another vault's than the one that was asked for.
+    let nobody = "00".repeat(20);
+    let other = [&anyway[..], &["--trust", &nobody]].concat();
+    let refused = with("verify", &other).expect(22);
+    assert!(refused.err.contains(&trust), "{}", refused.err);
     let opened = with("verify", &anyway).expect(0);
     assert!(opened.text().starts_with("opened and whole, UNSIGNED"), "{}", opened.text());
     assert!(opened.err.contains("UNSIGNED"), "{}", opened.err);
@@ -58,8 +63,6 @@ fn an_archive_without_its_signature_is_restored_only_on_request_and_says_so() {
     std::fs::write(&path, &tar).unwrap();
     // Where the signature holds, it counts: an unknown signer is not made known by this.
     std::fs::write(beside(".json.sig"), signature).unwrap();
-    let nobody = "00".repeat(20);
-    let other = [&anyway[..], &["--trust", &nobody]].concat();
     with("verify", &other).expect(22);
     assert!(with("verify", &anyway).expect(0).text().starts_with("verified"));
 

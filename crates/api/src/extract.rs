@@ -100,6 +100,12 @@ impl Call {
         let Body { bytes, _room } = body;
         let bytes = bytes.map_err(|error| self.reject(action, resource, error))?;
         let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
+        // A structure would be read from a list of its fields, too.
+        if text.trim_ascii_start().first() == Some(&b'[') {
+            let message = "the request does not fit: it is a JSON array, not an object";
+            let error = Error::new(Kind::BadInput, message).next("send one JSON object in UTF-8");
+            return Err(self.reject(action, resource, error));
+        }
         let value = serde_json::from_slice(text);
         value.map_err(|error| self.reject(action, resource, bad_json(&error)))
     }

@@ -58,9 +58,11 @@ fn log_to_stderr() {
     let filter = asked.unwrap_or_else(|| {
         Targets::new().with_default(LevelFilter::WARN).with_target("openraft", LevelFilter::ERROR)
     });
+    // https://no-color.org
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|text| !text.is_empty());
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
+        .with_ansi(!plain && std::io::stderr().is_terminal());
     tracing_subscriber::registry().with(lines.with_filter(filter)).init();
 }
 

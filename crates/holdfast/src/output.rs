@@ -52,6 +52,9 @@ impl Failure {
             ErrorKind::NotFound => failure.next("check the path"),
             ErrorKind::PermissionDenied => failure.next("check who may use that path"),
             ErrorKind::StorageFull => failure.next("make room there"),
+            ErrorKind::IsADirectory => failure.next("give a file, not a directory"),
+            ErrorKind::NotADirectory => failure.next("a part of that path is a file: check it"),
+            ErrorKind::AlreadyExists => failure.next("choose another path, or move it away"),
             _ => failure,
         }
     }

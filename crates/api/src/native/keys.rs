@@ -58,7 +58,17 @@ pub(crate) async fn show(call: Call, Path(which): Path<(String, String)>) -> Ans
     Ok(Reply(call.service.show_key(&call.caller, &key).await?.into()))
 }
 
-pub(crate) async fn rotate(call: Call, Path(which): Path<(String, String)>) -> Answer<wire::Key> {
+/// A body that may be empty, and says nothing.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+pub(crate) async fn rotate(
+    call: Call,
+    Path(which): Path<(String, String)>,
+    body: Body,
+) -> Answer<wire::Key> {
+    let Nothing {} = call.body(Action::KeyRotate, &which.1, body)?;
     let key = select(&call, Action::KeyRotate, &which)?;
     Ok(Reply(call.service.rotate_key(&call.caller, &key).await?.into()))
 }

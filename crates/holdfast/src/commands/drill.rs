@@ -60,9 +60,13 @@ impl Drill {
             progress.set(rows);
         })?;
         drop(progress);
+        let mut again = "drill again where the vault can be reached".to_owned();
         let (seq, not_recorded) = match record(context, &signed.public, &tried) {
             Ok(recorded) => (Some(recorded.seq), None),
-            Err(Failure::Failed { message, .. }) => (None, Some(message)),
+            Err(Failure::Failed { message, next, .. }) => {
+                again = next.unwrap_or(again);
+                (None, Some(message))
+            }
             Err(Failure::Interrupted) => return Err(Failure::Interrupted),
         };
         if global.json {
@@ -80,9 +84,7 @@ impl Drill {
             });
         }
         if let Some(why) = &not_recorded {
-            output::note(format!(
-                "the drill was NOT recorded: {why}\n  next: drill again where the vault can be reached"
-            ));
+            output::note(format!("the drill was NOT recorded: {why}\n  next: {again}"));
         }
         if global.quiet {
             return output::line("drilled");

@@ -100,8 +100,10 @@ fn read_input(
     };
     read?;
     if bytes.len() > max {
-        return Err(Failure::new(Kind::TooLarge, format!("the input is larger than {max} bytes"))
-            .next(too_large));
+        let what =
+            path.map_or_else(|| "standard input".to_owned(), |path| path.display().to_string());
+        let message = format!("{what} is larger than {max} bytes");
+        return Err(Failure::new(Kind::TooLarge, message).next(too_large));
     }
     Ok(bytes)
 }

@@ -92,7 +92,7 @@ fn bodies_that_do_not_fit_are_refused_and_recorded() {
     let (vault, mut raw) = vault();
     let deep = [vec![b'['; 100_000], vec![b']'; 100_000]].concat();
     let field = format!("{{\"name\":\"a\",\"{}\":1}}", "f".repeat(10_000));
-    let named: [(&[u8], &str); 18] = [
+    let named: [(&[u8], &str); 19] = [
         (b"", "missing field `name`"),
         (b"{", "not JSON"),
         (b"nonsense", "not JSON"),
@@ -104,6 +104,7 @@ fn bodies_that_do_not_fit_are_refused_and_recorded() {
         (b"{'name':'a'}", "not JSON"),
         (b"null", "does not fit"),
         (b"17", "does not fit"),
+        (b" [\"a\"]", "does not fit: it is a JSON array"),
         (b"{\"name\":1}", "does not fit: invalid type"),
         (b"{\"name\":null}", "does not fit: invalid type"),
         (b"{\"name\":[\"a\"]}", "does not fit: invalid type"),
@@ -212,6 +213,22 @@ fn what_was_a_secret_in_the_wrong_place_is_not_repeated() {
     vault.audited(|line| line["resource"] == "GET /k1:...");
     let log = serde_json::to_string(&vault.audit()).unwrap();
     assert!(!log.contains("dawn") && !log.contains(&key[3..]), "{log}");
+}
+
+#[test]
+fn a_call_that_takes_nothing_refuses_what_it_would_not_read() {
+    let (vault, mut raw) = vault();
+    vault.run(&["key", "create", "turned"], b"").expect(0);
+    let rotate = format!("POST {KEYS}/turned/rotate");
+    for body in [&br#"{"version":7}"#[..], b"garbage{", b"[]"] {
+        assert_eq!(raw.ask(&rotate, body).status, 400);
+    }
+    for body in [&b""[..], b"{}"] {
+        assert_eq!(raw.ask(&rotate, body).status, 200);
+    }
+    let shown = vault.run(&["key", "show", "turned", "--json"], b"").expect(0).text();
+    let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(shown["version"], 3);
 }
 
 #[test]

@@ -118,9 +118,9 @@ fn custodians(facts: &Facts, found: &mut Vec<Warning>) {
             ));
         }
         let Some(expires) = custodian.expires else { continue };
+        let renew = "holdfast custodian add RENEWED_CERTIFICATE_FILE";
         if expires <= facts.now {
             let what = format!(
-        let renew = "holdfast custodian add RENEWED_CERTIFICATE_FILE";
                 "the certificate of custodian {name} has expired; archives are still sealed to it"
             );
             found.push(warning(Level::Warning, what, renew));

@@ -7,7 +7,8 @@
 //!   file returned; before that any 512-byte sector may hold any of its versions since the last sync.
 //! - A new, renamed or removed name is not durable until [`Fs::sync_dir`] of its directory returned.
 //! - [`Fs::rename`] replaces its target as one step, never half.
-//! - After a failed sync nothing is known about what was to be synced: the caller stops writing.
+//! - After a failed sync nothing is known about what was to be synced: the caller stops writing. It may read
+//!   back, in a later process too, and no later sync makes it durable: only to write it again does.
 //!
 //! Every error names the operation and the path, so callers add what it means and nothing else.
 

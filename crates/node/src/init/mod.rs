@@ -207,7 +207,8 @@ pub(crate) fn publish(
     softkey::write_new(fs, soft_path, soft_key)?;
     let written = beside::write_context(fs, context_path, context);
     let finished = written.and_then(|()| data.finish().map_err(of_data));
-    // Ours, and of no use to anybody without the data; but where the marker is gone the vault is whole.
+    // Ours, and of no use to anybody without the data; but where the marker is gone the vault is whole, and
+    // whoever opens it makes that durable first.
     if finished.is_err() && DataDir::unfinished(fs, data.root()).is_ok_and(|note| note.is_some()) {
         _ = Left::by(fs, data.root()).and_then(|left| left.clear(fs));
     }

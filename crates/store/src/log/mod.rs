@@ -7,6 +7,7 @@
 //!   reported) from damage to what was durable (an error naming segment and offset). Every header says
 //!   how many bytes were durable when it was written, and a mark behind the last record says so for
 //!   it; damage is what any of them proves to have been durable.
+//! - What [`Log::open`] found is durable when it returns, even where a sync failed before.
 //! - Every read checks the record's checksums.
 //! - After a failed write nothing more is written.
 

@@ -133,6 +133,14 @@ fn locks(fs: &dyn Fs, dir: &Path) {
     fs.lock(&path).expect("free again");
 }
 
+/// A directory above that nobody can sync (here /proc, elsewhere autofs) is not in the way of one that exists.
+#[test]
+fn a_directory_is_taken_where_the_one_above_cannot_be_synced() {
+    let (dir, above) = (Path::new("/proc/self"), Path::new("/proc"));
+    assert!(matches!(Disk.sync_dir(above), Err(FsError::Io { .. })));
+    make_dirs(&Disk, dir).expect("it is there");
+}
+
 #[test]
 fn files_are_for_their_owner_only() {
     use std::os::unix::fs::PermissionsExt;

@@ -30,7 +30,13 @@ impl Compiled {
     #[must_use]
     pub fn allows(&self, action: &str, name: &str) -> bool {
         let hits = |rule: &Rule| rule.action.matches(action) && rule.resource.matches(name);
-        !self.deny.iter().any(hits) && self.allow.iter().any(hits)
+        !self.denies(action, name) && self.allow.iter().any(hits)
+    }
+
+    /// Whether one of its rules denies that, whatever the others allow.
+    #[must_use]
+    pub fn denies(&self, action: &str, name: &str) -> bool {
+        self.deny.iter().any(|rule| rule.action.matches(action) && rule.resource.matches(name))
     }
 
     /// Whether it may let its users do `action` on something: for listings, which ask again for each name.

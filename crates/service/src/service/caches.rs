@@ -202,7 +202,9 @@ impl Service {
             _ => None,
         };
         let admin = record.privilege == Privilege::Admin;
-        let actor = Arc::new(Actor { identity: *id, name: record.name, admin, enclave, policy });
+        let (name, policy_name) = (record.name, record.policy);
+        let actor = Actor { identity: *id, name, admin, enclave, policy, policy_name };
+        let actor = Arc::new(actor);
         self.caches.actors.insert(*id, actor.clone(), &self.caches.generation, seen);
         Ok(Some(actor))
     }

@@ -23,6 +23,8 @@ pub(crate) struct Actor {
     pub enclave: Option<(EnclaveId, Name)>,
     /// A user's policy, while there is one.
     pub policy: Option<Compiled>,
+    /// Its name, whether there is one or not.
+    pub policy_name: Option<Name>,
 }
 
 impl Actor {
@@ -282,6 +284,26 @@ fn without_api_key(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// What an administrator may do about a user whose policy does not allow `action` on `name`.
+fn no_rule(actor: &Actor, action: &str, name: &str) -> String {
+    match (&actor.policy, &actor.policy_name) {
+        (None, None) => "it has no policy: an administrator may make it again with one: \
+                         holdfast identity create --policy"
+            .to_owned(),
+        (None, Some(policy)) => format!(
+            "its policy {policy} was removed: an administrator may make that again: holdfast policy set {policy}"
+        ),
+        (Some(rules), _) if rules.denies(action, name) => {
+            "one of its rules denies it, whatever others allow: an administrator may set them anew: holdfast \
+             policy set replaces them all"
+                .to_owned()
+        }
+        (Some(_), _) => format!(
+            "an administrator may add '{action}:{name}' to its rules: holdfast policy set replaces them all"
+        ),
+    }
+}
+
 fn refused(actor: &Actor, action: Action, resource: Resource<'_>) -> Error {
     let who = actor.name.as_str();
     let (on, name, home) = match resource {
@@ -297,12 +319,7 @@ fn refused(actor: &Actor, action: Action, resource: Resource<'_>) -> Error {
         (Needs::Policy, Some((_, own))) if !home => {
             error.next(format!("{who} belongs to enclave {own} and has no access to others"))
         }
-        (Needs::Policy, _) if actor.policy.is_none() => error.next(
-            "it has no policy: an administrator may make it again with one: holdfast identity create --policy",
-        ),
-        (Needs::Policy, _) => error.next(format!(
-            "an administrator may add '{action_text}:{name}' to its rules: holdfast policy set replaces them all"
-        )),
+        (Needs::Policy, _) => error.next(no_rule(actor, action_text, name)),
         (Needs::Admin | Needs::Identity, _) => {
             error.next("this is for administrators: no policy can allow it")
         }

@@ -112,7 +112,8 @@ impl Service {
         parts.cluster.subscribe(Box::new(move |changes| followed.changed(changes, &keyring)));
         let name = "system".parse().map_err(|_| Error::new(Kind::Internal, "a name"))?;
         let identity = IdentityId::SYSTEM;
-        let system = Actor { identity, name, admin: true, enclave: None, policy: None };
+        let system =
+            Actor { identity, name, admin: true, enclave: None, policy: None, policy_name: None };
         let now = parts.clock.now();
         Ok(Arc::new(Self {
             cluster: parts.cluster,

@@ -61,6 +61,12 @@ async fn a_refusal_says_whose_turn_it_is() {
     assert!(next(refused).contains("'key.create:b'"));
     let refused = service.list_identities(&user).await.unwrap_err();
     assert!(next(refused).contains("no policy can allow it"));
+    let denied = vault.user(3, "ben", &["key.*:*"], &["key.create:b*"]).await;
+    let refused = service.create_key(&denied, &selector("b")).await.unwrap_err();
+    assert!(next(refused).contains("denies it"));
+    service.remove_policy(&admin(), &n("default"), &n("ben")).await.unwrap();
+    let refused = service.create_key(&denied, &selector("c")).await.unwrap_err();
+    assert!(next(refused).contains("holdfast policy set ben"));
     // A rule that could never count is refused: it would only look like one.
     let rules = SetPolicy { allow: vec!["identity.list:*".to_owned()], deny: Vec::new() };
     let refused = service.set_policy(&admin(), &n("default"), &n("p"), &rules).await;

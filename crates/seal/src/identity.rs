@@ -169,10 +169,15 @@ fn parse(bytes: &[u8]) -> Result<SignedSecretKey, IdentityError> {
         (Some(PublicOrSecret::Secret(key)), 0) => key,
         (Some(_), _) => return Err(IdentityError::Several),
     };
-    if subkeys(&key).next().is_some() && subkeys(&key).all(left_out) {
-        return Err(IdentityError::SecretMissing);
+    if elsewhere(&key) { Err(IdentityError::SecretMissing) } else { Ok(key) }
+}
+
+/// Whether the secret part of each subkey that decrypts was left out; without such, the primary's.
+fn elsewhere(key: &SignedSecretKey) -> bool {
+    if subkeys(key).next().is_some() {
+        return subkeys(key).all(left_out);
     }
-    Ok(key)
+    decrypts(&key.primary_key) && left_out(key.primary_key.secret_params())
 }
 
 /// The secret parts of the subkeys that decrypt.

@@ -82,6 +82,20 @@ fn a_secret_part_that_is_not_in_the_file_is_named() {
 }
 
 #[test]
+fn a_primary_that_decrypts_itself_is_named_too() {
+    let gpg = Gpg::new();
+    let args = ["--batch", "--passphrase", "", "--quick-gen-key", "Ada", "rsa2048", "sign,encr"];
+    gpg.run(&args, b"");
+    let (sealed, _) = seal_bytes(b"four", &[certificate(&gpg)], "x").unwrap();
+    assert_eq!(opened(&sealed, &secret(&gpg), None).unwrap(), b"four");
+    let left_out = gpg.run(&["--batch", "--export-secret-subkeys"], b"");
+    for identity in [on_card(&left_out), left_out] {
+        let error = Identity::needs_passphrase(&identity).unwrap_err();
+        assert_eq!(error, IdentityError::SecretMissing);
+    }
+}
+
+#[test]
 fn of_two_keys_the_one_in_the_file_opens() {
     let gpg = Gpg::new();
     gpg.make("Ada", "ed25519", Some(("cv25519", "encr")), "never");

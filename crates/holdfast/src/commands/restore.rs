@@ -151,6 +151,15 @@ impl Restore {
     /// Shows the plan; answering it, or `--yes`, is the confirmation.
     fn confirm(&self, global: &Global, signed: &Signed, newer: &Newer) -> Done {
         let public = &signed.public;
+        let cannot_ask = || {
+            let message = "restore asks first, and this is no terminal";
+            Err(Failure::new(Kind::Refused, message).next("give --yes"))
+        };
+        let asks = !self.yes && output::interactive();
+        // An error is one document, too.
+        if global.json && !self.yes && !asks {
+            return cannot_ask();
+        }
         let quiet = self.yes && (global.quiet || global.json);
         if !quiet {
             output::note(format!(
@@ -166,9 +175,8 @@ impl Restore {
         if self.yes {
             return Ok(());
         }
-        if !output::interactive() {
-            return Err(Failure::new(Kind::Refused, "restore asks first, and this is no terminal")
-                .next("give --yes"));
+        if !asks {
+            return cannot_ask();
         }
         _ = write!(std::io::stderr(), "Restore? [y/N] ");
         let mut answer = String::new();

@@ -46,6 +46,9 @@ fn keys_survive_the_loss_of_everything() {
     with(home, "again.toml", &unknown, b"").expect(22);
     let asks = [&restore[..], &["--trust", &trust]].concat();
     with(home, "again.toml", &asks, b"").expect(11);
+    let as_json = with(home, "again.toml", &[&asks[..], &["--json"]].concat(), b"").expect(11);
+    let error: serde_json::Value = serde_json::from_str(&as_json.err).expect("one document");
+    assert_eq!(error["error"]["code"], "refused", "{error}");
     assert!(!home.join("again").exists());
     let done = [&restore[..], &["--trust", &trust, "--yes"]].concat();
     with(home, "again.toml", &done, b"").expect(0);

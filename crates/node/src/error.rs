@@ -10,6 +10,10 @@ use holdfast_recovery::ArchiveError;
 use holdfast_store::StoreError;
 use holdfast_types::Kind;
 
+/// What is left where stored data are damaged.
+pub(crate) const RESTORE_NEWEST: &str =
+    "restore the newest archive: holdfast restore ARCHIVE --data OTHER_DIR";
+
 /// A failure of a node.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{message}")]
@@ -70,8 +74,7 @@ impl From<StoreError> for NodeError {
             StoreError::Corrupt { .. }
             | StoreError::LogDamaged { .. }
             | StoreError::Read(_)
-            | StoreError::Digest { .. } => Self::new(Kind::Damaged, message)
-                .next("restore the newest archive: holdfast restore ARCHIVE --data OTHER_DIR"),
+            | StoreError::Digest { .. } => Self::new(Kind::Damaged, message).next(RESTORE_NEWEST),
             StoreError::Fs(error) => error.into(),
             _ => Self::new(Kind::Other, message),
         }
@@ -147,8 +150,7 @@ impl From<ClusterError> for NodeError {
             | ClusterError::NotMember(_)
             | ClusterError::Damaged { .. }
             | ClusterError::Storage { kind: FaultKind::Damaged, .. } => {
-                Self::new(Kind::Damaged, message)
-                    .next("restore the newest archive: holdfast restore ARCHIVE --data OTHER_DIR")
+                Self::new(Kind::Damaged, message).next(RESTORE_NEWEST)
             }
             ClusterError::Store(error) => error.into(),
             ClusterError::Newer { .. } | ClusterError::Storage { kind: FaultKind::Newer, .. } => {

@@ -9,7 +9,7 @@ use holdfast_crypto::SecretBytes;
 use holdfast_fs::Fs;
 use holdfast_keyring::{Keyring, KeyringError, SecretRef};
 use holdfast_machine::{View, ViewExt as _};
-use holdfast_records::{Listen, NodeIdentity, Record as _, RootGeneration, SoftSlot};
+use holdfast_records::{Listen, NodeIdentity, Record as _, RecordError, RootGeneration, SoftSlot};
 use holdfast_service::audit::{Audit, Limits};
 use holdfast_service::{Level, Parts, Service, SlotInfo, Warning};
 use holdfast_store::log::Log;
@@ -17,6 +17,7 @@ use holdfast_store::{CACHE_BYTES_DEFAULT, DataDir, DiskStore, StateStore as _};
 use holdfast_types::{Generation, Kind, Millis, VaultId};
 
 use crate::address::Listening;
+use crate::error::RESTORE_NEWEST;
 use crate::{NodeError, softkey};
 
 /// A vault that stood still longer than this, by the clock at its start, is more likely a wrong clock.
@@ -111,14 +112,22 @@ impl Opened {
     }
 }
 
-fn local<T, E: std::fmt::Display>(
+fn local<T>(
     store: &DiskStore,
     key: &[u8],
-    read: impl Fn(&[u8]) -> Result<T, E>,
+    read: impl Fn(&[u8]) -> Result<T, RecordError>,
 ) -> Result<Option<T>, NodeError> {
     let bytes = store.get_local(key)?;
     bytes.map(|bytes| read(&bytes)).transpose().map_err(|error| {
-        NodeError::new(Kind::Damaged, format!("a local record of this node: {error}"))
+        let message = format!("a local record of this node: {error}");
+        match error {
+            RecordError::Schema { .. } => {
+                NodeError::new(Kind::Newer, message).next("use a newer holdfast")
+            }
+            RecordError::Key(_) | RecordError::Body(_) => {
+                NodeError::new(Kind::Damaged, message).next(RESTORE_NEWEST)
+            }
+        }
     })
 }
 
@@ -171,8 +180,7 @@ fn unseal(
 }
 
 fn damaged(what: &str) -> NodeError {
-    NodeError::new(Kind::Damaged, format!("the state: {what}"))
-        .next("restore the newest archive: holdfast restore ARCHIVE --data OTHER_DIR")
+    NodeError::new(Kind::Damaged, format!("the state: {what}")).next(RESTORE_NEWEST)
 }
 
 fn root(view: &impl View, generation: Generation) -> Result<RootGeneration, NodeError> {

@@ -56,6 +56,7 @@ pub struct Certificate {
     /// Whether expired keys are kept.
     expired_too: bool,
     expires: Option<Millis>,
+    signed: Millis,
 }
 
 impl Certificate {
@@ -98,7 +99,9 @@ impl Certificate {
         let last = keys.iter().map(|(_, bound)| bound.expires.unwrap_or(u64::MAX)).max();
         let expires = last.into_iter().chain(primary.expires).min().filter(|at| *at != u64::MAX);
         let expires = expires.map(|seconds| Millis(seconds.saturating_mul(1000)));
-        Ok(Self { inner, read_at, expired_too, expires })
+        let signed = keys.iter().map(|(_, bound)| bound.signed).fold(primary.signed, u32::max);
+        let signed = Millis(u64::from(signed) * 1000);
+        Ok(Self { inner, read_at, expired_too, expires, signed })
     }
 
     /// The primary key's fingerprint, 40 upper-case hex digits as gpg prints them.
@@ -133,6 +136,13 @@ impl Certificate {
     #[must_use]
     pub fn expires(&self) -> Option<Millis> {
         self.expires
+    }
+
+    /// When its holder last said anything of it or of its encryption keys that counts. Of two copies the one
+    /// with the later time is the newer.
+    #[must_use]
+    pub fn signed(&self) -> Millis {
+        self.signed
     }
 
     /// Whether it has expired at `now`.

@@ -67,6 +67,8 @@ pub(crate) enum Fault {
 /// What the self-signatures say of a key.
 #[derive(Debug, Clone)]
 pub(crate) struct Bound {
+    /// When the one that counts was made, in seconds since 1970.
+    pub signed: u32,
     /// When it expires, in seconds since 1970; `None` is never.
     pub expires: Option<u64>,
     /// What it may do; `None` if nothing is said, which leaves it to the algorithm.
@@ -227,7 +229,8 @@ impl<'a> Newest<'a> {
             _ => None,
         });
         let expires = u64::from(key.created_at().as_secs()) + u64::from(lifetime);
-        Ok(Bound { expires: (lifetime != 0).then_some(expires), flags })
+        let (signed, expires) = (created(signature), (lifetime != 0).then_some(expires));
+        Ok(Bound { signed, expires, flags })
     }
 }
 

@@ -186,6 +186,8 @@ fn a_renewed_certificate_takes_the_place_of_the_old_one() {
     assert_eq!(slots.len(), 1, "{slots:?}");
     assert_eq!(slots[0]["slot_id"], renewed["slot"]);
     run(&["custodian", "add", "new.asc"]).expect(12);
+    let older = run(&["custodian", "add", "old.asc"]).expect(11);
+    assert!(older.err.contains("older than the one that ann has"), "{}", older.err);
 
     // Sealed to the new subkey alone, inside, too; the ledger names it; the old archive opens as it did.
     run(&["key", "create", "orders"]).expect(0);

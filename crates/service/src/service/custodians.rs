@@ -8,7 +8,7 @@ use holdfast_machine::View;
 use holdfast_records::{Custodian, RootGeneration, Slot, Stored, put};
 use holdfast_recovery::seal_slot;
 use holdfast_seal::Certificate;
-use holdfast_types::{CustodianId, Expect, Generation, IdentityId, Kind, Name, SlotId};
+use holdfast_types::{CustodianId, Expect, Generation, IdentityId, Kind, Millis, Name, SlotId};
 
 use super::read::{get, list, vault};
 use super::{Service, archives};
@@ -103,6 +103,7 @@ impl Service {
             let (name, sealed) = (request.name.clone(), sealed.clone());
             let (expires, certificate) = (certificate.expires(), &certificate);
             let (mut draft, record) = if let Some(which) = theirs {
+                not_older(certificate, &which.record, now)?;
                 let certificate = certificate.to_bytes();
                 let renewal = Renewal { name, slot_id, certificate, expires, sealed };
                 renew_custodian(&root, which, &list::<Slot>(view, &[])?, renewal)?
@@ -160,6 +161,20 @@ impl Service {
             );
             CustodianRemoved { custodian, note }
         }))
+    }
+}
+
+/// A copy of before a renewal would bring back what its holder has replaced. One that is no longer taken at
+/// all, as it was revoked, says nothing of that.
+fn not_older(new: &Certificate, held: &Custodian, now: Millis) -> Result<(), Error> {
+    match Certificate::read_stored(&held.certificate, now) {
+        Ok(old) if old.signed() > new.signed() => {
+            let name = &held.name;
+            let message = format!("this certificate is older than the one that {name} has here");
+            Err(Error::new(Kind::Refused, message)
+                .next("export the newest one: gpg --armor --export NAME"))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -38,7 +38,7 @@ const LOOK: Duration = Duration::from_micros(500);
 const WANTED: u32 = 10;
 /// How long it then leaves the core. Longer, and the backup is slower under load, and the requests hardly faster:
 /// docs/performance.md.
-const ABSENCE: Duration = Duration::from_millis(1);
+const ABSENCE: Duration = Duration::from_millis(2);
 
 thread_local! {
     static SPARE: RefCell<Option<Spare>> = const { RefCell::new(None) };

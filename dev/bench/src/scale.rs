@@ -36,7 +36,7 @@ const LATE: u64 = 200;
 /// The load, as a part of what the vault can do.
 const LOAD: f64 = 0.4;
 /// Windows of it while backups are made, at least; half as many before, and after.
-const WINDOWS: usize = 10;
+const WINDOWS: usize = 20;
 
 /// A column: what was measured at one size, by name.
 #[derive(Default)]

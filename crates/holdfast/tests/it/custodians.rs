@@ -125,6 +125,8 @@ fn of_ann(gpg: &Gpg) -> (TempDir, Server) {
 /// What `ann` has renewed: a later expiry, and another encryption subkey in the place of the revoked one.
 fn renew(gpg: &Gpg, file: &Path) {
     let ann = gpg.fingerprint("ann");
+    // Times in OpenPGP are in seconds: within one of them neither copy is the older.
+    std::thread::sleep(std::time::Duration::from_secs(1));
     gpg.run(&format!("--quick-set-expire {ann} 5y"));
     gpg.run(&format!("--quick-add-key {ann} cv25519 encr 5y"));
     // Which subkey; sure; for no reason; without a text; sure.

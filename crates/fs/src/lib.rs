@@ -16,6 +16,7 @@ mod content;
 mod crash;
 mod disk;
 mod error;
+mod layer;
 mod mem;
 mod set;
 mod tools;
@@ -28,6 +29,7 @@ use std::sync::Arc;
 pub use crash::{CrashImage, CrashImages, Damage, Recorder, crash_images_wanted};
 pub use disk::Disk;
 pub use error::FsError;
+pub use layer::{FileLayer, FsLayer};
 pub use mem::{Fault, Mem};
 pub use set::FileSet;
 pub use tools::{

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
-use holdfast_fs::{DirEntry, File, Fs, FsError, Lock, Mem, Open};
+use holdfast_fs::{File, FileLayer, Fs, FsError, FsLayer, Mem, Open};
 
 /// Memory below.
 #[derive(Clone, Debug, Default)]
@@ -70,7 +70,11 @@ struct UnreliableFile {
     disk: Unreliable,
 }
 
-impl File for UnreliableFile {
+impl FileLayer for UnreliableFile {
+    fn below(&self) -> &dyn File {
+        &*self.file
+    }
+
     fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<usize, FsError> {
         if self.disk.blind.load(Ordering::SeqCst) {
             let source = std::io::Error::other("the disk gives nothing back");
@@ -78,57 +82,20 @@ impl File for UnreliableFile {
         }
         self.file.read_at(buf, offset)
     }
-    fn write_at(&self, data: &[u8], offset: u64) -> Result<(), FsError> {
-        self.file.write_at(data, offset)
-    }
-    fn len(&self) -> Result<u64, FsError> {
-        self.file.len()
-    }
-    fn set_len(&self, len: u64) -> Result<(), FsError> {
-        self.file.set_len(len)
-    }
+
     fn sync_data(&self) -> Result<(), FsError> {
         self.disk.gate.pass();
         self.file.sync_data()
     }
-    fn sync_all(&self) -> Result<(), FsError> {
-        self.file.sync_all()
-    }
 }
 
-impl Fs for Unreliable {
+impl FsLayer for Unreliable {
+    fn below(&self) -> &dyn Fs {
+        &self.mem
+    }
+
     fn open(&self, path: &Path, how: Open) -> Result<Arc<dyn File>, FsError> {
         let file = self.mem.open(path, how)?;
         Ok(Arc::new(UnreliableFile { file, disk: self.clone() }))
-    }
-    fn rename(&self, from: &Path, to: &Path) -> Result<(), FsError> {
-        self.mem.rename(from, to)
-    }
-    fn rename_new(&self, from: &Path, to: &Path) -> Result<(), FsError> {
-        self.mem.rename_new(from, to)
-    }
-    fn remove_file(&self, path: &Path) -> Result<(), FsError> {
-        self.mem.remove_file(path)
-    }
-    fn remove_dir_all(&self, path: &Path) -> Result<(), FsError> {
-        self.mem.remove_dir_all(path)
-    }
-    fn create_dir_all(&self, path: &Path) -> Result<(), FsError> {
-        self.mem.create_dir_all(path)
-    }
-    fn read_dir(&self, path: &Path) -> Result<Vec<DirEntry>, FsError> {
-        self.mem.read_dir(path)
-    }
-    fn exists(&self, path: &Path) -> Result<bool, FsError> {
-        self.mem.exists(path)
-    }
-    fn sync_dir(&self, path: &Path) -> Result<(), FsError> {
-        self.mem.sync_dir(path)
-    }
-    fn lock(&self, path: &Path) -> Result<Box<dyn Lock>, FsError> {
-        self.mem.lock(path)
-    }
-    fn free_bytes(&self, path: &Path) -> Option<u64> {
-        self.mem.free_bytes(path)
     }
 }

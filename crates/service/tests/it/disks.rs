@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use holdfast_crypto::Sha256;
-use holdfast_fs::{DirEntry, Disk, File, Fs, FsError, Lock, Open};
+use holdfast_fs::{Disk, Fs, FsLayer};
 use holdfast_service::{BackupTo, Level, StartBackup, StoredReport, Warning};
 
 use crate::vault::{Vault, admin};
@@ -16,50 +16,14 @@ use crate::vault::{Vault, admin};
 #[derive(Debug)]
 struct Silent(Mutex<Receiver<()>>);
 
-impl Fs for Silent {
+impl FsLayer for Silent {
+    fn below(&self) -> &dyn Fs {
+        &Disk
+    }
+
     fn free_bytes(&self, _: &Path) -> Option<u64> {
         _ = self.0.lock().unwrap().recv_timeout(Duration::from_secs(60));
         None
-    }
-
-    fn open(&self, path: &Path, how: Open) -> Result<Arc<dyn File>, FsError> {
-        Disk.open(path, how)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> Result<(), FsError> {
-        Disk.rename(from, to)
-    }
-
-    fn rename_new(&self, from: &Path, to: &Path) -> Result<(), FsError> {
-        Disk.rename_new(from, to)
-    }
-
-    fn remove_file(&self, path: &Path) -> Result<(), FsError> {
-        Disk.remove_file(path)
-    }
-
-    fn remove_dir_all(&self, path: &Path) -> Result<(), FsError> {
-        Disk.remove_dir_all(path)
-    }
-
-    fn create_dir_all(&self, path: &Path) -> Result<(), FsError> {
-        Disk.create_dir_all(path)
-    }
-
-    fn read_dir(&self, path: &Path) -> Result<Vec<DirEntry>, FsError> {
-        Disk.read_dir(path)
-    }
-
-    fn exists(&self, path: &Path) -> Result<bool, FsError> {
-        Disk.exists(path)
-    }
-
-    fn sync_dir(&self, path: &Path) -> Result<(), FsError> {
-        Disk.sync_dir(path)
-    }
-
-    fn lock(&self, path: &Path) -> Result<Box<dyn Lock>, FsError> {
-        Disk.lock(path)
     }
 }
 

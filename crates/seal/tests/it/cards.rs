@@ -170,9 +170,7 @@ fn pinentry(gpg: &Gpg, answer: &str) {
 #[test]
 fn a_gpg_that_may_not_use_its_key_says_why() {
     let gpg = Gpg::new();
-    let parameters = b"Key-Type: EDDSA\nKey-Curve: ed25519\nSubkey-Type: ECDH\n\
-        Subkey-Curve: cv25519\nName-Real: Ada\nExpire-Date: 0\nPassphrase: correct horse\n%commit\n";
-    gpg.run(&["--batch", "--gen-key"], parameters);
+    gpg.make_locked("Ada", "correct horse");
     let (_, bob) = generate_custodian("Bob", now()).unwrap();
     let (ada, bob) = (certificate(&gpg), Certificate::read(&bob, now()).unwrap());
     let streams = [vec![ada.clone()], vec![ada.clone(), bob.clone()], vec![bob, ada]];

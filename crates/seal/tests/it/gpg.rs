@@ -80,6 +80,15 @@ impl Gpg {
         }
     }
 
+    /// Makes a primary that certifies and a subkey that decrypts, both locked.
+    pub fn make_locked(&self, user: &str, passphrase: &str) {
+        let parameters = format!(
+            "Key-Type: EDDSA\nKey-Curve: ed25519\nSubkey-Type: ECDH\nSubkey-Curve: cv25519\n\
+             Name-Real: {user}\nExpire-Date: 0\nPassphrase: {passphrase}\n%commit\n"
+        );
+        self.run(&["--batch", "--gen-key"], parameters.as_bytes());
+    }
+
     pub fn fingerprint(&self, user: &str) -> String {
         let list = self.run(&["--batch", "--with-colons", "--list-keys", user], b"");
         let list = String::from_utf8(list).unwrap();

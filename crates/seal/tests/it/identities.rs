@@ -18,9 +18,7 @@ fn pass(text: &str) -> Zeroizing<String> {
 #[test]
 fn a_locked_identity_wants_its_passphrase() {
     let gpg = Gpg::new();
-    let parameters = b"Key-Type: EDDSA\nKey-Curve: ed25519\nSubkey-Type: ECDH\n\
-        Subkey-Curve: cv25519\nName-Real: Ada\nExpire-Date: 0\nPassphrase: correct horse\n%commit\n";
-    gpg.run(&["--batch", "--gen-key"], parameters);
+    gpg.make_locked("Ada", "correct horse");
     let secret = gpg.export_secret("Ada", "correct horse");
     assert_eq!(Identity::needs_passphrase(&secret), Ok(true));
     let read = |passphrase: Option<&str>| Identity::read(&secret, passphrase.map(pass).as_ref());

@@ -85,6 +85,8 @@ pub struct Service {
     backups: Mutex<HashMap<JobId, Arc<backup::Backup>>>,
     /// Whose turn it is to begin one.
     beginning: tokio::sync::Mutex<()>,
+    /// Whose turn it is to decide again, of those whose change met another one.
+    deciding_again: tokio::sync::Mutex<()>,
     /// Questions to the majority: begun, answered, and whose turn it is.
     asked: AtomicU64,
     answered: AtomicU64,
@@ -131,6 +133,7 @@ impl Service {
             system: Arc::new(system),
             backups: Mutex::new(HashMap::new()),
             beginning: tokio::sync::Mutex::new(()),
+            deciding_again: tokio::sync::Mutex::new(()),
             asked: AtomicU64::new(0),
             answered: AtomicU64::new(0),
             asking: tokio::sync::Mutex::new(()),

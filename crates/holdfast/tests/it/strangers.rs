@@ -30,13 +30,14 @@ fn a_flood_of_strangers_is_counted_and_every_other_call_has_its_lines() {
     let with = |lines: &[serde_json::Value], action: &str| -> Vec<serde_json::Value> {
         lines.iter().filter(|line| line["action"] == action).cloned().collect()
     };
-    // The count follows within two seconds.
+    // The count follows within two seconds; the last line of a creation after its answer.
     let told = soon(|| {
         let lines = vault.audit();
         let counts = with(&lines, "audit.counted");
         let counted: u64 = counts.iter().map(|line| line["count"].as_u64().unwrap()).sum();
         let written = with(&lines, "request").len() as u64;
-        (written + counted == 2 * ASKED).then_some((lines, written, counted))
+        let all = written + counted == 2 * ASKED && with(&lines, "enclave.create").len() >= 10;
+        all.then_some((lines, written, counted))
     });
     let (lines, written, counted) = told.expect("each has a line or is counted");
     // At most what there may be in that time.

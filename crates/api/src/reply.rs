@@ -131,7 +131,7 @@ mod tests {
                 plaintext: SecretBase64(plaintext.clone()),
                 key_id: ID.to_string(),
                 version: version.0,
-                name: Some(name.to_string()),
+                name: name.to_string(),
             };
             assert_eq!(text(decrypted(&done)).await, serde_json::to_vec(&wire).unwrap());
 

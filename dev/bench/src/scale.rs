@@ -232,9 +232,9 @@ fn backup(vault: &Caller) -> Result<Stored> {
     let new = wire::NewBackup { to: "vault".to_owned(), custodians: None };
     let job: wire::Backup = vault.post("/backups", &new)?;
     let (path, bytes) = loop {
-        let state: wire::BackupState = vault.get(&format!("/backups/{}", job.job))?;
-        match (state.state.as_str(), state.path) {
-            ("stored", Some(path)) => break (PathBuf::from(path), state.bytes),
+        let state: wire::BackupState = vault.get(&format!("/backups/{}", job.job_id))?;
+        match (state.state.as_str(), state.place) {
+            ("stored", Some(place)) => break (PathBuf::from(place), state.size),
             ("failed", _) => bail!("a backup failed: {}", state.message.unwrap_or_default()),
             _ => std::thread::sleep(Duration::from_millis(10)),
         }

@@ -38,7 +38,7 @@ pub(crate) async fn start(call: Call, body: Body) -> Answer<wire::Backup> {
     let custodians = new.custodians.map(names).transpose()?;
     let begun = call.service.start_backup(&call.caller, &StartBackup { to, custodians }).await?;
     Ok(Reply(wire::Backup {
-        job: begun.job.to_string(),
+        job_id: begun.job.to_string(),
         archive_id: begun.archive_id.to_string(),
         name: begun.name,
         file: begun.file,
@@ -114,7 +114,7 @@ pub(crate) async fn drill(call: Call, body: Body) -> Answer<wire::Drilled> {
         versions: drill.versions,
         digest: drill.digest,
         sha256: hash(&call, action, &drill.sha256)?,
-        custodian: drill.custodian.map(|id| call.parse(action, &id)).transpose()?,
+        custodian: drill.custodian_id.map(|id| call.parse(action, &id)).transpose()?,
     };
     let record = call.service.record_drill(&call.caller, &report).await?;
     let archive = record.archive.into();
@@ -151,17 +151,17 @@ impl From<ArchiveInfo> for wire::Archive {
 
 impl From<BackupProgress> for wire::BackupState {
     fn from(progress: BackupProgress) -> Self {
-        let state = |state: &str, bytes| Self {
+        let state = |state: &str, size| Self {
             state: state.to_owned(),
-            bytes,
-            path: None,
+            size,
+            place: None,
             sha256: None,
             code: None,
             message: None,
             next: None,
         };
         let whole = |name: &str, info: BackupInfo| Self {
-            path: info.directory.map(|directory| format!("{directory}/{}", info.file)),
+            place: info.directory.map(|directory| format!("{directory}/{}", info.file)),
             sha256: Some(hex::encode(&info.sha256)),
             ..state(name, info.size)
         };

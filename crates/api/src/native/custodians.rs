@@ -7,13 +7,14 @@ use crate::error::{Answer, Failed, Reply};
 use crate::extract::{Body, Call, Path};
 use crate::wire;
 
-pub(crate) async fn add(call: Call, body: Body) -> Answer<wire::Custodian> {
+pub(crate) async fn add(call: Call, body: Body) -> Answer<wire::CustodianAdded> {
     let action = Action::CustodianAdd;
     let new: wire::NewCustodian = call.body(action, "custodians", body)?;
     let name = new.name.map(|name| call.name(action, &name)).transpose()?;
     let request = AddCustodian { name, certificate: new.certificate.0 };
     let added = call.service.add_custodian(&call.caller, &request).await?;
-    Ok(Reply(wire::Custodian { renewed: added.renewed, ..added.custodian.into() }))
+    let custodian = added.custodian.into();
+    Ok(Reply(wire::CustodianAdded { custodian, renewed: added.renewed }))
 }
 
 pub(crate) async fn list(call: Call) -> Answer<wire::Custodians> {
@@ -56,8 +57,7 @@ impl From<CustodianInfo> for wire::Custodian {
             fingerprint: custodian.fingerprint,
             added: custodian.added.0,
             expires: custodian.expires.map(|at| at.0),
-            slot: custodian.slot.map(|id| id.to_string()),
-            renewed: false,
+            slot_id: custodian.slot.map(|id| id.to_string()),
         }
     }
 }

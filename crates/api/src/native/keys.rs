@@ -1,6 +1,8 @@
 //! Enclaves and keys.
 
-use holdfast_service::{Action, EnclaveInfo, KeyInfo, KeyPage, KeySelector, UndeleteKey};
+use holdfast_service::{
+    Action, EnclaveInfo, KeyInfo, KeyPage, KeySelector, UndeleteKey, VersionInfo,
+};
 use serde::Deserialize;
 
 use crate::error::{Answer, Failed, Reply};
@@ -112,11 +114,14 @@ impl From<EnclaveInfo> for wire::Enclave {
 
 impl From<KeyInfo> for wire::Key {
     fn from(key: KeyInfo) -> Self {
-        let versions = key.versions.into_iter().map(|v| wire::VersionOf {
+        let version = |v: VersionInfo| wire::VersionOf {
             version: v.version.0,
             state: v.state.to_owned(),
             changed: v.changed.0,
-        });
+        };
+        // Every key has one: without any it is from a listing.
+        let versions =
+            (!key.versions.is_empty()).then(|| key.versions.into_iter().map(version).collect());
         Self {
             name: key.name.to_string(),
             enclave: key.enclave.to_string(),
@@ -125,7 +130,7 @@ impl From<KeyInfo> for wire::Key {
             state: key.state.to_owned(),
             version: key.version.0,
             created: key.created.0,
-            versions: versions.collect(),
+            versions,
         }
     }
 }

@@ -10,7 +10,7 @@ pub(crate) async fn sheet(call: Call) -> Answer<wire::Sheet> {
     let sheet = call.service.sheet(&call.caller).await?;
     Ok(Reply(wire::Sheet {
         vault_id: sheet.vault_id.to_string(),
-        fingerprint: sheet.fingerprint,
+        signer: sheet.fingerprint,
         custodians: sheet.custodians.into_iter().map(Into::into).collect(),
         text: sheet.text,
     }))
@@ -34,7 +34,7 @@ impl From<Status> for wire::Status {
             counts: counts.collect(),
             archives: status.archives.into_iter().map(Into::into).collect(),
             node: wire::NodeStatus {
-                node: node.node.to_string(),
+                node_id: node.node.to_string(),
                 leader: node.leader,
                 term: node.term,
                 majority_age_ms: node.majority_age_ms,

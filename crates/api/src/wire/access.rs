@@ -62,10 +62,8 @@ pub struct Identity {
     /// `admin` or `user`.
     pub privilege: String,
     /// A user's enclave.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enclave: Option<String>,
     /// A user's policy.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<String>,
     /// When it was made.
     pub created: u64,

@@ -22,7 +22,6 @@ pub struct Archive {
     /// When it was read back from where it lies.
     pub stored: Option<u64>,
     /// Who says so: `vault`, or the identity (`h1:...`) that reported it.
-    #[serde(default)]
     pub stored_by: Option<String>,
     /// When that copy was opened.
     pub verified: Option<u64>,
@@ -31,9 +30,8 @@ pub struct Archive {
     /// Whether a drill went through a custodian's layers.
     pub drilled_full: bool,
     /// Whether the vault's host looked for it where it was stored, and it is not there.
-    #[serde(default)]
     pub gone: bool,
-    /// Where it lies.
+    /// Where the sealed tar lies: its absolute path, or what was reported.
     pub place: String,
 }
 
@@ -58,13 +56,13 @@ pub struct NewBackup {
 /// A backup that was begun.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Backup {
-    /// The job, hex.
-    pub job: String,
+    /// The job's id, hex.
+    pub job_id: String,
     /// The archive's id, hex.
     pub archive_id: String,
-    /// Its name, without file extensions.
+    /// The archive's name: that of its files without their extensions.
     pub name: String,
-    /// The file name of the sealed tar.
+    /// The file name of the sealed tar: `name` and `.tar.gpg`.
     pub file: String,
 }
 
@@ -73,22 +71,17 @@ pub struct Backup {
 pub struct BackupState {
     /// `waiting`, `running`, `written`, `stored` or `failed`.
     pub state: String,
-    /// Sealed bytes so far.
-    pub bytes: u64,
+    /// Bytes of the sealed tar, so far.
+    pub size: u64,
     /// Where the sealed tar lies, once it does.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub path: Option<String>,
+    pub place: Option<String>,
     /// SHA-256 of the sealed tar, once written.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
     /// What kind of failure, as errors say it: `no_space`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
     /// Why it failed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     /// What to do next.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
 }
 
@@ -137,7 +130,7 @@ pub struct Drill {
     pub sha256: String,
     /// The custodian whose key opened it, hex id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub custodian: Option<String>,
+    pub custodian_id: Option<String>,
 }
 
 /// A drill that was recorded.

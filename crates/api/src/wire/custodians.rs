@@ -25,19 +25,19 @@ pub struct Custodian {
     /// When they were added.
     pub added: u64,
     /// When the certificate expires.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<u64>,
-    /// The slot that opens the root for them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub slot: Option<String>,
-    /// Whether they were a custodian before, and this call replaced their certificate.
-    #[serde(default, skip_serializing_if = "is_not")]
-    pub renewed: bool,
+    /// The id of the slot that opens the root for them, hex.
+    pub slot_id: Option<String>,
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "what serde calls it with")]
-const fn is_not(value: &bool) -> bool {
-    !*value
+/// A custodian who was added, or whose certificate was renewed.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct CustodianAdded {
+    /// Who.
+    #[serde(flatten)]
+    pub custodian: Custodian,
+    /// Whether they were a custodian before, and this call replaced their certificate.
+    pub renewed: bool,
 }
 
 /// All custodians.
@@ -51,6 +51,7 @@ pub struct Custodians {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct CustodianRemoved {
     /// Who.
+    #[serde(flatten)]
     pub custodian: Custodian,
     /// What that does not change.
     pub note: String,
@@ -66,7 +67,6 @@ pub struct Slot {
     /// `openpgp` or `soft`.
     pub kind: String,
     /// Its custodian's name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub custodian: Option<String>,
     /// The fingerprint it is sealed to, or the soft key's path.
     pub recipient: String,
@@ -87,7 +87,7 @@ pub struct Sheet {
     /// The vault's id, hex.
     pub vault_id: String,
     /// The fingerprint of the certificate that signs archives.
-    pub fingerprint: String,
+    pub signer: String,
     /// The custodians.
     pub custodians: Vec<Custodian>,
     /// The page, to print.

@@ -47,9 +47,8 @@ pub struct Key {
     pub version: u32,
     /// When it was made.
     pub created: u64,
-    /// Its versions; empty in listings.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub versions: Vec<VersionOf>,
+    /// Its versions; `None` in listings.
+    pub versions: Option<Vec<VersionOf>>,
 }
 
 /// A version of a key.
@@ -69,7 +68,6 @@ pub struct Keys {
     /// They.
     pub keys: Vec<Key>,
     /// Give it as `after` for more.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
 }
 
@@ -128,8 +126,7 @@ pub struct Decrypted {
     /// Its version.
     pub version: u32,
     /// The key's name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
+    pub name: String,
 }
 
 /// To make a data key.

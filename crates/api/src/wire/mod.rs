@@ -1,5 +1,8 @@
 //! What travels: JSON (RFC 8259) with bytes in base64 (RFC 4648 §4) and times in milliseconds since
 //! 1970. Requests and replies of the native API, shared by server and client.
+//!
+//! A reply has all of its fields, `null` where there is nothing; a request leaves such a field away. One
+//! thing has one name in all of them, and in what the commands print with `--json`.
 
 mod access;
 mod archives;
@@ -13,7 +16,9 @@ pub use archives::{
     Archive, Archives, Backup, BackupState, Drill, Drilled, NewBackup, Sidecars, Stored,
 };
 pub use bytes::{Base64, SecretBase64};
-pub use custodians::{Custodian, CustodianRemoved, Custodians, NewCustodian, Sheet, Slot, Slots};
+pub use custodians::{
+    Custodian, CustodianAdded, CustodianRemoved, Custodians, NewCustodian, Sheet, Slot, Slots,
+};
 pub use keys::{
     Decrypt, Decrypted, Enclave, Enclaves, Encrypt, Encrypted, Generate, Generated, Key, Keys,
     Named, Undelete, VersionOf,
@@ -39,6 +44,5 @@ pub struct FailureBody {
     /// One line: a lowercase fragment that names the object.
     pub message: String,
     /// The next step, where it is known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
 }

@@ -19,7 +19,7 @@ pub struct Warning {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct NodeStatus {
     /// Its id, 16 hex digits.
-    pub node: String,
+    pub node_id: String,
     /// Whether it leads.
     pub leader: bool,
     /// Its Raft term.

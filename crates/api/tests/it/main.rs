@@ -37,7 +37,7 @@ fn requests_read_and_write_back() {
     same::<wire::NewBackup>(r#"{"to":"client","custodians":["ada"]}"#);
     same::<wire::Stored>(r#"{"sha256":"00","size":1,"place":"nas"}"#);
     same::<wire::Drill>(
-        r#"{"archive_id":"00","mode":"full","elapsed_ms":1,"versions":2,"digest":"ab","sha256":"cd","custodian":"ef"}"#,
+        r#"{"archive_id":"00","mode":"full","elapsed_ms":1,"versions":2,"digest":"ab","sha256":"cd","custodian_id":"ef"}"#,
     );
 }
 
@@ -45,7 +45,7 @@ fn requests_read_and_write_back() {
 fn replies_read_and_write_back() {
     same::<wire::Enclaves>(r#"{"enclaves":[{"name":"e","enclave_id":"00","state":"open"}]}"#);
     same::<wire::Keys>(
-        r#"{"keys":[{"name":"k","enclave":"e","key_id":"00","kind":"aes256","state":"active","version":1,"created":5}],"next":"k"}"#,
+        r#"{"keys":[{"name":"k","enclave":"e","key_id":"00","kind":"aes256","state":"active","version":1,"created":5,"versions":null}],"next":"k"}"#,
     );
     same::<wire::Key>(
         r#"{"name":"k","enclave":"e","key_id":"00","kind":"aes256","state":"active","version":1,"created":5,"versions":[{"version":1,"state":"active","changed":5}]}"#,
@@ -55,8 +55,14 @@ fn replies_read_and_write_back() {
     same::<wire::Generated>(
         r#"{"plaintext":"aGk=","ciphertext":"AQID","key_id":"00","version":1}"#,
     );
-    same::<wire::Backup>(r#"{"job":"00","archive_id":"01","name":"n","file":"n.tar.pgp"}"#);
-    same::<wire::BackupState>(r#"{"state":"running","bytes":18446744073709551615}"#);
+    same::<wire::Backup>(r#"{"job_id":"00","archive_id":"01","name":"n","file":"n.tar.pgp"}"#);
+    same::<wire::BackupState>(
+        r#"{"state":"running","size":18446744073709551615,"place":null,"sha256":null,"code":null,"message":null,"next":null}"#,
+    );
+    same::<wire::CustodianRemoved>(
+        r#"{"name":"ada","custodian_id":"00","fingerprint":"AB","added":1,"expires":null,"slot_id":null,"note":"n"}"#,
+    );
+    same::<wire::Failure>(r#"{"error":{"code":"x","exit":1,"message":"m","next":null}}"#);
     same::<wire::Sidecars>(
         r#"{"name":"n","json":"e30=","signature":"AA==","sha256":"00","size":9}"#,
     );

@@ -23,6 +23,8 @@ use crate::progress::{Progress, Unit};
 
 /// How long the vault is told that a backup is given up.
 const TOLD_WITHIN: Duration = Duration::from_secs(2);
+/// How far a backup is that ended well.
+const STORED: &str = "stored";
 
 /// Make an archive of everything, sealed to the custodians and signed
 ///
@@ -47,9 +49,10 @@ pub(crate) struct Backup {
 struct Made {
     name: String,
     archive_id: String,
-    path: Option<String>,
+    place: Option<String>,
     sha256: Option<String>,
-    bytes: u64,
+    size: u64,
+    state: &'static str,
 }
 
 impl Backup {
@@ -61,14 +64,15 @@ impl Backup {
         if global.json {
             return output::json(&made);
         }
-        let path = made.path.as_deref().unwrap_or(&made.name);
+        let place = made.place.as_deref().unwrap_or(&made.name);
         if global.quiet {
-            return output::line(path);
+            return output::line(place);
         }
         output::line(format!(
-            "archive  {path}\nsha256   {}\nbytes    {}\nstate    stored",
+            "place   {place}\nsha256  {}\nsize    {}\nstate   {}",
             made.sha256.as_deref().unwrap_or("-"),
-            made.bytes
+            made.size,
+            made.state
         ))
     }
 
@@ -82,14 +86,14 @@ impl Backup {
         let begun = self.begin(client, "vault").await?;
         let progress = Progress::new(global, "sealing", Unit::Bytes);
         loop {
-            let path = format!("/backups/{}", begun.job);
+            let path = format!("/backups/{}", begun.job_id);
             let state: wire::BackupState = client.get(&path).await?;
-            progress.set(state.bytes);
+            progress.set(state.size);
             match state.state.as_str() {
-                "stored" => {
-                    let wire::BackupState { bytes, path, sha256, .. } = state;
+                STORED => {
+                    let wire::BackupState { size, place, sha256, .. } = state;
                     let wire::Backup { name, archive_id, .. } = begun;
-                    return Ok(Made { name, archive_id, path, sha256, bytes });
+                    return Ok(Made { name, archive_id, place, sha256, size, state: STORED });
                 }
                 "failed" => return Err(failed_backup(state).into()),
                 _ => tokio::time::sleep(Duration::from_millis(50)).await,
@@ -114,7 +118,7 @@ impl Backup {
         let (mut placing, mut stream) = match both_ends(client, &fs, dir, &begun).await {
             Ok(ends) => ends,
             Err(error) => {
-                give_up(client, &begun.job).await;
+                give_up(client, &begun.job_id).await;
                 return Err(error);
             }
         };
@@ -132,7 +136,7 @@ impl Backup {
         placing.sync().map_err(failed)?;
         let (size, sha256) = placing.read_back().map_err(failed)?;
         let sha256 = HEXLOWER.encode(&sha256);
-        let path = format!("/backups/{}/sidecars", begun.job);
+        let path = format!("/backups/{}/sidecars", begun.job_id);
         let beside: wire::Sidecars = client.get(&path).await?;
         if (size, sha256.as_str()) != (beside.size, beside.sha256.as_str()) {
             let message = format!("{} was not stored as it was sent", target.display());
@@ -143,12 +147,12 @@ impl Backup {
         placing.finish(&beside.json.0, &beside.signature.0).map_err(failed)?;
         let place = std::path::absolute(&target).unwrap_or_else(|_| target.clone());
         let place = place.display().to_string();
-        let report = wire::Stored { sha256: sha256.clone(), size, place };
-        let path = format!("/backups/{}/stored", begun.job);
+        let report = wire::Stored { sha256: sha256.clone(), size, place: place.clone() };
+        let path = format!("/backups/{}/stored", begun.job_id);
         let _: wire::Archive = client.post(&path, &report).await?;
         let (name, archive_id) = (begun.name, begun.archive_id);
-        let path = Some(target.display().to_string());
-        Ok(Made { name, archive_id, path, sha256: Some(sha256), bytes: size })
+        let (place, sha256) = (Some(place), Some(sha256));
+        Ok(Made { name, archive_id, place, sha256, size, state: STORED })
     }
 }
 
@@ -160,7 +164,7 @@ async fn both_ends(
     begun: &wire::Backup,
 ) -> Result<(Placing, TarStream), Failure> {
     let placing = Placing::begin(fs, dir, &begun.name).map_err(|error| in_output(dir, error))?;
-    Ok((placing, client.tar(&begun.job).await?))
+    Ok((placing, client.tar(&begun.job_id).await?))
 }
 
 /// Tells the vault that nobody will read the backup: it would wait for a reader, and others for its place.

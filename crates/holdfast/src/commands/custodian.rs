@@ -58,13 +58,16 @@ impl Custodian {
                 let certificate = read_input(Some(file), CERTIFICATE_BYTES_MAX, large)?;
                 let certificate = wire::Base64(certificate);
                 let body = wire::NewCustodian { name: name.clone(), certificate };
-                let added: wire::Custodian = client.post("/custodians", &body).await?;
-                show(global, &added)?;
-                if added.renewed && !(global.quiet || global.json) {
+                let added: wire::CustodianAdded = client.post("/custodians", &body).await?;
+                if global.json {
+                    return output::json(&added);
+                }
+                show(global, &added.custodian)?;
+                if added.renewed && !global.quiet {
                     output::note(format!(
                         "renewed: archives are sealed to this certificate of {} from now on; those made before \
                          still open as they did. Their slot is another one: print the sheet again",
-                        added.name
+                        added.custodian.name
                     ));
                 }
                 Ok(())
@@ -99,12 +102,12 @@ fn show(global: &Global, custodian: &wire::Custodian) -> Done {
     }
     let none = || "never".to_owned();
     output::line(format!(
-        "name         {}\nfingerprint  {}\nadded        {}\nexpires      {}\nslot         {}",
+        "name         {}\nfingerprint  {}\nadded        {}\nexpires      {}\nslot_id      {}",
         custodian.name,
         custodian.fingerprint,
         when(custodian.added),
         custodian.expires.map_or_else(none, when),
-        custodian.slot.as_deref().unwrap_or("none: no archive opens for them"),
+        custodian.slot_id.as_deref().unwrap_or("none: no archive opens for them"),
     ))
 }
 

@@ -42,9 +42,7 @@ struct Report {
     digest: String,
     unsigned: bool,
     recorded: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
     seq: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     not_recorded: Option<String>,
 }
 
@@ -115,7 +113,7 @@ fn record(
         versions: tried.versions,
         digest: tried.digest.clone(),
         sha256: public.sha256.clone(),
-        custodian: tried.custodian.map(|id| id.to_string()),
+        custodian_id: tried.custodian.map(|id| id.to_string()),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::io("cannot start", &error))?;

@@ -162,7 +162,6 @@ fn created(global: &Global, made: &wire::Identity, key: Option<&ApiKey>) -> Done
         struct Created<'a> {
             #[serde(flatten)]
             identity: &'a wire::Identity,
-            #[serde(skip_serializing_if = "Option::is_none")]
             api_key: Option<&'a str>,
         }
         let api_key = shown.as_ref().map(|text| text.as_str());

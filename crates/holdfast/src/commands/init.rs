@@ -49,11 +49,10 @@ pub(super) struct MadeJson {
     signer: String,
     soft_key: String,
     context: String,
-    archive: Option<String>,
+    place: Option<String>,
     archive_ms: Option<u64>,
     byte_drill_ms: Option<u64>,
     full_drill_ms: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     archive_failed: Option<String>,
 }
 
@@ -65,7 +64,7 @@ impl MadeJson {
             signer: made.signer.clone(),
             soft_key: made.soft_key.display().to_string(),
             context: made.context.display().to_string(),
-            archive: first.map(|first| first.archive.display().to_string()),
+            place: first.map(|first| first.archive.display().to_string()),
             archive_ms: first.map(|first| first.archive_ms),
             byte_drill_ms: first.map(|first| first.byte_drill_ms),
             full_drill_ms: first.and_then(|first| first.drill_ms),

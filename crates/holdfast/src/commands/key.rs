@@ -207,11 +207,10 @@ fn show(global: &Global, key: &wire::Key) -> Done {
         "name     {}\nkey_id   {}\nversion  {}\nstate    {}",
         key.name, key.key_id, key.version, key.state
     );
-    if key.versions.len() > 1 {
-        for version in &key.versions {
-            let (n, state, at) = (version.version, &version.state, when(version.changed));
-            text.push_str(&format!("\n  version {n}: {state}, last changed {at}"));
-        }
+    let versions = key.versions.as_deref().filter(|versions| versions.len() > 1);
+    for version in versions.unwrap_or_default() {
+        let (n, state, at) = (version.version, &version.state, when(version.changed));
+        text.push_str(&format!("\n  version {n}: {state}, last changed {at}"));
     }
     output::line(text)
 }
@@ -277,11 +276,7 @@ impl Decrypt {
         let mut done: wire::Decrypted = client.post(&url, &body).await?;
         if let (None, Some(enclave)) = (&self.name, &self.enclave) {
             // A reply names the key and not its enclave: asked with both, the server holds them against it.
-            let name = done.name.as_deref().ok_or_else(|| {
-                Failure::new(Kind::Other, "the server does not say which key it is")
-                    .next("name it: holdfast key decrypt KEY --enclave NAME")
-            })?;
-            done = client.post(&of_key(enclave, name), &body).await?;
+            done = client.post(&of_key(enclave, &done.name), &body).await?;
         }
         if global.json { output::json(&done) } else { output::raw(&done.plaintext.0) }
     }

@@ -45,9 +45,7 @@ pub(crate) struct Server {
 struct Serving {
     address: String,
     data: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
     made: Option<MadeJson>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     export: Option<String>,
 }
 

@@ -26,10 +26,10 @@ impl Sheet {
     pub(crate) async fn run(&self, global: &Global, client: &mut Client) -> Done {
         let sheet: wire::Sheet = client.get("/sheet").await?;
         match (global.json, self.fingerprint) {
-            (true, true) => output::json(&serde_json::json!({ "fingerprint": sheet.fingerprint })),
+            (true, true) => output::json(&serde_json::json!({ "signer": sheet.signer })),
             (true, false) => output::json(&sheet),
-            (false, true) => output::line(&sheet.fingerprint),
-            (false, false) if global.quiet => output::line(&sheet.fingerprint),
+            (false, true) => output::line(&sheet.signer),
+            (false, false) if global.quiet => output::line(&sheet.signer),
             (false, false) => output::raw(sheet.text.as_bytes()),
         }
     }

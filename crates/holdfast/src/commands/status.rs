@@ -43,7 +43,7 @@ fn page(status: &wire::Status) -> String {
         status.incarnation,
         revision(status.revision),
         when(status.at),
-        status.node.node,
+        status.node.node_id,
         if status.node.leader { "leads" } else { "follows" },
     );
     for (what, count) in &status.counts {

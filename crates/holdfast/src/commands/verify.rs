@@ -27,20 +27,19 @@ pub(crate) struct Verify {
 
 #[derive(serde::Serialize)]
 struct Verdict {
+    /// `signed`, `verified` or `unsigned`.
     verdict: &'static str,
     archive_id: String,
     sha256: String,
-    bytes: u64,
+    size: u64,
     vault_id: String,
     signer: String,
     unsigned: bool,
-    revision: u64,
+    from: u64,
+    to: u64,
     created: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
     versions: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     rows: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     digest: Option<String>,
 }
 
@@ -59,21 +58,22 @@ impl Verify {
         };
         drop(progress);
         // Only an opened copy is *verified*.
-        let verdict = match (&tried, signed.unsigned) {
-            (None, _) => "signed and whole, not opened",
-            (Some(_), false) => "verified",
-            (Some(_), true) => "opened and whole, UNSIGNED",
+        let (verdict, said) = match (&tried, signed.unsigned) {
+            (None, _) => ("signed", "signed and whole, not opened"),
+            (Some(_), false) => ("verified", "verified"),
+            (Some(_), true) => ("unsigned", "opened and whole, UNSIGNED"),
         };
         if global.json {
             return output::json(&Verdict {
                 verdict,
                 archive_id: public.archive_id.to_string(),
                 sha256: public.sha256.clone(),
-                bytes: public.size,
+                size: public.size,
                 vault_id: public.vault_id.to_string(),
                 signer: signed.signer.clone(),
                 unsigned: signed.unsigned,
-                revision: public.to.0,
+                from: public.from.0,
+                to: public.to.0,
                 created: public.created.0,
                 versions: tried.as_ref().map(|tried| tried.versions),
                 rows: tried.as_ref().map(|tried| tried.rows),
@@ -81,10 +81,10 @@ impl Verify {
             });
         }
         if global.quiet {
-            return output::line(verdict);
+            return output::line(said);
         }
         output::line(format!(
-            "{verdict}\nvault     {}\nsigner    {}\nrevision  {} at {}",
+            "{said}\nvault     {}\nsigner    {}\nrevision  {} at {}",
             public.vault_id,
             signed.signer,
             revision(public.to.0),

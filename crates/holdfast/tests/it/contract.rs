@@ -82,8 +82,9 @@ fn json_has_the_same_fields_for_ever() {
     let raw = data_encoding::BASE64.decode(sealed["ciphertext"].as_str().unwrap().as_bytes());
     check(&["key", "decrypt"], &raw.unwrap(), "key_id name plaintext version");
     check(&["key", "generate", "orders"], b"", "ciphertext key_id plaintext version");
-    let list = check(&["key", "ls"], b"", "keys");
-    assert_eq!(fields(&list["keys"][0]), "created enclave key_id kind name state version");
+    let list = check(&["key", "ls"], b"", "keys next");
+    assert_eq!(fields(&list["keys"][0]), key);
+    assert_eq!((&list["keys"][0]["versions"], &list["next"]), (&Value::Null, &Value::Null));
     check(&["key", "delete", "orders"], b"", key);
     check(&["key", "undelete", "orders", "--name", "old"], b"", key);
 
@@ -98,16 +99,32 @@ fn json_has_the_same_fields_for_ever() {
     let made = ["identity", "create", "app", "--policy", "app"];
     check(&made, b"", &format!("api_key {user}"));
     check(&["identity", "show", "app"], b"", user);
-    let admin = "created identity name privilege";
-    assert_eq!(fields(&run(&["identity", "ls"], b"")["identities"][0]), admin);
+    let saved = ["identity", "create", "saved", "--save", "saved.toml"];
+    let saved = check(&saved, b"", &format!("api_key {user}"));
+    assert_eq!((&saved["api_key"], &saved["policy"]), (&Value::Null, &Value::Null));
+    assert_eq!(fields(&run(&["identity", "ls"], b"")["identities"][0]), user);
     check(&["identity", "rm", "app"], b"", user);
     check(&["policy", "rm", "app"], b"", policy);
 
-    let custodian = "added custodian_id fingerprint name slot";
+    let custodian = "added custodian_id expires fingerprint name slot_id";
     let list = run(&["custodian", "ls"], b"");
     assert_eq!(fields(&list["custodians"][0]), custodian);
     let name = list["custodians"][0]["name"].as_str().unwrap();
     check(&["custodian", "show", name], b"", custodian);
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_millis();
+    let now = holdfast_types::Millis(u64::try_from(now).unwrap());
+    let (_, next) = holdfast_seal::generate_custodian("Next", now).unwrap();
+    std::fs::write(home.join("next.asc"), next).unwrap();
+    check(
+        &["custodian", "add", "next.asc"],
+        b"",
+        "added custodian_id expires fingerprint name renewed slot_id",
+    );
+    check(
+        &["custodian", "rm", "Next"],
+        b"",
+        "added custodian_id expires fingerprint name note slot_id",
+    );
     let slots = run(&["slot", "ls"], b"");
     assert_eq!(fields(&slots["slots"][0]), "archived custodian generation kind recipient slot_id");
     assert_eq!(slots["slots"][1]["kind"], "soft");
@@ -115,29 +132,40 @@ fn json_has_the_same_fields_for_ever() {
     let status = "archives at counts digest epoch incarnation node revision vault_id warnings";
     let status = check(&["status"], b"", status);
     assert_eq!(fields(&status["warnings"][0]), "level next what");
-    check(&["sheet"], b"", "custodians fingerprint text vault_id");
-    check(&["sheet", "--fingerprint"], b"", "fingerprint");
+    check(&["sheet"], b"", "custodians signer text vault_id");
+    check(&["sheet", "--fingerprint"], b"", "signer");
 }
 
 /// Runs a command, compares the fields of its JSON, and gives that.
 type Check<'a> = &'a dyn Fn(&[&str], &[u8], &str) -> Value;
 
 fn archives_in_json(home: &Path, check: Check<'_>, run: &dyn Fn(&[&str], &[u8]) -> Value) {
-    let made = check(&["backup", "--output", "out"], b"", "archive_id bytes name path sha256");
-    check(&["backup"], b"", "archive_id bytes name path sha256");
-    let path = made["path"].as_str().unwrap();
+    let backup = "archive_id name place sha256 size state";
+    let here = check(&["backup"], b"", backup);
+    let made = check(&["backup", "--output", "out"], b"", backup);
+    assert_eq!(made["state"], "stored");
+    let path = made["place"].as_str().unwrap();
     let archive = "archive_id drilled drilled_full from gone name place sha256 size stored stored_by to verified written";
     let shown = check(&["archive", "show", path], b"", archive);
     assert!(shown["stored_by"].as_str().unwrap().starts_with("h1:"), "as reported: {shown}");
-    assert_eq!(fields(&run(&["archive", "ls"], b"")["archives"][0]), archive);
-    let closed = "archive_id bytes created revision sha256 signer unsigned vault_id verdict";
-    let found = check(&["verify", path], b"", closed);
-    assert_eq!(found["verdict"], "signed and whole, not opened");
-    assert_eq!(found["sha256"], made["sha256"]);
+    let list = run(&["archive", "ls"], b"");
+    assert_eq!(fields(&list["archives"][0]), archive);
+    let verdict = "archive_id created digest from rows sha256 signer size to unsigned vault_id verdict versions";
+    let found = check(&["verify", path], b"", verdict);
+    assert_eq!((&found["verdict"], &found["rows"]), (&"signed".into(), &Value::Null));
+    // One thing has one name, and one value.
+    for (one, other) in [(&made, &shown), (&found, &shown), (&here, &list["archives"][1])] {
+        for field in ["archive_id", "name", "place", "sha256", "size", "from", "to"] {
+            let (one, other) = (&one[field], &other[field]);
+            assert!(one == other || one.is_null(), "{field}: {one} {other}");
+        }
+    }
+    assert!(Path::new(path).is_absolute());
     let identity = ["--identity", "demo/custodian.asc"];
-    let opened = "archive_id bytes created digest revision rows sha256 signer unsigned vault_id verdict versions";
-    check(&[&["verify", path][..], &identity].concat(), b"", opened);
-    let drilled = "archive_id digest elapsed_ms mode recorded rows seq unsigned versions";
+    let opened = check(&[&["verify", path][..], &identity].concat(), b"", verdict);
+    assert_eq!(opened["verdict"], "verified");
+    let drilled =
+        "archive_id digest elapsed_ms mode not_recorded recorded rows seq unsigned versions";
     let drill = check(&[&["drill", path][..], &identity].concat(), b"", drilled);
     assert_eq!(drill["recorded"], true);
 
@@ -148,8 +176,8 @@ fn archives_in_json(home: &Path, check: Check<'_>, run: &dyn Fn(&[&str], &[u8]) 
     std::fs::write(home.join("nobody.toml"), nobody).unwrap();
     let args = [&["drill", path, "--json"][..], &identity].concat();
     let alone = json(&with(home, "nobody.toml", &args, b"").expect(0).text());
-    assert_eq!(fields(&alone), drilled.replace(" seq", "").replace("mode", "mode not_recorded"));
-    assert_eq!(alone["recorded"], false);
+    assert_eq!(fields(&alone), drilled);
+    assert_eq!((&alone["recorded"], &alone["seq"]), (&false.into(), &Value::Null));
 }
 
 #[test]
@@ -175,9 +203,9 @@ fn init_server_and_restore_speak_json_and_bare_lines() {
     };
     assert_eq!(fields(&serving), "address data export made");
     assert_eq!(serving["address"], format!("https://{listen}"));
-    let made = "archive archive_ms byte_drill_ms context full_drill_ms signer soft_key vault_id";
+    let made = "archive_failed archive_ms byte_drill_ms context full_drill_ms place signer soft_key vault_id";
     assert_eq!(fields(&serving["made"]), made);
-    let archive = serving["made"]["archive"].as_str().unwrap().to_owned();
+    let archive = serving["made"]["place"].as_str().unwrap().to_owned();
     server.kill().unwrap();
     server.wait().unwrap();
 
@@ -188,7 +216,7 @@ fn init_server_and_restore_speak_json_and_bare_lines() {
     };
     let report = json(&init("a", "--json"));
     assert_eq!(fields(&report), made);
-    assert_eq!(report["archive"], Value::Null);
+    assert_eq!(report["place"], Value::Null);
     assert!(Path::new(report["context"].as_str().unwrap()).is_absolute());
     assert_eq!(init("b", "--quiet").len(), 32, "the vault's id");
 

@@ -180,13 +180,13 @@ fn a_renewed_certificate_takes_the_place_of_the_old_one() {
         assert_eq!(renewed[stays], before[stays], "{stays}");
     }
     assert!(renewed["expires"].as_u64() > before["expires"].as_u64());
-    assert_ne!(renewed["slot"], before["slot"]);
+    assert_ne!(renewed["slot_id"], before["slot_id"]);
     assert_eq!(expiry(), None, "nothing is left to warn of");
     assert_eq!(json(&["custodian", "ls"])["custodians"].as_array().unwrap().len(), 1);
     let slots = json(&["slot", "ls"])["slots"].as_array().unwrap().clone();
     let slots: Vec<_> = slots.iter().filter(|slot| slot["kind"] == "openpgp").collect();
     assert_eq!(slots.len(), 1, "{slots:?}");
-    assert_eq!(slots[0]["slot_id"], renewed["slot"]);
+    assert_eq!(slots[0]["slot_id"], renewed["slot_id"]);
     run(&["custodian", "add", "new.asc"]).expect(12);
     let older = run(&["custodian", "add", "old.asc"]).expect(11);
     assert!(older.err.contains("older than the one that ann has"), "{}", older.err);
@@ -199,7 +199,7 @@ fn a_renewed_certificate_takes_the_place_of_the_old_one() {
     assert_ne!(first_to, second_to);
     std::fs::create_dir(path.join("x")).unwrap();
     gpg.run(&format!("-d {} | tar -xC {}", path.join(&second).display(), path.join("x").display()));
-    let slot = path.join(format!("x/slots/1-{}.pgp", renewed["slot"].as_str().unwrap()));
+    let slot = path.join(format!("x/slots/1-{}.pgp", renewed["slot_id"].as_str().unwrap()));
     assert_eq!(recipients(&gpg, &slot), second_to);
     let ledger = std::fs::read_to_string(path.join("x/records/ledger-000001.ndjson")).unwrap();
     let id = before["custodian_id"].as_str().unwrap();
@@ -300,7 +300,7 @@ fn init_takes_no_more_than_an_archive_and_a_slot_hold() {
 
     // As many as there may be are in the first archive; `custodian add` takes no more, either.
     let made: Value = serde_json::from_str(&init(&names[..16]).expect(0).text()).unwrap();
-    assert!(made["archive"].is_string() && made["archive_failed"].is_null(), "{made}");
+    assert!(made["place"].is_string() && made["archive_failed"].is_null(), "{made}");
     let _server = Server::start(home.path(), &["server", "--data", "v"]);
     let run = |args: &[&str]| with(home.path(), "v.toml", args, b"");
     soon(|| (run(&["status"]).code == 0).then_some(())).unwrap();

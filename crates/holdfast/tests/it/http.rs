@@ -297,7 +297,7 @@ fn to_ask_for_the_head_of_a_tar_does_not_take_it() {
     let begun = raw.ask("POST /api/v1/backups", br#"{"to":"client"}"#);
     assert_eq!(begun.status, 200);
     let begun: serde_json::Value = serde_json::from_slice(&begun.body).unwrap();
-    let job = format!("/api/v1/backups/{}", begun["job"].as_str().unwrap());
+    let job = format!("/api/v1/backups/{}", begun["job_id"].as_str().unwrap());
 
     let mut head = Raw::connect(&vault.context());
     head.send(format!("HEAD {job}/tar HTTP/1.1\r\nHost: vault\r\n\r\n").as_bytes()).unwrap();

@@ -33,7 +33,7 @@ fn everything_is_lost_but_an_archive_a_key_and_paper() {
         holdfast key decrypt < note.hf"
     );
     let out = host.script("demo/context.toml", &script);
-    assert!(out.contains("archive  after-restore/"), "{out}");
+    assert!(out.contains("place   /") && out.contains("/after-restore/"), "{out}");
     assert!(out.ends_with("attack at dawn\n"), "{out}");
 }
 

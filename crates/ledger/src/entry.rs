@@ -47,7 +47,7 @@ pub enum EntryKind {
         /// The one before; zeros in the first.
         parent: EpochId,
         /// No signature of that archive held, and whoever restored it accepted that. Written where it is so.
-        #[serde(default, skip_serializing_if = "is_false")]
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         unsigned: bool,
         /// The vault.
         vault_id: VaultId,
@@ -121,11 +121,6 @@ pub enum EntryKind {
         /// Their id.
         custodian_id: CustodianId,
     },
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "what serde calls it with")]
-const fn is_false(value: &bool) -> bool {
-    !*value
 }
 
 /// Stored bytes are no entry.

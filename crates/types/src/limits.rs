@@ -50,6 +50,9 @@ pub const SIGNATURE_BYTES_MAX: usize = 16 * 1024;
 /// Largest certificate a custodian may bring.
 pub const CERTIFICATE_BYTES_MAX: usize = 64 * 1024;
 
+/// Most keys of one page of a listing.
+pub const KEYS_PER_PAGE_MAX: u32 = 1000;
+
 /// Most rules of one policy.
 pub const POLICY_RULES_MAX: usize = 256;
 /// Longest rule, in bytes: an action, a colon, a name.

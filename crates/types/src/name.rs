@@ -18,20 +18,39 @@ pub struct Name(Box<str>);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// Nothing was given.
-    #[error("a name is empty: give 1 to {NAME_BYTES_MAX} characters of A-Z a-z 0-9 . _ -")]
+    #[error("{}: give {NAME_BYTES_MAX} characters at most, of A-Z a-z 0-9 . _ -", self.said_of("a name"))]
     Empty,
     /// More than [`NAME_BYTES_MAX`] characters.
-    #[error("a name of {0} bytes is too long: at most {NAME_BYTES_MAX}")]
+    #[error("{}", self.said_of("a name"))]
     TooLong(usize),
     /// A character outside the set, quoted so that control characters are visible.
-    #[error("a name cannot contain {0:?}: use A-Z a-z 0-9 . _ -")]
+    #[error("{}: use A-Z a-z 0-9 . _ -", self.said_of("a name"))]
     Character(char),
     /// `.` or `-` in front.
-    #[error("a name cannot begin with {0:?}")]
+    #[error("{}", self.said_of("a name"))]
     First(char),
 }
 
+impl NameError {
+    /// What is wrong, of the name that is meant: "the key's name".
+    #[must_use]
+    pub fn said_of(&self, what: &str) -> String {
+        match self {
+            Self::Empty => format!("{what} is empty"),
+            Self::TooLong(n) => {
+                format!("{what} of {n} bytes is too long: at most {NAME_BYTES_MAX}")
+            }
+            Self::Character(c) => format!("{what} cannot contain {c:?}"),
+            Self::First(c) => format!("{what} cannot begin with {c:?}"),
+        }
+    }
+}
+
 impl Name {
+    /// What a name may be, for people.
+    pub const RULE: &str =
+        "a name has 1 to 80 characters of A-Z a-z 0-9 . _ - and begins with none of . -";
+
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -108,5 +127,19 @@ mod tests {
         check("a*", NameError::Character('*'));
         check("..", NameError::First('.'));
         check("-rf", NameError::First('-'));
+        assert!(Name::RULE.contains(&format!(" 1 to {NAME_BYTES_MAX} ")));
+    }
+
+    #[test]
+    fn an_error_says_of_which_name() {
+        let check = |text: &str, want: &str| {
+            let error = text.parse::<Name>().unwrap_err();
+            assert_eq!(error.said_of("the key's name"), format!("the key's name {want}"));
+            assert!(error.to_string().starts_with(&format!("a name {want}")), "{error}");
+        };
+        check("", "is empty");
+        check("a/b", "cannot contain '/'");
+        check("-rf", "cannot begin with '-'");
+        check(&"n".repeat(81), "of 81 bytes is too long: at most 80");
     }
 }

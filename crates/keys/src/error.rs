@@ -1,6 +1,6 @@
 //! Why a rule says no.
 
-use holdfast_types::Kind;
+use holdfast_types::{IdentityId, Kind, Name};
 
 /// Why a rule says no. Messages are fragments that name the object; `next` is what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -14,6 +14,14 @@ pub enum RuleError {
     /// The name or id is taken.
     #[error("{0} exists already")]
     Exists(String),
+    /// A public key is an identity's already.
+    #[error("{identity} is that of identity {name} already")]
+    KeyTaken {
+        /// The hash of the key.
+        identity: IdentityId,
+        /// Whose it is.
+        name: Name,
+    },
     /// It is so already.
     #[error("{what}: nothing to do")]
     Unchanged {
@@ -41,7 +49,7 @@ impl RuleError {
     pub const fn kind(&self) -> Kind {
         match self {
             Self::NotFound(_) | Self::NoPolicy(_) => Kind::NotFound,
-            Self::Exists(_) | Self::Unchanged { .. } => Kind::Exists,
+            Self::Exists(_) | Self::KeyTaken { .. } | Self::Unchanged { .. } => Kind::Exists,
             Self::Refused { .. } => Kind::Refused,
             Self::BadInput(_) => Kind::BadInput,
         }
@@ -52,6 +60,9 @@ impl RuleError {
     pub fn next(&self) -> Option<&str> {
         match self {
             Self::Refused { next, .. } | Self::Unchanged { next, .. } => Some(next),
+            Self::KeyTaken { .. } => {
+                Some("an API key is one identity's: give another one, or use that identity")
+            }
             Self::NoPolicy(_) => Some("make it first: holdfast policy set NAME --allow RULE"),
             _ => None,
         }

@@ -42,8 +42,7 @@ pub fn create_identity(
         return Err(RuleError::BadInput("the identity of all zeros is the vault's own".to_owned()));
     }
     if let Some(found) = all.iter().find(|found| found.record.identity == identity) {
-        let text = format!("identity {identity}, named {},", found.record.name);
-        return Err(RuleError::Exists(text));
+        return Err(RuleError::KeyTaken { identity, name: found.record.name.clone() });
     }
     if all.iter().any(|found| found.record.name == *name) {
         return Err(RuleError::Exists(format!("identity {name}")));

@@ -214,7 +214,7 @@ fn identities_are_made_whole_or_not_at_all() {
     refusal(make(2, &eve, Privilege::User, None), Kind::BadInput, "say which");
     refusal(make(2, &eve, Privilege::Admin, Some(bare)), Kind::BadInput, "no enclave");
     refusal(make(0, &eve, Privilege::Admin, None), Kind::BadInput, "vault's own");
-    refusal(make(1, &eve, Privilege::Admin, None), Kind::Exists, "named admin");
+    refusal(make(1, &eve, Privilege::Admin, None), Kind::Exists, "that of identity admin already");
     refusal(make(2, &name("admin"), Privilege::Admin, None), Kind::Exists, "identity admin");
 }
 

@@ -16,6 +16,9 @@ pub enum Level {
 }
 
 impl Level {
+    /// All of them, the least bad first.
+    pub const ALL: [Self; 3] = [Self::Info, Self::Warning, Self::Critical];
+
     /// Its published text.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -110,6 +110,10 @@ impl Service {
             && (asked_enclave.as_str(), asked_name.as_str()) != (enclave, name)
         {
             let asked = (asked_enclave.as_str(), asked_name.as_str());
+            // Whoever may use a key of that name is told where there is none.
+            if actor.may(Action::KeyDecrypt, asked.0, asked.1) {
+                self.key_named(asked_enclave, asked_name)?;
+            }
             return Err(another_key(actor, &entry, asked.0, asked.1));
         }
         Ok((entry, header))

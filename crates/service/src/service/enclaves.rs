@@ -81,7 +81,7 @@ impl Service {
             Ok(remove_enclave(&found, row.as_ref(), aside(|| contents(view, &found))?)?)
         };
         let (_, record) = self.decide(actor, verb, remove).await?;
-        Ok(info(record))
+        Ok(EnclaveInfo { state: "removed", ..info(record) })
     }
 }
 

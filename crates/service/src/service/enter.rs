@@ -291,7 +291,7 @@ fn no_rule(actor: &Actor, action: &str, name: &str) -> String {
                          holdfast identity create --policy"
             .to_owned(),
         (None, Some(policy)) => format!(
-            "its policy {policy} was removed: an administrator may make that again: holdfast policy set {policy}"
+            "its policy {policy} was removed: an administrator may make that again: holdfast policy set {policy} --allow RULE"
         ),
         (Some(rules), _) if rules.denies(action, name) => {
             "one of its rules denies it, whatever others allow: an administrator may set them anew: holdfast \

@@ -6,6 +6,7 @@ use holdfast_crypto::random_array;
 use holdfast_keys::{Wrapped, create_key, delete_key, rotate_key, undelete_key};
 use holdfast_machine::View;
 use holdfast_records::{Enclave, Key, KeyKind, KeyName, KeyState, KeyVersion, Stored};
+use holdfast_types::limits::KEYS_PER_PAGE_MAX;
 use holdfast_types::{Draft, EnclaveId, KeyId, Kind, Millis, Name, Version};
 
 use super::Service;
@@ -17,9 +18,6 @@ use crate::{
     Action, Caller, CreateKey, Error, KeyInfo, KeyList, KeyPage, KeySelector, UndeleteKey,
     VersionInfo,
 };
-
-/// Most keys of one page.
-const PAGE_MAX: u32 = 1000;
 
 impl Service {
     /// Keys of an enclave that the caller may list, by name.
@@ -176,13 +174,14 @@ fn deleted(
         ControlFlow::Continue(())
     })?;
     let enclave = &enclave.record.name;
+    let with = key_id.map(|id| format!(" with id {id}")).unwrap_or_default();
     match best {
         Some((_, key)) => Ok(key),
         None if living => {
-            Err(Error::new(Kind::Refused, format!("key {enclave}/{name} is not deleted"))
+            Err(Error::new(Kind::Refused, format!("key {enclave}/{name}{with} is not deleted"))
                 .next(format!("it can be used: holdfast key show {name} -e {enclave}")))
         }
-        None => Err(Error::missing(format!("there is no deleted key {enclave}/{name}"))
+        None => Err(Error::missing(format!("there is no deleted key {enclave}/{name}{with}"))
             .next("give the name that it had, and its enclave; the audit log knows both")),
     }
 }
@@ -194,7 +193,7 @@ fn key_page(
     page: &KeyPage,
 ) -> Result<KeyList, Error> {
     let id = enclave(view, enclave_name)?.record.enclave_id;
-    let limit = page.limit.unwrap_or(PAGE_MAX).clamp(1, PAGE_MAX) as usize;
+    let limit = page.limit.unwrap_or(KEYS_PER_PAGE_MAX).clamp(1, KEYS_PER_PAGE_MAX) as usize;
     let mut from = id.as_bytes().to_vec();
     if let Some(after) = &page.after {
         // The smallest key behind it: no name contains a zero.

@@ -15,7 +15,7 @@ use super::disks::Disks;
 use super::read::{aside, each};
 use super::weak::{self, Facts};
 use crate::audit::Resource;
-use crate::{Action, Caller, Error, Metrics, NodeStatus, Ready, Status};
+use crate::{Action, Caller, Error, Level, Metrics, NodeStatus, Ready, Status, Warning};
 
 /// How many archives a status shows.
 const ARCHIVES_SHOWN: usize = 10;
@@ -180,8 +180,6 @@ fn exposition(status: &Status, ready: &Ready) -> String {
         // Writing to a String does not fail.
         _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}");
     };
-    let level =
-        |level| status.warnings.iter().filter(|warning| warning.level == level).count() as u64;
     gauge("holdfast_ready", "Whether this node can serve.", u64::from(ready.ready));
     gauge("holdfast_leader", "Whether this node leads.", u64::from(status.node.leader));
     gauge("holdfast_revision", "Revision of the state.", status.revision.0);
@@ -189,12 +187,6 @@ fn exposition(status: &Status, ready: &Ready) -> String {
     for (name, count) in &status.counts {
         gauge(&format!("holdfast_{name}"), &format!("Live {name}."), *count);
     }
-    gauge("holdfast_warnings", "Weak points.", level(crate::Level::Warning));
-    gauge(
-        "holdfast_critical",
-        "Weak points by which keys could be lost.",
-        level(crate::Level::Critical),
-    );
     gauge("holdfast_audit_records", "Lines of the audit log.", status.node.audit_records);
     gauge(
         "holdfast_audit_dropped",
@@ -215,5 +207,16 @@ fn exposition(status: &Status, ready: &Ready) -> String {
             stored.0 / 1000,
         );
     }
+    warnings(&mut text, &status.warnings);
     text
+}
+
+/// How many weak points there are of each level.
+fn warnings(text: &mut String, found: &[Warning]) {
+    let name = "holdfast_warnings";
+    _ = writeln!(text, "# HELP {name} Weak points, by level.\n# TYPE {name} gauge");
+    for level in Level::ALL {
+        let count = found.iter().filter(|warning| warning.level == level).count();
+        _ = writeln!(text, "{name}{{level=\"{}\"}} {count}", level.as_str());
+    }
 }

@@ -10,9 +10,9 @@ use std::time::Duration;
 use axum::body::HttpBody as _;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use bytes::{Bytes, BytesMut};
-use holdfast_service::{Action, Caller, Error, Service};
+use holdfast_service::{Action, Caller, CustodianSelector, Error, Service};
 use holdfast_types::limits::REQUEST_BODY_BYTES_MAX;
-use holdfast_types::{Kind, Name};
+use holdfast_types::{Kind, Name, NameError};
 use http::request::Parts;
 use http::{HeaderMap, header};
 use http_body_util::BodyExt as _;
@@ -36,20 +36,21 @@ const STRANGERS_BODY_BYTES_MAX: u64 = 16 << 10;
 const BODIES_BYTES_MAX: usize = 64 << 20;
 static ROOM: Semaphore = Semaphore::const_new(BODIES_BYTES_MAX);
 
-/// One call: who, and to which service.
+/// One call: who, and to which service. It takes no query; one that does is [`Asked`].
 pub(crate) struct Call {
     pub(crate) service: Arc<Service>,
     pub(crate) caller: Arc<Caller>,
 }
 
 impl FromRequestParts<Arc<Service>> for Call {
-    type Rejection = Infallible;
+    type Rejection = Failed;
 
-    async fn from_request_parts(
-        parts: &mut Parts,
-        service: &Arc<Service>,
-    ) -> Result<Self, Infallible> {
-        Ok(Self { service: Arc::clone(service), caller: caller(&parts.extensions) })
+    async fn from_request_parts(parts: &mut Parts, service: &Arc<Service>) -> Result<Self, Failed> {
+        if parts.uri.query().is_none_or(str::is_empty) {
+            return Ok(Self::of(parts, service));
+        }
+        let error = Error::new(Kind::BadInput, "this call takes no query");
+        Err(unfit(service, parts, error.next("leave away what stands behind the ? in the path")))
     }
 }
 
@@ -68,6 +69,10 @@ pub(crate) fn unfit(service: &Arc<Service>, parts: &Parts, error: Error) -> Fail
 }
 
 impl Call {
+    fn of(parts: &Parts, service: &Arc<Service>) -> Self {
+        Self { service: Arc::clone(service), caller: caller(&parts.extensions) }
+    }
+
     /// Records a refusal and makes it a response.
     pub(crate) fn reject(&self, action: Action, resource: &str, error: Error) -> Failed {
         Failed(self.service.reject(&self.caller, action, resource, error))
@@ -84,13 +89,42 @@ impl Call {
         })
     }
 
-    /// A name from the path or a body field.
-    pub(crate) fn name(&self, action: Action, text: &str) -> Result<Name, Failed> {
-        self.parse(action, text)
+    /// A name from the path, the query or a body field: that of `whose`, as in "the key".
+    pub(crate) fn name(&self, action: Action, whose: &str, text: &str) -> Result<Name, Failed> {
+        let bad = |error: NameError| bad_name(whose, &error).next(Name::RULE);
+        text.parse().map_err(|error| self.reject(action, text, bad(error)))
     }
 
-    /// A JSON body. An empty one counts as `{}`.
+    /// A custodian, as people name them.
+    pub(crate) fn custodian(
+        &self,
+        action: Action,
+        text: &str,
+    ) -> Result<CustodianSelector, Failed> {
+        let bad = |error: NameError| {
+            bad_name("the custodian", &error)
+                .next("give a custodian's name, fingerprint or id: holdfast custodian ls")
+        };
+        text.parse().map_err(|error| self.reject(action, text, bad(error)))
+    }
+
+    /// A JSON body.
     pub(crate) fn body<T: DeserializeOwned>(
+        &self,
+        action: Action,
+        resource: &str,
+        body: Body,
+    ) -> Result<T, Failed> {
+        if matches!(&body.bytes, Ok(bytes) if bytes.is_empty()) {
+            let error = Error::new(Kind::BadInput, "the request has no body")
+                .next("send one JSON object in UTF-8");
+            return Err(self.reject(action, resource, error));
+        }
+        self.body_or_nothing(action, resource, body)
+    }
+
+    /// A JSON body that may be left away, which counts as `{}`.
+    pub(crate) fn body_or_nothing<T: DeserializeOwned>(
         &self,
         action: Action,
         resource: &str,
@@ -111,6 +145,10 @@ impl Call {
     }
 }
 
+fn bad_name(whose: &str, error: &NameError) -> Error {
+    Error::new(Kind::BadInput, error.said_of(&format!("{whose}'s name")))
+}
+
 /// The parameters of the path. What axum would refuse in plain text is a failure like any other.
 pub(crate) struct Path<T>(pub(crate) T);
 
@@ -124,10 +162,10 @@ impl<T: DeserializeOwned + Send> FromRequestParts<Arc<Service>> for Path<T> {
     }
 }
 
-/// The parameters of the query.
-pub(crate) struct Query<T>(pub(crate) T);
+/// A call with the parameters of its query.
+pub(crate) struct Asked<T>(pub(crate) Call, pub(crate) T);
 
-impl<T: DeserializeOwned> FromRequestParts<Arc<Service>> for Query<T> {
+impl<T: DeserializeOwned> FromRequestParts<Arc<Service>> for Asked<T> {
     type Rejection = Failed;
 
     async fn from_request_parts(parts: &mut Parts, service: &Arc<Service>) -> Result<Self, Failed> {
@@ -136,7 +174,8 @@ impl<T: DeserializeOwned> FromRequestParts<Arc<Service>> for Query<T> {
             Error::new(Kind::BadInput, "the query cannot be read")
                 .next("a listing takes ?after=NAME&limit=NUMBER")
         };
-        read.map(|query| Self(query.0)).map_err(|_| unfit(service, parts, bad()))
+        let query = read.map_err(|_| unfit(service, parts, bad()))?;
+        Ok(Self(Call::of(parts, service), query.0))
     }
 }
 

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{delete, get, post};
 use holdfast_service::{Error, Service};
 use holdfast_types::Kind;
+use http::{HeaderValue, StatusCode, header};
 
 use crate::error::Failed;
 use crate::extract::unfit;
@@ -45,7 +47,7 @@ pub fn router(service: Arc<Service>) -> Router {
         .route(&v1("/backups"), post(archives::start))
         .route(&v1("/backups/{job_id}"), get(archives::progress).delete(archives::cancel))
         // GET alone: where nothing else is said HEAD is answered by it, and would take the tar.
-        .route(&v1("/backups/{job_id}/tar"), get(archives::tar).head(wrong_method))
+        .route(&v1("/backups/{job_id}/tar"), get(archives::tar).head(only_get).fallback(only_get))
         .route(&v1("/backups/{job_id}/sidecars"), get(archives::sidecars))
         .route(&v1("/backups/{job_id}/stored"), post(archives::stored))
         .route(&v1("/drills"), post(archives::drill))
@@ -66,11 +68,22 @@ async fn nothing_here(State(service): State<Arc<Service>>, request: Request) -> 
     unfit(&service, &parts, error.next("the native API is under /api/v1"))
 }
 
-/// For a path that exists and a method it does not take.
-async fn wrong_method(State(service): State<Arc<Service>>, request: Request) -> Failed {
+/// For a path that exists and a method it does not take. The router adds `Allow` (RFC 9110 §15.5.6).
+async fn wrong_method(State(service): State<Arc<Service>>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
-    let error = format!("{} does not take {}", shown(&parts), parts.method);
-    unfit(&service, &parts, Error::new(Kind::BadInput, error))
+    let message = format!("{} does not take {}", shown(&parts), parts.method);
+    let error = Error::new(Kind::BadInput, message);
+    let next = "use one of the methods that the answer's Allow header names";
+    let mut response = unfit(&service, &parts, error.next(next)).into_response();
+    *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+    response
+}
+
+/// As [`wrong_method`], for what takes GET and not even HEAD.
+async fn only_get(service: State<Arc<Service>>, request: Request) -> Response {
+    let mut response = wrong_method(service, request).await;
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET"));
+    response
 }
 
 /// The path as a failure shows it.

@@ -13,7 +13,7 @@ pub(crate) async fn list_policies(
     call: Call,
     Path(enclave): Path<String>,
 ) -> Answer<wire::Policies> {
-    let enclave = call.name(Action::PolicyList, &enclave)?;
+    let enclave = call.name(Action::PolicyList, "the enclave", &enclave)?;
     let policies = call.service.list_policies(&call.caller, &enclave).await?;
     Ok(Reply(wire::Policies { policies: policies.into_iter().map(Into::into).collect() }))
 }
@@ -31,9 +31,16 @@ pub(crate) async fn set_policy(
     Path(which): Path<(String, String)>,
     body: Body,
 ) -> Answer<wire::Policy> {
-    let wire::Rules { allow, deny } = call.body(Action::PolicySet, &which.1, body)?;
-    let (enclave, name) = names(&call, Action::PolicySet, &which)?;
-    let rules = SetPolicy { allow, deny };
+    let action = Action::PolicySet;
+    let rules: wire::Rules = call.body(action, &which.1, body)?;
+    let (enclave, name) = names(&call, action, &which)?;
+    if rules.allow.is_none() && rules.deny.is_none() {
+        let error = Error::new(Kind::BadInput, "a policy says what it allows or what it denies")
+            .next("give \"allow\" or \"deny\"; a policy without any rule: {\"allow\": []}");
+        return Err(call.reject(action, name.as_str(), error));
+    }
+    let rules =
+        SetPolicy { allow: rules.allow.unwrap_or_default(), deny: rules.deny.unwrap_or_default() };
     Ok(Reply(call.service.set_policy(&call.caller, &enclave, &name, &rules).await?.into()))
 }
 
@@ -56,12 +63,15 @@ pub(crate) async fn create_identity(call: Call, body: Body) -> Answer<wire::Iden
             return Err(call.reject(action, &new.name, error));
         }
     };
+    let optional = |whose: &str, name: Option<String>| {
+        name.map(|name| call.name(action, whose, &name)).transpose()
+    };
     let request = CreateIdentity {
-        name: call.name(action, &new.name)?,
+        name: call.name(action, "the identity", &new.name)?,
         identity: call.parse(action, &new.identity)?,
         privilege,
-        enclave: new.enclave.map(|name| call.name(action, &name)).transpose()?,
-        policy: new.policy.map(|name| call.name(action, &name)).transpose()?,
+        enclave: optional("the enclave", new.enclave)?,
+        policy: optional("the policy", new.policy)?,
     };
     Ok(Reply(call.service.create_identity(&call.caller, &request).await?.into()))
 }
@@ -88,7 +98,7 @@ fn identity(call: &Call, action: Action, text: &str) -> Result<IdentitySelector,
     if text.starts_with("h1:") {
         return call.parse(action, text).map(IdentitySelector::Id);
     }
-    call.name(action, text).map(IdentitySelector::Name)
+    call.name(action, "the identity", text).map(IdentitySelector::Name)
 }
 
 fn names(
@@ -96,7 +106,7 @@ fn names(
     action: Action,
     (enclave, name): &(String, String),
 ) -> Result<(Name, Name), Failed> {
-    Ok((call.name(action, enclave)?, call.name(action, name)?))
+    Ok((call.name(action, "the enclave", enclave)?, call.name(action, "the policy", name)?))
 }
 
 impl From<PolicyInfo> for wire::Policy {

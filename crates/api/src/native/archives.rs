@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use holdfast_service::{
     Action, ArchiveInfo, BackupInfo, BackupProgress, BackupTo, DrillMode, DrillReport, Error,
-    StartBackup, StoredReport,
+    Recipient, StartBackup, StoredReport,
 };
 use holdfast_types::{Kind, hex};
 
@@ -34,8 +34,8 @@ pub(crate) async fn start(call: Call, body: Body) -> Answer<wire::Backup> {
             return Err(call.reject(action, "backups", error));
         }
     };
-    let names = |names: Vec<String>| names.iter().map(|name| call.name(action, name)).collect();
-    let custodians = new.custodians.map(names).transpose()?;
+    let those = |all: Vec<String>| all.iter().map(|one| call.custodian(action, one)).collect();
+    let custodians = new.custodians.map(those).transpose()?;
     let begun = call.service.start_backup(&call.caller, &StartBackup { to, custodians }).await?;
     Ok(Reply(wire::Backup {
         job_id: begun.job.to_string(),
@@ -145,8 +145,13 @@ impl From<ArchiveInfo> for wire::Archive {
             drilled_full: archive.drilled_full,
             gone: archive.gone,
             place: archive.place,
+            custodians: archive.custodians.into_iter().map(name_or_id).collect(),
         }
     }
+}
+
+fn name_or_id(to: Recipient) -> String {
+    to.name.map_or_else(|| to.custodian_id.to_string(), |name| name.to_string())
 }
 
 impl From<BackupProgress> for wire::BackupState {

@@ -15,7 +15,7 @@ pub(crate) async fn encrypt(
 ) -> Result<Response, Failed> {
     let action = Action::KeyEncrypt;
     let request: wire::Encrypt = call.body(action, &key, body)?;
-    let (enclave, key) = (call.name(action, &enclave)?, call.name(action, &key)?);
+    let (enclave, key) = names(&call, action, &enclave, &key)?;
     let (plaintext, context) = (&request.plaintext.0[..], &request.context.0[..]);
     let request = Encrypt { enclave: &enclave, key: &key, context, plaintext };
     let done = call.service.encrypt(&call.caller, request).await?;
@@ -29,7 +29,7 @@ pub(crate) async fn decrypt_with(
 ) -> Result<Response, Failed> {
     let action = Action::KeyDecrypt;
     let request = call.body(action, &key, body)?;
-    let names = (call.name(action, &enclave)?, call.name(action, &key)?);
+    let names = names(&call, action, &enclave, &key)?;
     decrypt_any(&call, Some((&names.0, &names.1)), &request).await
 }
 
@@ -55,8 +55,12 @@ pub(crate) async fn generate(
 ) -> Result<Response, Failed> {
     let action = Action::KeyGenerate;
     let request: wire::Generate = call.body(action, &key, body)?;
-    let (enclave, key) = (call.name(action, &enclave)?, call.name(action, &key)?);
+    let (enclave, key) = names(&call, action, &enclave, &key)?;
     let request = Generate { enclave: &enclave, key: &key, context: &request.context.0 };
     let done = call.service.generate(&call.caller, request).await?;
     Ok(reply::generated(&done))
+}
+
+fn names(call: &Call, action: Action, enclave: &str, key: &str) -> Result<(Name, Name), Failed> {
+    Ok((call.name(action, "the enclave", enclave)?, call.name(action, "the key", key)?))
 }

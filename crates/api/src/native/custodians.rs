@@ -1,16 +1,15 @@
 //! Custodians and seal slots.
 
-use holdfast_service::{Action, AddCustodian, CustodianInfo, CustodianSelector, Error, SlotInfo};
-use holdfast_types::Kind;
+use holdfast_service::{Action, AddCustodian, CustodianInfo, SlotInfo};
 
-use crate::error::{Answer, Failed, Reply};
+use crate::error::{Answer, Reply};
 use crate::extract::{Body, Call, Path};
 use crate::wire;
 
 pub(crate) async fn add(call: Call, body: Body) -> Answer<wire::CustodianAdded> {
     let action = Action::CustodianAdd;
     let new: wire::NewCustodian = call.body(action, "custodians", body)?;
-    let name = new.name.map(|name| call.name(action, &name)).transpose()?;
+    let name = new.name.map(|name| call.name(action, "the custodian", &name)).transpose()?;
     let request = AddCustodian { name, certificate: new.certificate.0 };
     let added = call.service.add_custodian(&call.caller, &request).await?;
     let custodian = added.custodian.into();
@@ -23,7 +22,7 @@ pub(crate) async fn list(call: Call) -> Answer<wire::Custodians> {
 }
 
 pub(crate) async fn show(call: Call, Path(which): Path<String>) -> Answer<wire::Custodian> {
-    let which = select(&call, Action::CustodianShow, &which)?;
+    let which = call.custodian(Action::CustodianShow, &which)?;
     Ok(Reply(call.service.show_custodian(&call.caller, &which).await?.into()))
 }
 
@@ -31,7 +30,7 @@ pub(crate) async fn remove(
     call: Call,
     Path(which): Path<String>,
 ) -> Answer<wire::CustodianRemoved> {
-    let which = select(&call, Action::CustodianRemove, &which)?;
+    let which = call.custodian(Action::CustodianRemove, &which)?;
     let removed = call.service.remove_custodian(&call.caller, &which).await?;
     let custodian = removed.custodian.into();
     Ok(Reply(wire::CustodianRemoved { custodian, note: removed.note }))
@@ -40,13 +39,6 @@ pub(crate) async fn remove(
 pub(crate) async fn slots(call: Call) -> Answer<wire::Slots> {
     let slots = call.service.list_slots(&call.caller).await?;
     Ok(Reply(wire::Slots { slots: slots.into_iter().map(Into::into).collect() }))
-}
-
-fn select(call: &Call, action: Action, text: &str) -> Result<CustodianSelector, Failed> {
-    CustodianSelector::parse(text).ok_or_else(|| {
-        let error = Error::new(Kind::BadInput, "not a custodian's name, fingerprint or id");
-        call.reject(action, text, error)
-    })
 }
 
 impl From<CustodianInfo> for wire::Custodian {

@@ -2,22 +2,26 @@
 //! is late.
 
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode, header};
+use holdfast_service::Error;
+use holdfast_types::Kind;
+use http::{HeaderValue, header};
 
 use crate::error::Failed;
 use crate::extract::Call;
 
-pub(crate) async fn live() -> &'static str {
+pub(crate) async fn live(_call: Call) -> &'static str {
     "live\n"
 }
 
-pub(crate) async fn ready(call: Call) -> Response {
+pub(crate) async fn ready(call: Call) -> Result<&'static str, Failed> {
     let ready = call.service.ready();
     if ready.ready {
-        return "ready\n".into_response();
+        return Ok("ready\n");
     }
-    let why = ready.why.unwrap_or_default();
-    (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n")).into_response()
+    let message = format!("not ready: {}", ready.why.unwrap_or_default());
+    Err(Failed(
+        Error::new(Kind::Unavailable, message).next("look at the server's log: it says more"),
+    ))
 }
 
 pub(crate) async fn metrics(call: Call) -> Result<Response, Failed> {

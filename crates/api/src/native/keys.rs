@@ -1,17 +1,19 @@
 //! Enclaves and keys.
 
 use holdfast_service::{
-    Action, EnclaveInfo, KeyInfo, KeyPage, KeySelector, UndeleteKey, VersionInfo,
+    Action, EnclaveInfo, Error, KeyInfo, KeyPage, KeySelector, UndeleteKey, VersionInfo,
 };
+use holdfast_types::Kind;
+use holdfast_types::limits::KEYS_PER_PAGE_MAX;
 use serde::Deserialize;
 
 use crate::error::{Answer, Failed, Reply};
-use crate::extract::{Body, Call, Path, Query};
+use crate::extract::{Asked, Body, Call, Path};
 use crate::wire;
 
 pub(crate) async fn create_enclave(call: Call, body: Body) -> Answer<wire::Enclave> {
     let wire::Named { name } = call.body(Action::EnclaveCreate, "enclaves", body)?;
-    let name = call.name(Action::EnclaveCreate, &name)?;
+    let name = call.name(Action::EnclaveCreate, "the enclave", &name)?;
     Ok(Reply(call.service.create_enclave(&call.caller, &name).await?.into()))
 }
 
@@ -21,7 +23,7 @@ pub(crate) async fn list_enclaves(call: Call) -> Answer<wire::Enclaves> {
 }
 
 pub(crate) async fn remove_enclave(call: Call, Path(name): Path<String>) -> Answer<wire::Enclave> {
-    let name = call.name(Action::EnclaveRemove, &name)?;
+    let name = call.name(Action::EnclaveRemove, "the enclave", &name)?;
     Ok(Reply(call.service.remove_enclave(&call.caller, &name).await?.into()))
 }
 
@@ -43,12 +45,18 @@ pub(crate) struct PageQuery {
 }
 
 pub(crate) async fn list(
-    call: Call,
+    Asked(call, page): Asked<PageQuery>,
     Path(enclave): Path<String>,
-    Query(page): Query<PageQuery>,
 ) -> Answer<wire::Keys> {
-    let enclave = call.name(Action::KeyList, &enclave)?;
-    let after = page.after.map(|name| call.name(Action::KeyList, &name)).transpose()?;
+    let action = Action::KeyList;
+    let enclave = call.name(action, "the enclave", &enclave)?;
+    let after = page.after.map(|name| call.name(action, "the key", &name)).transpose()?;
+    if page.limit.is_some_and(|limit| !(1..=KEYS_PER_PAGE_MAX).contains(&limit)) {
+        let message = format!("the limit of a page is 1 to {KEYS_PER_PAGE_MAX}");
+        let error = Error::new(Kind::BadInput, message)
+            .next("leave the limit away, and ask for the next page with ?after=NAME");
+        return Err(call.reject(action, enclave.as_str(), error));
+    }
     let page = KeyPage { after, limit: page.limit };
     let list = call.service.list_keys(&call.caller, &enclave, &page).await?;
     let keys = list.keys.into_iter().map(Into::into).collect();
@@ -70,7 +78,7 @@ pub(crate) async fn rotate(
     Path(which): Path<(String, String)>,
     body: Body,
 ) -> Answer<wire::Key> {
-    let Nothing {} = call.body(Action::KeyRotate, &which.1, body)?;
+    let Nothing {} = call.body_or_nothing(Action::KeyRotate, &which.1, body)?;
     let key = select(&call, Action::KeyRotate, &which)?;
     Ok(Reply(call.service.rotate_key(&call.caller, &key).await?.into()))
 }
@@ -88,7 +96,7 @@ pub(crate) async fn undelete(
     let action = Action::KeyUndelete;
     let wire::Undelete { name, key_id } = call.body(action, &which.1, body)?;
     let key = select(&call, action, &which)?;
-    let name = name.map(|name| call.name(action, &name)).transpose()?;
+    let name = name.map(|name| call.name(action, "the key", &name)).transpose()?;
     let key_id = key_id.map(|id| call.parse(action, &id)).transpose()?;
     let undelete = UndeleteKey { key, name, key_id };
     Ok(Reply(call.service.undelete_key(&call.caller, &undelete).await?.into()))
@@ -99,7 +107,8 @@ fn select(
     action: Action,
     (enclave, key): &(String, String),
 ) -> Result<KeySelector, Failed> {
-    Ok(KeySelector { enclave: call.name(action, enclave)?, name: call.name(action, key)? })
+    let enclave = call.name(action, "the enclave", enclave)?;
+    Ok(KeySelector { enclave, name: call.name(action, "the key", key)? })
 }
 
 impl From<EnclaveInfo> for wire::Enclave {

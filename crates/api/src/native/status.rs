@@ -40,6 +40,7 @@ impl From<Status> for wire::Status {
                 majority_age_ms: node.majority_age_ms,
                 audit_records: node.audit_records,
                 audit_dropped: node.audit_dropped,
+                audit_counted: node.audit_counted,
             },
             warnings: status.warnings.into_iter().map(Into::into).collect(),
         }

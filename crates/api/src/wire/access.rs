@@ -2,16 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The rules of a policy: `key.encrypt:orders-*`.
+/// The rules of a policy: `key.encrypt:orders-*`. At least one of the lists is there; it may be empty.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rules {
     /// What it allows.
-    #[serde(default)]
-    pub allow: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allow: Option<Vec<String>>,
     /// What it denies; this wins.
-    #[serde(default)]
-    pub deny: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deny: Option<Vec<String>>,
 }
 
 /// A policy.

@@ -33,6 +33,8 @@ pub struct Archive {
     pub gone: bool,
     /// Where the sealed tar lies: its absolute path, or what was reported.
     pub place: String,
+    /// Whom it is sealed to: their names, or the ids of those who were removed since.
+    pub custodians: Vec<String>,
 }
 
 /// Archives, newest first.
@@ -48,7 +50,7 @@ pub struct Archives {
 pub struct NewBackup {
     /// `vault` or `client`.
     pub to: String,
-    /// Only to these custodians.
+    /// Only to these custodians: names, fingerprints or ids.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub custodians: Option<Vec<String>>,
 }

@@ -30,6 +30,8 @@ pub struct NodeStatus {
     pub audit_records: u64,
     /// Audit records dropped since it started.
     pub audit_dropped: u64,
+    /// Calls of strangers that the audit log only counted since it started.
+    pub audit_counted: u64,
 }
 
 /// The vault's status.

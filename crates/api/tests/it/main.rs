@@ -29,6 +29,7 @@ fn requests_read_and_write_back() {
     same::<wire::Undelete>("{}");
     same::<wire::Undelete>(r#"{"name":"b","key_id":"00ff"}"#);
     same::<wire::Rules>(r#"{"allow":["key.encrypt:orders-*"],"deny":[]}"#);
+    same::<wire::Rules>(r#"{"deny":[]}"#);
     same::<wire::NewIdentity>(r#"{"name":"app","identity":"h1:x","privilege":"admin"}"#);
     same::<wire::NewIdentity>(
         r#"{"name":"app","identity":"h1:x","privilege":"user","enclave":"e","policy":"p"}"#,

@@ -37,7 +37,8 @@ impl Archive {
 pub(crate) fn proved(archive: &wire::Archive) -> &'static str {
     match archive {
         wire::Archive { gone: true, .. } => "gone",
-        wire::Archive { drilled: Some(_), .. } => "drilled",
+        wire::Archive { drilled: Some(_), drilled_full: true, .. } => "full drill",
+        wire::Archive { drilled: Some(_), .. } => "byte drill",
         wire::Archive { verified: Some(_), .. } => "verified",
         wire::Archive { stored: Some(_), .. } => "stored",
         wire::Archive { written: Some(_), .. } => "written",
@@ -62,7 +63,7 @@ fn list(global: &Global, list: &wire::Archives) -> Done {
         ]
     };
     let rows: Vec<_> = list.archives.iter().map(row).collect();
-    output::table(&["NAME", "REVISION", "BYTES", "PROVED", "PLACE"], &rows)
+    output::table(&["NAME", "REVISION", "SIZE", "PROVED", "PLACE"], &rows)
 }
 
 fn show(global: &Global, archive: &wire::Archive) -> Done {
@@ -85,17 +86,53 @@ fn show(global: &Global, archive: &wire::Archive) -> Done {
         None => String::new(),
     };
     output::line(format!(
-        "name      {}\nid        {}\nrevision  {}\nbytes     {}\nsha256    {}\nplace     {}{gone}\n\
-         written   {}\nstored    {}{by}\nverified  {}\ndrilled   {}{how}",
+        "name        {}\narchive_id  {}\nrevision    {}\nsize        {}\nsha256      {}\n\
+         place       {}{gone}\ncustodians  {}\nwritten     {}\nstored      {}{by}\nverified    {}\n\
+         drilled     {}{how}",
         archive.name,
         archive.archive_id,
         revision(archive.to),
         archive.size,
         archive.sha256,
         archive.place,
+        archive.custodians.join(" "),
         at(archive.written),
         at(archive.stored),
         at(archive.verified),
         at(archive.drilled),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_byte_drill_is_not_taken_for_a_full_one() {
+        let check = |change: fn(&mut wire::Archive), want| {
+            let mut archive = wire::Archive {
+                archive_id: String::new(),
+                name: String::new(),
+                from: 0,
+                to: 9,
+                sha256: String::new(),
+                size: 1,
+                written: Some(1),
+                stored: Some(1),
+                stored_by: None,
+                verified: Some(1),
+                drilled: None,
+                drilled_full: false,
+                gone: false,
+                place: String::new(),
+                custodians: Vec::new(),
+            };
+            change(&mut archive);
+            assert_eq!(proved(&archive), want);
+        };
+        check(|_| (), "verified");
+        check(|archive| archive.drilled = Some(1), "byte drill");
+        check(|archive| (archive.drilled, archive.drilled_full) = (Some(1), true), "full drill");
+        check(|archive| archive.gone = true, "gone");
+    }
 }

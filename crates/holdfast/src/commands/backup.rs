@@ -40,8 +40,8 @@ pub(crate) struct Backup {
     /// directory if nothing is said
     #[arg(long, value_name = "DIR")]
     output: Option<PathBuf>,
-    /// Only to this custodian; give it once for each
-    #[arg(long, value_name = "NAME")]
+    /// Only to this custodian, by name, fingerprint or id; give it once for each
+    #[arg(long, value_name = "WHICH")]
     custodian: Vec<String>,
 }
 

@@ -130,7 +130,7 @@ pub(crate) struct Generate {
 
 #[derive(Debug, Args)]
 pub(crate) struct ContextArg {
-    /// Authenticated with the data, and needed again to decrypt it
+    /// Authenticated with the data, and needed again to decrypt it: the `context` of the API
     #[arg(long = "aad", value_name = "TEXT", default_value = "", hide_default_value = true)]
     aad: String,
 }

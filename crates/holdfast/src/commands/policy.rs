@@ -17,15 +17,19 @@ pub(crate) enum Policy {
     #[command(after_help = "Example:
   holdfast policy set app --allow 'key.encrypt:orders-*' --allow 'key.decrypt:orders-*' \\
     --deny 'key.*:orders-secret'")]
+    #[command(group = clap::ArgGroup::new("rules").required(true).multiple(true))]
     Set {
         /// Its name
         name: String,
         /// ACTION:NAME that is allowed; give it once for each
-        #[arg(long, value_name = "RULE")]
+        #[arg(long, value_name = "RULE", group = "rules")]
         allow: Vec<String>,
         /// ACTION:NAME that is denied, whatever is allowed
-        #[arg(long, value_name = "RULE")]
+        #[arg(long, value_name = "RULE", group = "rules")]
         deny: Vec<String>,
+        /// No rule: whoever has it may do nothing
+        #[arg(long, group = "rules", conflicts_with_all = ["allow", "deny"])]
+        empty: bool,
         #[command(flatten)]
         within: InEnclave,
     },
@@ -56,8 +60,8 @@ pub(crate) enum Policy {
 impl Policy {
     pub(crate) async fn run(&self, global: &Global, client: &mut Client) -> Done {
         match self {
-            Self::Set { name, allow, deny, within } => {
-                let body = wire::Rules { allow: allow.clone(), deny: deny.clone() };
+            Self::Set { name, allow, deny, within, empty: _ } => {
+                let body = wire::Rules { allow: Some(allow.clone()), deny: Some(deny.clone()) };
                 show(global, &client.put(&path(within, name), &body).await?)
             }
             Self::Show { name, within } => show(global, &client.get(&path(within, name)).await?),

@@ -90,7 +90,8 @@ fn json_has_the_same_fields_for_ever() {
 
     check(&["enclave", "create", "plant"], b"", "enclave_id name state");
     assert_eq!(fields(&run(&["enclave", "ls"], b"")["enclaves"][0]), "enclave_id name state");
-    check(&["enclave", "rm", "plant"], b"", "enclave_id name state");
+    let gone = check(&["enclave", "rm", "plant"], b"", "enclave_id name state");
+    assert_eq!(gone["state"], "removed");
     let policy = "allow deny enclave name";
     check(&["policy", "set", "app", "--allow", "key.encrypt:orders-*"], b"", policy);
     check(&["policy", "show", "app"], b"", policy);
@@ -132,6 +133,8 @@ fn json_has_the_same_fields_for_ever() {
     let status = "archives at counts digest epoch incarnation node revision vault_id warnings";
     let status = check(&["status"], b"", status);
     assert_eq!(fields(&status["warnings"][0]), "level next what");
+    let node = "audit_counted audit_dropped audit_records leader majority_age_ms node_id term";
+    assert_eq!(fields(&status["node"]), node);
     check(&["sheet"], b"", "custodians signer text vault_id");
     check(&["sheet", "--fingerprint"], b"", "signer");
 }
@@ -145,7 +148,7 @@ fn archives_in_json(home: &Path, check: Check<'_>, run: &dyn Fn(&[&str], &[u8]) 
     let made = check(&["backup", "--output", "out"], b"", backup);
     assert_eq!(made["state"], "stored");
     let path = made["place"].as_str().unwrap();
-    let archive = "archive_id drilled drilled_full from gone name place sha256 size stored stored_by to verified written";
+    let archive = "archive_id custodians drilled drilled_full from gone name place sha256 size stored stored_by to verified written";
     let shown = check(&["archive", "show", path], b"", archive);
     assert!(shown["stored_by"].as_str().unwrap().starts_with("h1:"), "as reported: {shown}");
     let list = run(&["archive", "ls"], b"");
@@ -254,7 +257,7 @@ fn quiet_is_one_bare_line() {
     assert_eq!(run(&["key", "ls"]), "orders");
     assert_eq!(run(&["key", "generate", "orders"]).split(' ').count(), 2);
     assert_eq!(run(&["enclave", "ls"]), "default");
-    assert_eq!(run(&["policy", "set", "app"]), "app");
+    assert_eq!(run(&["policy", "set", "app", "--empty"]), "app");
     assert!(run(&["identity", "create", "app", "--policy", "app"]).starts_with("k1:"));
     assert!(run(&["identity", "create", "bob", "--save", "bob.toml"]).starts_with("h1:"));
     assert_eq!(run(&["status"]), "warning");
@@ -274,6 +277,9 @@ fn usage_errors_end_with_2_and_are_json_when_asked() {
     for args in [&["key"][..], &["frobnicate"], &["key", "create"], &["verify"], &["server"]] {
         holdfast(home.path(), args, b"").expect(2);
     }
+    // A policy without a rule takes everything away: nobody means that who says nothing.
+    holdfast(home.path(), &["policy", "set", "app"], b"").expect(2);
+    holdfast(home.path(), &["policy", "set", "app", "--empty", "--allow", "*:*"], b"").expect(2);
     let refused = holdfast(home.path(), &["--json", "verify"], b"").expect(2);
     let error = json(&refused.err);
     assert_eq!((&error["error"]["code"], &error["error"]["exit"]), (&"usage".into(), &2.into()));

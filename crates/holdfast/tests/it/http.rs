@@ -46,10 +46,15 @@ fn paths_methods_and_queries_that_fit_nothing_are_refused_and_recorded() {
         (&format!("GET {KEYS}/"), 404, "not_found", "no such resource"),
         (&format!("GET /{long}"), 404, "not_found", "no such resource: /nnn"),
         (&format!("GET {KEYS}/%ff"), 400, "bad_input", "path cannot be read"),
-        ("PATCH /api/v1/enclaves", 400, "bad_input", "does not take PATCH"),
-        ("GET /api/v1/decrypt", 400, "bad_input", "does not take GET"),
-        ("PURGE /api/v1/status", 400, "bad_input", "does not take PURGE"),
-        ("POST /health/live", 400, "bad_input", "does not take POST"),
+        ("PATCH /api/v1/enclaves", 405, "bad_input", "does not take PATCH"),
+        ("GET /api/v1/decrypt", 405, "bad_input", "does not take GET"),
+        ("PURGE /api/v1/status", 405, "bad_input", "does not take PURGE"),
+        ("POST /health/live", 405, "bad_input", "does not take POST"),
+        ("GET /api/v1/status?verbose=1", 400, "bad_input", "takes no query"),
+        ("GET /health/ready?now", 400, "bad_input", "takes no query"),
+        ("GET /health/live?now", 400, "bad_input", "takes no query"),
+        ("GET /metrics?level=info", 400, "bad_input", "takes no query"),
+        (&format!("POST {KEYS}?name=a"), 400, "bad_input", "takes no query"),
         (&format!("GET {KEYS}?limit=x"), 400, "bad_input", "query cannot be read"),
         (&format!("GET {KEYS}?limit=-1"), 400, "bad_input", "query cannot be read"),
         (&format!("GET {KEYS}?limit=4294967296"), 400, "bad_input", "query cannot be read"),
@@ -69,8 +74,10 @@ fn paths_methods_and_queries_that_fit_nothing_are_refused_and_recorded() {
         (format!("GET {KEYS}/%2E%2E"), "..", "cannot begin with '.'"),
         (format!("GET {KEYS}/-rf"), "-rf", "cannot begin with '-'"),
         (format!("GET {KEYS}/{long}"), &long, "5000 bytes is too long"),
-        (format!("GET {KEYS}?after=a%2Fb%20c"), "a/b c", "cannot contain '/'"),
-        ("GET /api/v1/enclaves/%20/keys".to_owned(), " ", "cannot contain ' '"),
+        (format!("GET {KEYS}?after=a%2Fb%20c"), "a/b c", "the key's name cannot contain '/'"),
+        ("GET /api/v1/enclaves/%20/keys".to_owned(), " ", "the enclave's name cannot contain ' '"),
+        (format!("GET {KEYS}?limit=0"), "default", "1 to 1000"),
+        (format!("GET {KEYS}?limit=1001"), "default", "1 to 1000"),
         ("GET /api/v1/identities/h1:x".to_owned(), "h1:x", "identity"),
         ("GET /api/v1/custodians/a%2Fc".to_owned(), "a/c", "custodian"),
         ("GET /api/v1/backups/zz".to_owned(), "zz", "id"),
@@ -92,8 +99,9 @@ fn bodies_that_do_not_fit_are_refused_and_recorded() {
     let (vault, mut raw) = vault();
     let deep = [vec![b'['; 100_000], vec![b']'; 100_000]].concat();
     let field = format!("{{\"name\":\"a\",\"{}\":1}}", "f".repeat(10_000));
-    let named: [(&[u8], &str); 19] = [
-        (b"", "missing field `name`"),
+    let named: [(&[u8], &str); 20] = [
+        (b"", "the request has no body"),
+        (b"{}", "missing field `name`"),
         (b"{", "not JSON"),
         (b"nonsense", "not JSON"),
         (b"{\"name\":\"a\"} {}", "not JSON: trailing characters"),
@@ -133,7 +141,7 @@ fn bodies_that_do_not_fit_are_refused_and_recorded() {
     });
     let names = |body: &str, message| (body.to_owned(), message);
     for (body, message) in [
-        names(r#"{"name":""}"#, "a name is empty"),
+        names(r#"{"name":""}"#, "the key's name is empty"),
         names(r#"{"name":"a/b"}"#, "cannot contain '/'"),
         names(r#"{"name":"a\nb"}"#, "cannot contain '\\n'"),
         names(r#"{"name":"\u202e"}"#, "cannot contain '\\u{202e}'"),
@@ -153,7 +161,26 @@ fn bodies_that_do_not_fit_are_refused_and_recorded() {
     }
     for (line, body, message) in [
         ("POST /api/v1/backups", r#"{"to":"moon"}"#, "\"vault\" or \"client\""),
-        ("POST /api/v1/backups", r#"{"to":"vault","custodians":["a/b"]}"#, "cannot contain '/'"),
+        (
+            "POST /api/v1/backups",
+            r#"{"to":"vault","custodians":["a/b"]}"#,
+            "the custodian's name cannot contain '/'",
+        ),
+        (
+            "POST /api/v1/identities",
+            r#"{"name":"a","identity":"h1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8","privilege":"user","enclave":"default","policy":"a/b"}"#,
+            "the policy's name cannot contain '/'",
+        ),
+        (
+            "PUT /api/v1/enclaves/p%20q/policies/p",
+            r#"{"allow":[]}"#,
+            "the enclave's name cannot contain ' '",
+        ),
+        ("PUT /api/v1/enclaves/default/policies/p", "{}", "what it allows or what it denies"),
+        ("PUT /api/v1/enclaves/default/policies/p", "", "the request has no body"),
+        ("POST /api/v1/enclaves/default/keys/orders/generate", "", "the request has no body"),
+        ("POST /api/v1/enclaves/default/keys/orders/undelete", "", "the request has no body"),
+        ("POST /api/v1/backups", "", "the request has no body"),
         (
             "POST /api/v1/identities",
             r#"{"name":"a","identity":"x","privilege":"root"}"#,
@@ -302,7 +329,8 @@ fn to_ask_for_the_head_of_a_tar_does_not_take_it() {
     let mut head = Raw::connect(&vault.context());
     head.send(format!("HEAD {job}/tar HTTP/1.1\r\nHost: vault\r\n\r\n").as_bytes()).unwrap();
     let answer = String::from_utf8(head.receive(1024).unwrap()).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 405 "), "{answer}");
+    assert!(answer.to_ascii_lowercase().contains("\r\nallow: get\r\n"), "{answer}");
 
     let state = raw.ask(&format!("GET {job}"), b"");
     let state: serde_json::Value = serde_json::from_slice(&state.body).unwrap();
@@ -311,4 +339,75 @@ fn to_ask_for_the_head_of_a_tar_does_not_take_it() {
     raw.send(format!("GET {job}/tar HTTP/1.1\r\nHost: vault\r\n\r\n").as_bytes()).unwrap();
     let answer = String::from_utf8_lossy(&raw.receive(1024).unwrap()).into_owned();
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+}
+
+#[test]
+fn a_wrong_method_is_told_the_right_ones() {
+    let (_vault, mut raw) = vault();
+    for (line, allow) in [
+        ("PATCH /api/v1/enclaves", "post,get,head"),
+        ("GET /api/v1/decrypt", "post"),
+        ("PUT /api/v1/status", "get,head"),
+        ("POST /api/v1/backups/00ff/tar", "get"),
+    ] {
+        let reply = raw.ask(line, b"");
+        failed(&reply, 405, "bad_input", "does not take");
+        assert!(reply.head.contains(&format!("\r\nallow: {allow}\r\n")), "{line}: {}", reply.head);
+        assert!(reply.failure().next.unwrap().contains("Allow"), "{line}");
+    }
+}
+
+#[test]
+fn a_page_has_as_many_keys_as_were_asked_for() {
+    let (vault, mut raw) = vault();
+    vault.run(&["key", "create", "bills"], b"").expect(0);
+    let mut page = |query: &str| -> serde_json::Value {
+        let reply = raw.ask(&format!("GET {KEYS}{query}"), b"");
+        assert_eq!(reply.status, 200, "{query}");
+        serde_json::from_slice(&reply.body).unwrap()
+    };
+    assert_eq!(page("?limit=1")["next"], "bills");
+    assert_eq!(page("?limit=1&after=bills")["keys"][0]["name"], "orders");
+    for query in ["?limit=1000", "?limit=2", "?", ""] {
+        let all = page(query);
+        assert_eq!(all["keys"].as_array().unwrap().len(), 2, "{query}");
+        assert!(all["next"].is_null(), "{query}");
+    }
+}
+
+#[test]
+fn a_backup_that_was_given_up_says_so_as_often_as_it_is_asked() {
+    let (_vault, mut raw) = vault();
+    let begun = raw.ask("POST /api/v1/backups", br#"{"to":"client"}"#);
+    let begun: serde_json::Value = serde_json::from_slice(&begun.body).unwrap();
+    let job = format!("/api/v1/backups/{}", begun["job_id"].as_str().unwrap());
+    for line in [format!("DELETE {job}"), format!("DELETE {job}"), format!("GET {job}")] {
+        let reply = raw.ask(&line, b"");
+        assert_eq!(reply.status, 200, "{line}: {}", String::from_utf8_lossy(&reply.body));
+        let state: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
+        let told = (&state["state"], &state["code"]);
+        assert_eq!(told, (&"failed".into(), &"refused".into()), "{line}");
+    }
+    for line in [format!("GET {job}/tar"), format!("GET {job}/sidecars")] {
+        let reply = raw.ask(&line, b"");
+        failed(&reply, 403, "refused", "was given up before it was read");
+        assert!(reply.failure().next.unwrap().contains("holdfast backup"), "{line}");
+    }
+}
+
+#[test]
+fn the_metrics_count_what_the_status_says() {
+    let (_vault, mut raw) = vault();
+    let status: serde_json::Value =
+        serde_json::from_slice(&raw.ask("GET /api/v1/status", b"").body).unwrap();
+    let metrics = String::from_utf8(raw.ask("GET /metrics", b"").body).unwrap();
+    let warnings = status["warnings"].as_array().unwrap();
+    assert!(!warnings.is_empty());
+    for level in ["info", "warning", "critical"] {
+        let count = warnings.iter().filter(|one| one["level"] == level).count();
+        let line = format!("\nholdfast_warnings{{level=\"{level}\"}} {count}\n");
+        assert!(metrics.contains(&line), "{line:?} is not in\n{metrics}");
+    }
+    let counted = &status["node"]["audit_counted"];
+    assert!(metrics.contains(&format!("\nholdfast_audit_counted {counted}\n")), "{metrics}");
 }

@@ -17,6 +17,7 @@ mod hostile;
 mod http;
 mod interrupt;
 mod names;
+mod openers;
 mod raw;
 mod refusals;
 mod restores;

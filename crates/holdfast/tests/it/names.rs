@@ -4,7 +4,7 @@ use crate::vault::Vault;
 
 /// A name that is none, and what is said of it.
 const BAD: [(&str, &str); 12] = [
-    ("", "a name is empty"),
+    ("", "name is empty"),
     ("a/b", "cannot contain '/'"),
     ("../a", "cannot contain '/'"),
     ("a\nb", "cannot contain '\\n'"),
@@ -84,4 +84,48 @@ fn state(vault: &Vault) -> Vec<String> {
         &["archive", "ls", "--json"],
     ];
     lists.into_iter().map(|list| vault.run(list, b"").expect(0).text()).collect()
+}
+
+#[test]
+fn an_error_says_whose_name_is_none_and_what_one_may_be() {
+    let vault = Vault::start();
+    for (command, whose) in [
+        (&["key", "create", "k", "-e", "a/b"][..], "the enclave's name cannot contain '/'"),
+        (&["key", "create", "a/b"], "the key's name cannot contain '/'"),
+        (
+            &["policy", "set", "p q", "--empty", "-e", "a/b"],
+            "the enclave's name cannot contain '/'",
+        ),
+        (&["policy", "set", "p q", "--empty"], "the policy's name cannot contain ' '"),
+        (&["identity", "create", "x", "--policy", "a/b"], "the policy's name cannot contain '/'"),
+        (&["identity", "create", "--", "-x"], "the identity's name cannot begin with '-'"),
+        (&["enclave", "create", ""], "the enclave's name is empty"),
+    ] {
+        let refused = vault.run(command, b"").expect(13);
+        assert!(refused.err.contains(whose), "{command:?}: {}", refused.err);
+        assert!(refused.err.contains("next: a name has 1 to 80"), "{command:?}: {}", refused.err);
+    }
+    let refused = vault.run(&["backup", "--custodian", "a/b"], b"").expect(13);
+    assert!(refused.err.contains("the custodian's name cannot contain '/'"), "{}", refused.err);
+    assert!(refused.err.contains("fingerprint or id"), "{}", refused.err);
+}
+
+#[test]
+fn an_error_names_what_is_taken_and_what_is_missing() {
+    let vault = Vault::start();
+    let list = vault.run(&["identity", "ls", "--json"], b"").expect(0).text();
+    let list: serde_json::Value = serde_json::from_str(&list).unwrap();
+    let h1 = list["identities"][0]["identity"].as_str().unwrap();
+    let taken = vault.run(&["identity", "create", "z", "--identity", h1], b"").expect(12);
+    assert!(taken.err.contains(h1) && taken.err.contains("identity admin"), "{}", taken.err);
+    assert!(!taken.err.contains("another name"), "{}", taken.err);
+    assert!(taken.err.contains("next: "), "{}", taken.err);
+    let taken = vault.run(&["identity", "create", "admin", "--save", "a.toml"], b"").expect(12);
+    assert!(taken.err.contains("another name"), "{}", taken.err);
+
+    vault.run(&["key", "create", "orders"], b"").expect(0);
+    let id = "00ff".repeat(8);
+    let undelete = ["key", "undelete", "orders", "--key-id", &id];
+    let missing = vault.run(&undelete, b"").expect(10);
+    assert!(missing.err.contains(&id), "{}", missing.err);
 }

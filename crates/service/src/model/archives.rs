@@ -2,6 +2,8 @@
 
 use holdfast_types::{ArchiveId, CustodianId, JobId, Kind, Millis, Name, Revision};
 
+use super::CustodianSelector;
+
 /// How far an archive has come.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ArchiveInfo {
@@ -33,6 +35,17 @@ pub struct ArchiveInfo {
     pub gone: bool,
     /// Where it lies: a path, or what a client reported.
     pub place: String,
+    /// Whom it is sealed to.
+    pub custodians: Vec<Recipient>,
+}
+
+/// A custodian whom an archive is sealed to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Recipient {
+    /// Their id.
+    pub custodian_id: CustodianId,
+    /// Their name; `None` where they were removed since.
+    pub name: Option<Name>,
 }
 
 /// Where a backup goes.
@@ -49,8 +62,8 @@ pub enum BackupTo {
 pub struct StartBackup {
     /// Where it goes.
     pub to: BackupTo,
-    /// Only to these custodians (names); to all where nothing is said.
-    pub custodians: Option<Vec<Name>>,
+    /// Only to these custodians; to all where nothing is said.
+    pub custodians: Option<Vec<CustodianSelector>>,
 }
 
 /// A backup that was begun.

@@ -1,6 +1,9 @@
 //! Custodians, seal slots and the sheet.
 
-use holdfast_types::{CustodianId, Generation, Millis, Name, SlotId, VaultId};
+use std::fmt;
+use std::str::FromStr;
+
+use holdfast_types::{CustodianId, Generation, Millis, Name, NameError, SlotId, VaultId};
 
 /// The custodian to add, or the renewed certificate of one.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -57,15 +60,38 @@ pub enum CustodianSelector {
     Id(CustodianId),
 }
 
+impl FromStr for CustodianSelector {
+    type Err = NameError;
+
+    /// An id (32 hex digits), a fingerprint (40 or 64, with blanks between them as on the sheet) or a name.
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let plain: String = text.split_ascii_whitespace().collect();
+        let hex = plain.bytes().all(|byte| byte.is_ascii_hexdigit());
+        match plain.len() {
+            40 | 64 if hex => Ok(Self::Fingerprint(plain)),
+            _ => text.parse().map(Self::Id).or_else(|_| text.parse().map(Self::Name)),
+        }
+    }
+}
+
 impl CustodianSelector {
-    /// Reads `text` as an id (32 hex digits), a fingerprint (40 or 64) or a name; `None` where it is none.
+    /// Whether it names this one.
     #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        let hex = text.bytes().all(|b| b.is_ascii_hexdigit());
-        match text.len() {
-            32 if hex && text.parse::<CustodianId>().is_ok() => text.parse().ok().map(Self::Id),
-            40 | 64 if hex => Some(Self::Fingerprint(text.to_owned())),
-            _ => text.parse().ok().map(Self::Name),
+    pub fn names(&self, name: &Name, custodian_id: CustodianId, fingerprint: &str) -> bool {
+        match self {
+            Self::Name(wanted) => wanted == name,
+            Self::Id(wanted) => *wanted == custodian_id,
+            Self::Fingerprint(wanted) => wanted.eq_ignore_ascii_case(fingerprint),
+        }
+    }
+}
+
+impl fmt::Display for CustodianSelector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => name.fmt(f),
+            Self::Id(id) => id.fmt(f),
+            Self::Fingerprint(text) => f.write_str(text),
         }
     }
 }
@@ -98,4 +124,23 @@ pub struct Sheet {
     pub custodians: Vec<CustodianInfo>,
     /// The page, to print.
     pub text: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_custodian_is_named_by_name_id_or_fingerprint_as_printed() {
+        let plain = "0123456789ABCDEF0123456789ABCDEF01234567";
+        let grouped = "0123 4567 89AB CDEF 0123  4567 89AB CDEF 0123 4567";
+        for text in [plain, grouped, &plain.to_lowercase()] {
+            let which: CustodianSelector = text.parse().unwrap();
+            assert!(which.names(&"anna".parse().unwrap(), CustodianId([1; 16]), plain), "{text}");
+        }
+        let id = CustodianId([0xab; 16]);
+        assert_eq!(id.to_string().parse(), Ok(CustodianSelector::Id(id)));
+        assert_eq!("anna".parse(), Ok(CustodianSelector::Name("anna".parse().unwrap())));
+        assert!("an na".parse::<CustodianSelector>().is_err());
+    }
 }

@@ -13,7 +13,7 @@ pub use access::{
 };
 pub use archives::{
     ArchiveInfo, BackupInfo, BackupProgress, BackupStarted, BackupTo, DrillMode, DrillRecord,
-    DrillReport, Sidecars, StartBackup, StoredReport,
+    DrillReport, Recipient, Sidecars, StartBackup, StoredReport,
 };
 pub use custodians::{
     AddCustodian, CustodianAdded, CustodianInfo, CustodianRemoved, CustodianSelector, Sheet,

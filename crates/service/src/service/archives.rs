@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use holdfast_ledger::{DrillMode, Entry, EntryKind, Head};
 use holdfast_machine::View;
-use holdfast_records::{LedgerRow, put};
+use holdfast_records::{Custodian, LedgerRow, put};
 use holdfast_recovery::without_extension;
-use holdfast_types::{ArchiveId, Draft, Expect, Kind, Millis, Table, hex};
+use holdfast_types::{ArchiveId, CustodianId, Draft, Expect, Kind, Millis, Name, Table, hex};
 
 use super::Service;
 use super::read::{aside, get, list};
 use crate::audit::Resource;
-use crate::{Action, ArchiveInfo, Caller, Error};
+use crate::{Action, ArchiveInfo, Caller, Error, Recipient};
 
 /// How many archives of a listing are looked for.
 const LOOKED_FOR: usize = 1000;
@@ -101,6 +101,11 @@ pub(super) fn append_all(
 /// All archives, newest first.
 pub(super) fn all(view: &dyn View) -> Result<Vec<ArchiveInfo>, Error> {
     let mut found: Vec<ArchiveInfo> = Vec::new();
+    let names = list::<Custodian>(view, &[])?.into_iter().map(|custodian| custodian.record);
+    let names: HashMap<CustodianId, Name> =
+        names.map(|custodian| (custodian.custodian_id, custodian.name)).collect();
+    let recipient =
+        |custodian_id| Recipient { custodian_id, name: names.get(&custodian_id).cloned() };
     // Where each is in `found`: a ledger only grows, and is read once for all.
     let mut places: HashMap<ArchiveId, usize> = HashMap::new();
     for row in list::<LedgerRow>(view, &[])? {
@@ -109,7 +114,7 @@ pub(super) fn all(view: &dyn View) -> Result<Vec<ArchiveInfo>, Error> {
             places.get(&id).and_then(|place| found.get_mut(*place)).map(change);
         };
         match kind {
-            EntryKind::Archive { archive_id, name, from, to, sha256, size, .. } => {
+            EntryKind::Archive { archive_id, custodians, name, from, to, sha256, size, .. } => {
                 let sha256 = sha256_of(&sha256)?;
                 places.insert(archive_id, found.len());
                 found.push(ArchiveInfo {
@@ -127,6 +132,7 @@ pub(super) fn all(view: &dyn View) -> Result<Vec<ArchiveInfo>, Error> {
                     drilled_full: false,
                     gone: false,
                     place: String::new(),
+                    custodians: custodians.into_iter().map(recipient).collect(),
                 });
             }
             EntryKind::Stored { archive_id, place, by } => of(archive_id, &mut |archive| {

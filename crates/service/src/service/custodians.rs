@@ -32,7 +32,7 @@ impl Service {
         caller: &Caller,
         which: &CustodianSelector,
     ) -> Result<CustodianInfo, Error> {
-        let text = selected(which);
+        let text = which.to_string();
         let call = self.enter(caller, Action::CustodianShow, Resource::Text(&text)).await?;
         let result = self.read(|view| find(view, which)).await;
         call.end(result)
@@ -138,7 +138,7 @@ impl Service {
         which: &CustodianSelector,
     ) -> Result<CustodianRemoved, Error> {
         let action = Action::CustodianRemove;
-        let text = selected(which);
+        let text = which.to_string();
         let call = self.enter(caller, action, Resource::Text(&text)).await?;
         let now = self.clock.now();
         let rule = |view: &dyn View| {
@@ -146,7 +146,7 @@ impl Service {
             let custodian_id = custodian.custodian_id;
             let all = list::<Custodian>(view, &[])?;
             let found = all.iter().find(|found| found.record.custodian_id == custodian_id);
-            let found = found.ok_or_else(|| no_custodian(&text))?;
+            let found = found.ok_or_else(|| no_custodian(which))?;
             let slots = list::<Slot>(view, &[])?;
             let (mut draft, _) = remove_custodian(found, &all, &slots)?;
             let at = now.max(view.head().at);
@@ -221,23 +221,13 @@ pub(super) fn current_root(view: &dyn View) -> Result<Option<Generation>, Error>
 }
 
 fn find(view: &dyn View, which: &CustodianSelector) -> Result<CustodianInfo, Error> {
-    let matches = |custodian: &CustodianInfo| match which {
-        CustodianSelector::Name(name) => custodian.name == *name,
-        CustodianSelector::Id(id) => custodian.custodian_id == *id,
-        CustodianSelector::Fingerprint(text) => custodian.fingerprint.eq_ignore_ascii_case(text),
+    let matches = |custodian: &CustodianInfo| {
+        which.names(&custodian.name, custodian.custodian_id, &custodian.fingerprint)
     };
-    all(view)?.into_iter().find(matches).ok_or_else(|| no_custodian(&selected(which)))
+    all(view)?.into_iter().find(matches).ok_or_else(|| no_custodian(which))
 }
 
 /// Whoever is named is none of them.
-pub(super) fn no_custodian(which: &str) -> Error {
+pub(super) fn no_custodian(which: &CustodianSelector) -> Error {
     Error::missing(format!("there is no custodian {which}")).next("holdfast custodian ls")
-}
-
-fn selected(which: &CustodianSelector) -> String {
-    match which {
-        CustodianSelector::Name(name) => name.to_string(),
-        CustodianSelector::Id(id) => id.to_string(),
-        CustodianSelector::Fingerprint(text) => text.clone(),
-    }
 }

@@ -22,17 +22,15 @@ use std::time::{Duration, Instant};
 
 use holdfast_crypto::random_array;
 use holdfast_records::{Job, JobKind, JobState, put};
-use holdfast_types::{
-    ArchiveId, CustodianId, Draft, Expect, IdentityId, JobId, Kind, Name, Revision,
-};
+use holdfast_types::{ArchiveId, CustodianId, Draft, Expect, IdentityId, JobId, Kind, Revision};
 use parking_lot::Mutex;
 
 use super::Service;
 use super::read::get;
 use crate::audit::Resource;
 use crate::{
-    Action, ArchiveInfo, BackupInfo, BackupProgress, BackupStarted, BackupTo, Caller, Error,
-    Sidecars, StartBackup, StoredReport,
+    Action, ArchiveInfo, BackupInfo, BackupProgress, BackupStarted, BackupTo, Caller,
+    CustodianSelector, Error, Sidecars, StartBackup, StoredReport,
 };
 
 use spare::in_spare_time;
@@ -101,10 +99,27 @@ impl Backup {
             }
             other => {
                 *state = other;
-                Err(Error::new(Kind::Refused, format!("backup {} was read already", self.job))
-                    .next("begin another one: holdfast backup"))
+                Err(self.read_already())
             }
         }
+    }
+
+    /// Lets go of what makes it, where nobody reads it yet. Whether it did not fail before is the answer.
+    fn fail_unread(&self, why: &Error) -> Result<bool, Error> {
+        let mut state = self.state.lock();
+        match &*state {
+            State::Waiting(_) => {
+                *state = State::Failed(why.clone());
+                Ok(true)
+            }
+            State::Failed(_) => Ok(false),
+            State::Running | State::Written(_) | State::Stored(_) => Err(self.read_already()),
+        }
+    }
+
+    fn read_already(&self) -> Error {
+        Error::new(Kind::Refused, format!("backup {} was read already", self.job))
+            .next("begin another one: holdfast backup")
     }
 
     fn progress(&self) -> BackupProgress {
@@ -159,7 +174,7 @@ impl Service {
     pub async fn backup_to_vault(
         self: &Arc<Self>,
         caller: &Caller,
-        custodians: Option<&[Name]>,
+        custodians: Option<&[CustodianSelector]>,
     ) -> Result<BackupInfo, Error> {
         let call = self.enter(caller, Action::BackupStart, Resource::Text("backup")).await?;
         let actor = call.actor.identity;
@@ -203,7 +218,7 @@ impl Service {
     }
 
     /// Gives a backup up that waits for its reader: who began it cannot read it. Its view and its place are
-    /// free at once.
+    /// free at once. Of one that has failed or was given up the answer is how it stands.
     pub async fn cancel_backup(
         &self,
         caller: &Caller,
@@ -217,7 +232,8 @@ impl Service {
 
     async fn cancel(&self, actor: IdentityId, job: JobId) -> Result<BackupProgress, Error> {
         let backup = self.for_a_reader(job)?;
-        self.give_up(actor, &backup, "the backup was given up before it was read").await?;
+        let why = format!("backup {job} was given up before it was read");
+        self.give_up(actor, &backup, why).await?;
         Ok(backup.progress())
     }
 
@@ -270,7 +286,7 @@ impl Service {
         self: &Arc<Self>,
         actor: IdentityId,
         to: BackupTo,
-        custodians: Option<&[Name]>,
+        custodians: Option<&[CustodianSelector]>,
     ) -> Result<Arc<Backup>, Error> {
         let _turn = self.beginning.lock().await;
         let now = self.clock.now();
@@ -349,15 +365,13 @@ impl Service {
             }
             Err(error) => {
                 *backup.state.lock() = State::Failed(error.clone());
-                if let Err(second) = self.job_failed(actor, backup.job, &error).await {
-                    tracing::warn!(job = %backup.job, error = %second, "the failed job was not recorded");
-                }
+                self.job_failed(actor, backup.job, &error).await;
                 Err(error)
             }
         }
     }
 
-    async fn job_failed(&self, actor: IdentityId, job: JobId, why: &Error) -> Result<(), Error> {
+    async fn job_failed(&self, actor: IdentityId, job: JobId, why: &Error) {
         let now = self.clock.now();
         let rule = |view: &dyn holdfast_machine::View| {
             let mut draft = Draft::default();
@@ -370,20 +384,17 @@ impl Service {
             }
             Ok((draft, ()))
         };
-        self.carry_out(actor, Action::BackupStart.verb(), rule).await.map(drop)
+        if let Err(error) = self.carry_out(actor, Action::BackupStart.verb(), rule).await {
+            tracing::warn!(%job, %error, "the failed job was not recorded");
+        }
     }
 
-    /// Gives a backup up that was not read yet.
-    async fn give_up(
-        &self,
-        actor: IdentityId,
-        backup: &Backup,
-        why: impl Into<String>,
-    ) -> Result<(), Error> {
-        drop(backup.take()?);
-        let error = Error::new(Kind::Other, why).next("begin another one");
-        // Kept in the backup, for whoever asks.
-        _ = self.settle(actor, backup, Err(error)).await;
+    /// Gives a backup up that was not read yet; the reason is kept in it, for whoever asks.
+    async fn give_up(&self, actor: IdentityId, backup: &Backup, why: String) -> Result<(), Error> {
+        let error = Error::new(Kind::Refused, why).next("begin another one: holdfast backup");
+        if backup.fail_unread(&error)? {
+            self.job_failed(actor, backup.job, &error).await;
+        }
         Ok(())
     }
 
@@ -426,7 +437,7 @@ async fn unread(service: Weak<Service>, actor: IdentityId, backup: Weak<Backup>)
     tokio::time::sleep(PATIENCE).await;
     let (Some(service), Some(backup)) = (service.upgrade(), backup.upgrade()) else { return };
     let minutes = PATIENCE.as_secs() / 60;
-    let why = format!("nobody read the backup for {minutes} minutes");
+    let why = format!("nobody read backup {} for {minutes} minutes", backup.job);
     // Whoever reads it, or gave it up, was faster.
     _ = service.give_up(actor, &backup, why).await;
 }

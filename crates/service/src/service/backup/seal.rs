@@ -8,13 +8,13 @@ use holdfast_recovery::{
     ArchiveError, ArchiveName, BaseInput, LedgerHead, SealedArchive, kept_slots, signer, write_base,
 };
 use holdfast_seal::SessionKey;
-use holdfast_types::{ArchiveId, Kind, Name, Revision, SlotId};
+use holdfast_types::{ArchiveId, Kind, Revision, SlotId};
 
 use super::Service;
-use crate::Error;
 use crate::service::archives::ledger_head;
 use crate::service::custodians::{current_root, no_custodian};
 use crate::service::read::list;
+use crate::{CustodianSelector, Error};
 
 /// What to do where there are more custodians than an archive can be sealed to.
 const FEWER: &str = "holdfast backup --custodian NAME, once for each of those who shall open it; \
@@ -59,20 +59,24 @@ impl Maker {
     }
 }
 
-/// The custodians of `names`, or all. At least one must be able to open both layers.
-pub(super) fn choose(view: &dyn View, names: Option<&[Name]>) -> Result<Vec<Custodian>, Error> {
+/// Those custodians, or all. At least one must be able to open both layers.
+pub(super) fn choose(
+    view: &dyn View,
+    those: Option<&[CustodianSelector]>,
+) -> Result<Vec<Custodian>, Error> {
     let all = list::<Custodian>(view, &[])?.into_iter().map(|found| found.record);
-    let chosen: Vec<Custodian> = match names {
+    let chosen: Vec<Custodian> = match those {
         None => all.collect(),
-        Some(names) => {
+        Some(those) => {
             let all: Vec<Custodian> = all.collect();
-            let one = |name: &Name| {
-                let found = all.iter().find(|custodian| custodian.name == *name);
-                found.ok_or_else(|| no_custodian(name.as_str()))
+            let one = |which: &CustodianSelector| {
+                let named =
+                    |one: &&Custodian| which.names(&one.name, one.custodian_id, &one.fingerprint);
+                all.iter().find(named).ok_or_else(|| no_custodian(which))
             };
             let mut chosen: Vec<Custodian> = Vec::new();
-            for name in names {
-                let found = one(name)?;
+            for which in those {
+                let found = one(which)?;
                 // Named twice is meant once.
                 if chosen.iter().all(|other| other.custodian_id != found.custodian_id) {
                     chosen.push(found.clone());
@@ -101,10 +105,10 @@ impl Service {
     pub(super) fn maker(
         &self,
         archive_id: ArchiveId,
-        names: Option<&[Name]>,
+        those: Option<&[CustodianSelector]>,
     ) -> Result<Maker, Error> {
         let view = self.cluster.view();
-        let custodians = choose(&view, names)?;
+        let custodians = choose(&view, those)?;
         let signer = signer(&view, &self.keyring)?;
         let slots = kept_slots(&view, &self.keyring)?;
         let head = view.head();

@@ -106,6 +106,12 @@ impl Fs for Disk {
         path.try_exists().map_err(|e| FsError::new("stat", path, e))
     }
 
+    fn is_private(&self, path: &Path) -> Result<bool, FsError> {
+        let meta = fs::symlink_metadata(path).map_err(|e| FsError::new("stat", path, e))?;
+        let is_ours = [0, rustix::process::geteuid().as_raw()].contains(&meta.uid());
+        Ok(meta.is_file() && is_ours && meta.mode() & 0o022 == 0)
+    }
+
     fn sync_dir(&self, path: &Path) -> Result<(), FsError> {
         let here = if path.as_os_str().is_empty() { Path::new(".") } else { path };
         let dir = fs::File::open(here).map_err(|e| FsError::new("open directory", path, e))?;

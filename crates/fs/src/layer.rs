@@ -47,6 +47,9 @@ impl<T: FsLayer> Fs for T {
     fn exists(&self, path: &Path) -> Result<bool, FsError> {
         self.below().exists(path)
     }
+    fn is_private(&self, path: &Path) -> Result<bool, FsError> {
+        self.below().is_private(path)
+    }
     fn sync_dir(&self, path: &Path) -> Result<(), FsError> {
         self.below().sync_dir(path)
     }

@@ -81,6 +81,11 @@ pub trait Fs: Send + Sync + Debug + 'static {
     fn read_dir(&self, path: &Path) -> Result<Vec<DirEntry>, FsError>;
     /// Whether there is anything at `path`.
     fn exists(&self, path: &Path) -> Result<bool, FsError>;
+    /// Whether nobody else can change what `path` holds: it is an ordinary file of this user's (or root's) that
+    /// others may not write to.
+    fn is_private(&self, _path: &Path) -> Result<bool, FsError> {
+        Ok(true)
+    }
     /// Makes the names in a directory durable as they stand now.
     fn sync_dir(&self, path: &Path) -> Result<(), FsError>;
     /// Takes an exclusive lock on the file of that name, made if need be, without waiting; held until dropped.

@@ -8,8 +8,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::tools::{lock_soon, write_synced};
-use crate::{Fs, FsError, Lock, make_dirs, remove_if_there, temporary};
+use crate::tools::{SOON, create_anew, fill, lock_within};
+use crate::{File, Fs, FsError, Lock, make_dirs, remove_if_there, temporary};
 
 const WRITING: &str = ".writing";
 
@@ -48,7 +48,7 @@ impl FileSet {
             }
         }
         // Another set that begins here may take the marker for a leftover before it is locked, and clears it.
-        let lock = lock_soon(&**fs, &marker(dir, stem))?;
+        let lock = lock_within(SOON, &**fs, &marker(dir, stem))?;
         let set = Self {
             fs: Arc::clone(fs),
             dir: dir.to_path_buf(),
@@ -60,6 +60,11 @@ impl FileSet {
         };
         fs.sync_dir(dir)?;
         Ok(set)
+    }
+
+    /// Makes a part's file under its temporary name.
+    pub fn create(&self, part: &str) -> Result<Arc<dyn File>, FsError> {
+        create_anew(&*self.fs, &self.temporary(part))
     }
 
     /// Where a part is written, to be synced before [`FileSet::finish`].
@@ -76,7 +81,7 @@ impl FileSet {
 
     /// Writes a whole part, syncs it and reads it back.
     pub fn put(&self, part: &str, bytes: &[u8]) -> Result<(), FsError> {
-        write_synced(&*self.fs, &self.temporary(part), bytes)
+        fill(&*self.create(part)?, &self.temporary(part), bytes)
     }
 
     /// Gives the parts their names, in order. On return the set is whole and durable; a marker that could not be
@@ -116,7 +121,12 @@ fn sweep(fs: &dyn Fs, dir: &Path, parts: &'static [&'static str]) -> Result<(), 
         let Ok(_lock) = fs.lock(&marker(dir, stem)) else { continue };
         let Some(last) = parts.last() else { continue };
         let whole = fs.exists(&named(dir, stem, last))?;
-        clear(fs, dir, stem, parts, if whole { &[] } else { parts })?;
+        match clear(fs, dir, stem, parts, if whole { &[] } else { parts }) {
+            // Another user's, who alone may remove it.
+            Err(FsError::Io { source, .. })
+                if source.kind() == std::io::ErrorKind::PermissionDenied => {}
+            cleared => cleared?,
+        }
     }
     Ok(())
 }

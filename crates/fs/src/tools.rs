@@ -10,8 +10,10 @@ use zeroize::Zeroizing;
 
 use crate::{File, Fs, FsError, Lock, Open};
 
-/// How long it is waited for a lock that is held for a moment, and how often it is tried meanwhile.
-const SOON: Duration = Duration::from_secs(2);
+/// How long it is waited for a lock that is held for a moment, or while a small file is written by each of several
+/// who wait, on a slow disk; and how often it is tried meanwhile.
+pub(crate) const SOON: Duration = Duration::from_secs(2);
+const IN_TURN: Duration = Duration::from_secs(20);
 const AGAIN: Duration = Duration::from_millis(5);
 
 /// The directory a path stands in; "." for a bare name.
@@ -26,9 +28,13 @@ pub fn parent(path: &Path) -> &Path {
 /// Where [`write_atomic`] keeps what is not finished: `.NAME.tmp` beside `path`.
 #[must_use]
 pub fn temporary(path: &Path) -> PathBuf {
+    beside(path, ".tmp")
+}
+
+fn beside(path: &Path, extension: &str) -> PathBuf {
     let mut name = OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
-    name.push(".tmp");
+    name.push(extension);
     path.with_file_name(name)
 }
 
@@ -56,31 +62,41 @@ pub fn read_to_vec(fs: &dyn Fs, path: &Path, max: usize) -> Result<Vec<u8>, FsEr
 /// far as that is possible.
 pub fn write_atomic(fs: &dyn Fs, path: &Path, bytes: &[u8]) -> Result<(), FsError> {
     let tmp = temporary(path);
-    if let Err(error) = write_synced(fs, &tmp, bytes).and_then(|()| fs.rename(&tmp, path)) {
-        // The first error is the one to report; a leftover is overwritten by the next attempt.
+    let file = create_anew(fs, &tmp)?;
+    if let Err(error) = fill(&*file, &tmp, bytes).and_then(|()| fs.rename(&tmp, path)) {
+        // The first error is the one to report; a leftover is replaced by the next attempt.
         let _ = fs.remove_file(&tmp);
         return Err(error);
     }
     fs.sync_dir(parent(path))
 }
 
-/// As [`write_atomic`], where others may write `path` at the same time: one after the other. Writes nothing
-/// where it holds these bytes.
+/// As [`write_atomic`], where others may write `path` at the same time: one after the other, who holds
+/// `.NAME.lock` beside it. Writes nothing where it holds these bytes and nobody else can change them.
 ///
 /// Errors: [`FsError::Locked`] where they take long.
 pub fn write_shared(fs: &dyn Fs, path: &Path, bytes: &[u8]) -> Result<(), FsError> {
-    let tmp = temporary(path);
-    // It bears the name until its holder gives it the other one, or takes it away.
-    let _lock = lock_soon(fs, &tmp)?;
-    match read_to_vec(fs, path, bytes.len()) {
-        Ok(there) if there == bytes => remove_if_there(fs, &tmp),
-        _ => write_atomic(fs, path, bytes),
-    }
+    let guard = beside(path, ".lock");
+    let lock = lock_within(IN_TURN, fs, &guard)?;
+    let is_there = read_to_vec(fs, path, bytes.len()).is_ok_and(|there| there == bytes);
+    let written = if is_there && fs.is_private(path)? {
+        remove_if_there(fs, &temporary(path))
+    } else {
+        write_atomic(fs, path, bytes)
+    };
+    // It goes while it is held, so that who waits for it makes another one. One that stays keeps nobody out.
+    _ = remove_if_there(fs, &guard);
+    drop(lock);
+    written
 }
 
 /// Makes and locks a file that others hold for a moment only. `None` where there are no locks.
-pub(crate) fn lock_soon(fs: &dyn Fs, path: &Path) -> Result<Option<Box<dyn Lock>>, FsError> {
-    let give_up = Instant::now() + SOON;
+pub(crate) fn lock_within(
+    time: Duration,
+    fs: &dyn Fs,
+    path: &Path,
+) -> Result<Option<Box<dyn Lock>>, FsError> {
+    let give_up = Instant::now() + time;
     loop {
         match fs.lock(path) {
             Ok(lock) => return Ok(Some(lock)),
@@ -104,10 +120,9 @@ pub fn write_new(fs: &dyn Fs, path: &Path, bytes: &[u8]) -> Result<(), FsError> 
     }
     make_dirs(fs, parent(path))?;
     let tmp = temporary(path);
-    remove_if_there(fs, &tmp)?;
     // Written through this handle: by its name it might be another's file by then.
-    let written = fs.open(&tmp, Open::CreateNew).and_then(|file| fill(&*file, &tmp, bytes));
-    if let Err(error) = written.and_then(|()| fs.rename_new(&tmp, path)) {
+    let file = create_anew(fs, &tmp)?;
+    if let Err(error) = fill(&*file, &tmp, bytes).and_then(|()| fs.rename_new(&tmp, path)) {
         // The first error is the one to report; a leftover is replaced by the next attempt.
         let _ = fs.remove_file(&tmp);
         return Err(error);
@@ -158,15 +173,20 @@ fn sync_name(fs: &dyn Fs, dir: &Path) -> Result<(), FsError> {
     }
 }
 
-/// Writes a whole file, syncs it and reads it back; an existing one is cut first.
-pub(crate) fn write_synced(fs: &dyn Fs, path: &Path, bytes: &[u8]) -> Result<(), FsError> {
-    let file = fs.open(path, Open::Create)?;
-    file.set_len(0)?;
-    fill(&*file, path, bytes)
+/// Makes a temporary file; a leftover of that name goes first. Never another's file: in a directory where others
+/// may make files they would own what is written into theirs.
+pub(crate) fn create_anew(fs: &dyn Fs, path: &Path) -> Result<Arc<dyn File>, FsError> {
+    remove_if_there(fs, path).map_err(|error| match error {
+        FsError::Io { path, source, .. } => {
+            FsError::Io { op: "remove a leftover that may be another user's:", path, source }
+        }
+        other => other,
+    })?;
+    fs.open(path, Open::CreateNew)
 }
 
 /// Writes an empty file, syncs it and reads it back.
-fn fill(file: &dyn File, path: &Path, bytes: &[u8]) -> Result<(), FsError> {
+pub(crate) fn fill(file: &dyn File, path: &Path, bytes: &[u8]) -> Result<(), FsError> {
     file.write_at(bytes, 0)?;
     file.sync_all()?;
     // It may be a key.

@@ -37,8 +37,7 @@ impl Placing {
     /// process writes it.
     pub fn begin(fs: &Arc<dyn Fs>, dir: &Path, name: &str) -> Result<Self, FsError> {
         let set = FileSet::begin(fs, dir, name, &[TAR, JSON, SIGNATURE])?;
-        let tar = fs.open(&set.temporary(TAR), Open::Create)?;
-        tar.set_len(0)?;
+        let tar = set.create(TAR)?;
         Ok(Self { fs: Arc::clone(fs), set, tar, at: 0 })
     }
 
@@ -94,10 +93,8 @@ pub fn place_aids(fs: &dyn Fs, dir: &Path, certificate: Vec<u8>) -> Result<bool,
     let there = |name| read_to_vec(fs, &dir.join(name), AID_BYTES_MAX).ok();
     let aids = aids(certificate, there("cluster.pgp").as_deref());
     for (name, bytes) in &aids.files {
-        if there(name).is_none_or(|there| there != *bytes) {
-            // Several backups into one directory, each by a process of its own, may end at once.
-            write_shared(fs, &dir.join(name), bytes)?;
-        }
+        // Several backups into one directory, each by a process of its own, may end at once.
+        write_shared(fs, &dir.join(name), bytes)?;
     }
     Ok(aids.another)
 }

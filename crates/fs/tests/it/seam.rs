@@ -164,6 +164,52 @@ fn a_new_file_is_not_written_through_a_link_at_its_temporary_name() {
     assert_eq!(std::fs::read(&path).expect("read"), b"secret");
 }
 
+/// Another user's file at the temporary name, in a directory where they may make it: nothing is written into it,
+/// and it does not become ours.
+#[test]
+fn nothing_is_written_into_a_file_that_lay_at_the_temporary_name() {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+    type Write = fn(&dyn Fs, &Path, &[u8]) -> Result<(), FsError>;
+    for write in [write_atomic as Write, write_shared, write_new] {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = dir.path().join("file");
+        std::fs::write(temporary(&path), b"theirs").expect("written");
+        let for_all = std::fs::Permissions::from_mode(0o666);
+        std::fs::set_permissions(temporary(&path), for_all).expect("theirs to set");
+        let theirs = std::fs::File::open(temporary(&path)).expect("there");
+        write(&Disk, &path, b"ours").expect("written");
+        assert_eq!(std::io::read_to_string(&theirs).expect("read"), "theirs");
+        let (ours, theirs) = (path.metadata().expect("there"), theirs.metadata().expect("open"));
+        assert_eq!(ours.mode() & 0o777, 0o600);
+        assert_ne!(ours.ino(), theirs.ino());
+    }
+}
+
+#[test]
+fn a_leftover_that_cannot_be_removed_is_named() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = dir.path().join("file");
+    std::fs::create_dir(temporary(&path)).expect("made");
+    let error = write_atomic(&Disk, &path, b"ours").expect_err("it is in the way").to_string();
+    assert!(error.contains("may be another user's") && error.contains(".file.tmp"), "{error}");
+}
+
+#[test]
+fn a_file_that_others_can_change_is_written_anew() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = dir.path().join("file");
+    std::fs::write(&path, b"same").expect("written");
+    let mode = || path.metadata().expect("there").permissions().mode() & 0o777;
+    for (before, after) in [(0o666, 0o600), (0o640, 0o640)] {
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(before)).expect("set");
+        write_shared(&Disk, &path, b"same").expect("written");
+        assert_eq!(mode(), after);
+    }
+    let names = std::fs::read_dir(dir.path()).expect("a directory").count();
+    assert_eq!(names, 1, "no lock stays");
+}
+
 #[test]
 fn where_a_file_may_be_made_a_link_is_an_error() {
     let dir = tempfile::tempdir().expect("a temporary directory");

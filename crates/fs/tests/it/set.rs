@@ -133,3 +133,22 @@ fn who_looks_for_leftovers_makes_no_set_fail_that_begins() {
     });
     assert!(names(&*fs, dir.path()).is_empty());
 }
+
+#[test]
+fn a_part_is_not_written_into_a_file_that_lay_there() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let fs = Disk::shared();
+    let set = FileSet::begin(&fs, dir.path(), "a", PARTS).expect("begun");
+    for part in PARTS {
+        let path = set.temporary(part);
+        std::fs::write(&path, vec![7; 9999]).expect("written");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).expect("set");
+        let theirs = std::fs::File::open(&path).expect("there");
+        set.put(part, &content("a", part)).expect("written");
+        assert_eq!(std::io::read_to_string(theirs).expect("read").len(), 9999);
+    }
+    let path = set.path(PARTS[0]);
+    set.finish().expect("named");
+    assert_eq!(path.metadata().expect("there").permissions().mode() & 0o777, 0o600);
+}

@@ -5,7 +5,9 @@ use std::fmt;
 use holdfast_types::{Millis, limits::CERTIFICATE_BYTES_MAX};
 use pgp::composed::{PublicOrSecret, SignedPublicKey};
 use pgp::ser::Serialize;
+use pgp::types::KeyDetails as _;
 
+use crate::merge;
 use crate::packets;
 use crate::policy::{self, EncryptionKey, Fault};
 
@@ -47,6 +49,17 @@ pub enum CertificateError {
     Damaged(String),
 }
 
+/// What a copy of a certificate says beyond the one that is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Comparison {
+    /// Something.
+    Newer,
+    /// Nothing, and not all of it.
+    Older,
+    /// Nothing: it is the same.
+    Same,
+}
+
 /// A certificate that may be sealed to.
 #[derive(Clone)]
 pub struct Certificate {
@@ -56,7 +69,6 @@ pub struct Certificate {
     /// Whether expired keys are kept.
     expired_too: bool,
     expires: Option<Millis>,
-    signed: Millis,
 }
 
 impl Certificate {
@@ -76,6 +88,33 @@ impl Certificate {
     /// See [`CertificateError`].
     pub fn read_stored(bytes: &[u8], now: Millis) -> Result<Self, CertificateError> {
         Self::check(parse(bytes)?, now, true)
+    }
+
+    /// Reads a copy of a certificate that is held already: the held one with everything that the copy adds, for
+    /// what was revoked in either is revoked. A held one that does not parse counts for nothing.
+    ///
+    /// # Errors
+    /// See [`CertificateError`], of both together.
+    pub fn read_renewed(
+        held: &[u8],
+        copy: &[u8],
+        now: Millis,
+    ) -> Result<(Self, Comparison), CertificateError> {
+        let (merged, which) = merged(held, parse(copy)?)?;
+        Ok((Self::check(merged, now, false)?, which))
+    }
+
+    /// As [`Certificate::read_renewed`], but it may have expired, as in [`Certificate::read_stored`].
+    ///
+    /// # Errors
+    /// See [`CertificateError`], of both together.
+    pub fn read_renewed_stored(
+        held: &[u8],
+        copy: &[u8],
+        now: Millis,
+    ) -> Result<(Self, Comparison), CertificateError> {
+        let (merged, which) = merged(held, parse(copy)?)?;
+        Ok((Self::check(merged, now, true)?, which))
     }
 
     fn check(
@@ -99,9 +138,7 @@ impl Certificate {
         let last = keys.iter().map(|(_, bound)| bound.expires.unwrap_or(u64::MAX)).max();
         let expires = last.into_iter().chain(primary.expires).min().filter(|at| *at != u64::MAX);
         let expires = expires.map(|seconds| Millis(seconds.saturating_mul(1000)));
-        let signed = keys.iter().map(|(_, bound)| bound.signed).fold(primary.signed, u32::max);
-        let signed = Millis(u64::from(signed) * 1000);
-        Ok(Self { inner, read_at, expired_too, expires, signed })
+        Ok(Self { inner, read_at, expired_too, expires })
     }
 
     /// The primary key's fingerprint, 40 upper-case hex digits as gpg prints them.
@@ -138,13 +175,6 @@ impl Certificate {
         self.expires
     }
 
-    /// When its holder last said anything of it or of its encryption keys that counts. Of two copies the one
-    /// with the later time is the newer.
-    #[must_use]
-    pub fn signed(&self) -> Millis {
-        self.signed
-    }
-
     /// Whether it has expired at `now`.
     #[must_use]
     pub fn is_expired(&self, now: Millis) -> bool {
@@ -160,7 +190,6 @@ impl Certificate {
     /// Key ids of its encryption keys, 16 upper-case hex digits each: what a sealed stream names.
     #[must_use]
     pub fn encryption_key_ids(&self) -> Vec<String> {
-        use pgp::types::KeyDetails;
         let id = |key: EncryptionKey<'_>| match key {
             EncryptionKey::Primary(key) => key.legacy_key_id(),
             EncryptionKey::Subkey(key) => key.legacy_key_id(),
@@ -180,6 +209,14 @@ impl Certificate {
         };
         keys.into_iter().filter(|(_, bound)| keep(bound)).map(|(key, _)| key).collect()
     }
+}
+
+/// The fingerprint of a certificate's primary key, as [`Certificate::fingerprint`], whatever its state.
+///
+/// # Errors
+/// It does not parse, or is none.
+pub fn certificate_fingerprint(bytes: &[u8]) -> Result<String, CertificateError> {
+    parse(bytes).map(|certificate| packets::fingerprint(&certificate.primary_key))
 }
 
 impl fmt::Debug for Certificate {
@@ -202,10 +239,33 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<SignedPublicKey, CertificateError> {
         return Err(CertificateError::SecretKeyGiven);
     }
     match (keys.pop(), keys.len()) {
-        (Some(PublicOrSecret::Public(key)), 0) => Ok(key),
+        (Some(PublicOrSecret::Public(key)), 0) => Ok(merge::fold(key)),
         (Some(_), _) => Err(CertificateError::Several),
         (None, _) => Err(CertificateError::NotOpenPgp),
     }
+}
+
+/// `held` with what `copy` adds. Where that is too large to be kept, without what says nothing of its keys.
+fn merged(
+    held: &[u8],
+    copy: SignedPublicKey,
+) -> Result<(SignedPublicKey, Comparison), CertificateError> {
+    let Ok(held) = parse(held) else { return Ok((copy, Comparison::Newer)) };
+    if held.primary_key.fingerprint() != copy.primary_key.fingerprint() {
+        return Err(CertificateError::Damaged("it is another one's".to_owned()));
+    }
+    let is_whole = !merge::add(&mut copy.clone(), &held);
+    let mut merged = held;
+    if !merge::add(&mut merged, &copy) {
+        return Ok((merged, if is_whole { Comparison::Same } else { Comparison::Older }));
+    }
+    if merged.write_len() > CERTIFICATE_BYTES_MAX {
+        merged = merge::minimal(merged);
+    }
+    if merged.write_len() > CERTIFICATE_BYTES_MAX {
+        return Err(CertificateError::TooLarge);
+    }
+    Ok((merged, Comparison::Newer))
 }
 
 fn refuse(fault: Fault) -> CertificateError {

@@ -49,7 +49,7 @@ fn generate(user_id: &str, now: Millis) -> Result<(Zeroizing<String>, Vec<u8>), 
     Ok((armored, certificate.to_bytes()?))
 }
 
-fn encryption_subkey(now: Millis) -> Result<SecretSubkey, Error> {
+pub(crate) fn encryption_subkey(now: Millis) -> Result<SecretSubkey, Error> {
     let (public, secret) = KeyType::ECDH(ECCCurve::Curve25519Legacy).generate(Rng)?;
     let inner = PubKeyInner::new(
         KeyVersion::V4,

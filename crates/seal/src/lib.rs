@@ -20,6 +20,7 @@ mod custodian;
 mod frame;
 mod gpg;
 mod identity;
+mod merge;
 mod open;
 mod packets;
 mod policy;
@@ -30,7 +31,7 @@ mod signing;
 mod verify;
 mod watch;
 
-pub use certificate::{Certificate, CertificateError};
+pub use certificate::{Certificate, CertificateError, Comparison, certificate_fingerprint};
 pub use custodian::generate_custodian;
 pub use gpg::GpgAgent;
 pub use identity::{Identity, IdentityError};

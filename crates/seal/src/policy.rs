@@ -7,8 +7,9 @@
 //!   the future (a day of slack), not expired, without critical subpackets that we do not know.
 //! - A *revocation* counts whatever its hash or date: being wrong then refuses, which is safe. One by
 //!   a designated revoker counts unchecked, since we do not hold that key.
-//! - The newest counting self-signature (direct, or on a user ID that is not revoked) says when the
-//!   certificate expires and what the primary may do; a subkey's newest binding says it of the subkey.
+//! - What the primary may do, and when the certificate expires, say the newest counting direct signature and the
+//!   newest ones on user IDs that are not revoked: all that gpg or Sequoia would ask ([`said_of_primary`]), and
+//!   the strictest of them counts. A subkey's newest binding says it of the subkey.
 //! - A subkey that signs must sign back (RFC 9580 §5.2.1); one that encrypts need not.
 //! - RSA below 2048 bits, DSA, Elgamal and curves that are unknown are weak.
 //!
@@ -67,12 +68,10 @@ pub(crate) enum Fault {
 /// What the self-signatures say of a key.
 #[derive(Debug, Clone)]
 pub(crate) struct Bound {
-    /// When the one that counts was made, in seconds since 1970.
-    pub signed: u32,
     /// When it expires, in seconds since 1970; `None` is never.
     pub expires: Option<u64>,
-    /// What it may do; `None` if nothing is said, which leaves it to the algorithm.
-    pub flags: Option<KeyFlags>,
+    /// What it may do: what all of these allow. Empty if nothing is said, which leaves it to the algorithm.
+    pub flags: Vec<KeyFlags>,
 }
 
 impl Bound {
@@ -81,8 +80,13 @@ impl Bound {
         self.expires.is_some_and(|expires| expires <= u64::from(now))
     }
 
+    /// Whether it is said that it may sign.
+    pub fn may_sign(&self) -> bool {
+        !self.flags.is_empty() && self.flags.iter().all(KeyFlags::sign)
+    }
+
     fn may_encrypt(&self) -> bool {
-        self.flags.as_ref().is_none_or(|flags| flags.encrypt_comms() || flags.encrypt_storage())
+        self.flags.iter().all(|flags| flags.encrypt_comms() || flags.encrypt_storage())
     }
 }
 
@@ -94,16 +98,20 @@ pub(crate) fn primary(certificate: &SignedPublicKey, now: u32) -> Result<Bound, 
     }
     strong_key(key.public_params()).map_err(Fault::Weak)?;
 
-    let mut newest = Newest::default();
+    let (mut direct, mut silent) = (Newest::default(), Newest::default());
     for signature in &certificate.details.direct_signatures {
         if signature.typ() == Some(SignatureType::Key) {
-            newest.offer(signature, now, || signature.verify_key(key).is_ok());
+            let of = if only_names_a_revoker(signature) { &mut silent } else { &mut direct };
+            of.offer(signature, now, || signature.verify_key(key).is_ok());
         }
     }
-    let mut user_revoked = false;
+    let (mut users, mut weak, mut user_revoked) = (Vec::new(), direct.weak || silent.weak, false);
     for user in &certificate.details.users {
         match newest_of_user(key, user, now) {
-            Ok(of_user) => newest.merge(of_user),
+            Ok(newest) => {
+                users.extend(newest.found);
+                weak |= newest.weak;
+            }
             Err(Fault::Revoked) => user_revoked = true,
             Err(_) => {}
         }
@@ -111,10 +119,35 @@ pub(crate) fn primary(certificate: &SignedPublicKey, now: u32) -> Result<Bound, 
     if is_revoked(certificate) {
         return Err(Fault::Revoked);
     }
-    match newest.found {
-        None if user_revoked => Err(Fault::Revoked),
-        _ => newest.bound(key),
+    match direct.found.or(silent.found) {
+        None if users.is_empty() && user_revoked => Err(Fault::Revoked),
+        None if users.is_empty() => Err(unbound(weak)),
+        direct => Ok(said_of_primary(key, direct, &users)),
     }
+}
+
+/// What the newest signatures say of the primary: the direct one, and one of each user ID. RFC 9580 §5.2.3.10
+/// leaves open which of them counts. Sequoia asks the primary user ID, then the direct one; gpg the direct one,
+/// then the newest user ID that says anything. Whatever either would hear counts: the earliest expiry, and the
+/// uses that all allow.
+fn said_of_primary(key: &PublicKey, direct: Option<&Signature>, users: &[&Signature]) -> Bound {
+    let newest = |says: fn(&Signature) -> bool| {
+        let of = users.iter().copied().filter(|signature| says(signature));
+        of.max_by_key(|signature| created(signature))
+    };
+    let primary_user = newest(Signature::is_primary).or_else(|| newest(|_| true));
+    let expires = [direct, primary_user, newest(|signature| lifetime(signature).is_some())];
+    let expires = expires.into_iter().flatten().filter_map(|signature| expiry(key, signature));
+    let uses = [direct, primary_user, newest(|signature| flags(signature).is_some())];
+    let uses = uses.into_iter().flatten().filter_map(flags);
+    Bound { expires: expires.min(), flags: uses.cloned().collect() }
+}
+
+/// gpg keeps whom it names as a revoker in a direct signature of its own, which takes nothing back.
+fn only_names_a_revoker(signature: &Signature) -> bool {
+    signature.revocation_key().is_some()
+        && lifetime(signature).is_none()
+        && flags(signature).is_none()
 }
 
 /// What the certificate says of one of its subkeys at `now` (seconds since 1970).
@@ -129,10 +162,12 @@ pub(crate) fn subkey(
     }
     strong_key(key.public_params()).map_err(Fault::Weak)?;
     let mut newest = Newest::default();
+    let revokers = revokers(certificate);
     for signature in &subkey.signatures {
         let verifies = || signature.verify_subkey_binding(primary, key).is_ok();
+        let revokes = || verifies() || is_by(signature, &revokers);
         match signature.typ() {
-            Some(SignatureType::SubkeyRevocation) if verifies() => return Err(Fault::Revoked),
+            Some(SignatureType::SubkeyRevocation) if revokes() => return Err(Fault::Revoked),
             Some(SignatureType::SubkeyBinding) => newest.offer(signature, now, verifies),
             _ => {}
         }
@@ -178,7 +213,7 @@ pub(crate) fn encryption_keys<'a>(
         }
     }
     // A primary that says nothing of its use is not taken for an encryption key.
-    let named = primary.flags.is_some() && primary.may_encrypt();
+    let named = !primary.flags.is_empty() && primary.may_encrypt();
     if named && can_encrypt(certificate.primary_key.public_params()) {
         keys.push((EncryptionKey::Primary(&certificate.primary_key), primary.clone()));
     }
@@ -208,30 +243,32 @@ impl<'a> Newest<'a> {
         }
     }
 
-    fn merge(&mut self, other: Self) {
-        self.weak |= other.weak;
-        if let Some(signature) = other.found {
-            self.take(signature);
-        }
-    }
-
     fn bound(&self, key: &impl KeyDetails) -> Result<Bound, Fault> {
-        let Some(signature) = self.found else {
-            return Err(if self.weak {
-                Fault::Weak("a hash below SHA-256")
-            } else {
-                Fault::Unbound
-            });
-        };
-        let lifetime = signature.key_expiration_time().map_or(0, |lifetime| lifetime.as_secs());
-        let flags = hashed(signature).find_map(|data| match data {
-            SubpacketData::KeyFlags(flags) => Some(flags.clone()),
-            _ => None,
-        });
-        let expires = u64::from(key.created_at().as_secs()) + u64::from(lifetime);
-        let (signed, expires) = (created(signature), (lifetime != 0).then_some(expires));
-        Ok(Bound { signed, expires, flags })
+        let signature = self.found.ok_or_else(|| unbound(self.weak))?;
+        let flags = flags(signature).cloned().into_iter().collect();
+        Ok(Bound { expires: expiry(key, signature), flags })
     }
+}
+
+fn unbound(weak: bool) -> Fault {
+    if weak { Fault::Weak("a hash below SHA-256") } else { Fault::Unbound }
+}
+
+/// After how many seconds a signature says that its key expires, if it does.
+fn lifetime(signature: &Signature) -> Option<u32> {
+    signature.key_expiration_time().map(|lifetime| lifetime.as_secs()).filter(|after| *after != 0)
+}
+
+/// When a signature says that `key` expires, in seconds since 1970.
+fn expiry(key: &impl KeyDetails, signature: &Signature) -> Option<u64> {
+    lifetime(signature).map(|after| u64::from(key.created_at().as_secs()) + u64::from(after))
+}
+
+fn flags(signature: &Signature) -> Option<&KeyFlags> {
+    hashed(signature).find_map(|data| match data {
+        SubpacketData::KeyFlags(flags) => Some(flags),
+        _ => None,
+    })
 }
 
 fn newest_of_user<'a>(
@@ -260,27 +297,29 @@ fn newest_of_user<'a>(
 }
 
 fn is_revoked(certificate: &SignedPublicKey) -> bool {
-    let key = &certificate.primary_key;
+    let revokers = revokers(certificate);
+    certificate.details.revocation_signatures.iter().any(|signature| {
+        signature.verify_key(&certificate.primary_key).is_ok() || is_by(signature, &revokers)
+    })
+}
+
+/// Fingerprints of the designated revokers that a certificate names anywhere.
+fn revokers(certificate: &SignedPublicKey) -> Vec<&[u8]> {
     let details = &certificate.details;
     let on_users = details.users.iter().flat_map(|user| &user.signatures);
-    let revokers: Vec<&[u8]> = details
-        .direct_signatures
-        .iter()
-        .chain(on_users)
-        .flat_map(hashed)
-        .filter_map(|data| match data {
-            SubpacketData::RevocationKey(revoker) => Some(&revoker.fingerprint[..]),
-            _ => None,
-        })
-        .collect();
-    details.revocation_signatures.iter().any(|signature| {
-        let by_revoker = || {
-            let named = |id: &[u8]| revokers.iter().any(|revoker| revoker.ends_with(id));
-            signature.issuer_fingerprint().iter().any(|issuer| named(issuer.as_bytes()))
-                || signature.issuer_key_id().iter().any(|issuer| named(issuer.as_ref()))
-        };
-        signature.verify_key(key).is_ok() || by_revoker()
-    })
+    let all = details.direct_signatures.iter().chain(on_users).flat_map(hashed);
+    let named = all.filter_map(|data| match data {
+        SubpacketData::RevocationKey(revoker) => Some(&revoker.fingerprint[..]),
+        _ => None,
+    });
+    named.collect()
+}
+
+/// Whether a signature says that one of these made it. We do not hold their keys.
+fn is_by(signature: &Signature, revokers: &[&[u8]]) -> bool {
+    let named = |id: &[u8]| revokers.iter().any(|revoker| revoker.ends_with(id));
+    signature.issuer_fingerprint().iter().any(|issuer| named(issuer.as_bytes()))
+        || signature.issuer_key_id().iter().any(|issuer| named(issuer.as_ref()))
 }
 
 /// Whether a signature may count at all, before any cryptography.
@@ -351,3 +390,6 @@ fn rsa_bits(key: &RsaPublicParams) -> u16 {
         _ => 0,
     }
 }
+
+#[cfg(test)]
+mod tests;

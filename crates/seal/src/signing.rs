@@ -157,7 +157,7 @@ fn ed25519_legacy(part: &SigningPart) -> Result<(PubKeyInner, SecretParams), Err
 }
 
 /// A version 4 signature's frame: made `created`, by `key`, which is named in the hashed area.
-fn config(
+pub(crate) fn config(
     key: &impl pgp::types::SigningKey,
     typ: SignatureType,
     created: Timestamp,

@@ -125,8 +125,7 @@ fn verify_by_subkey(
     let subkey = certificate.public_subkeys.iter().find(|subkey| names(&subkey.key));
     let subkey = subkey.ok_or(VerifyError::NotBySigner)?;
     let bound = policy::subkey(certificate, subkey, now).map_err(|_| VerifyError::NotBySigner)?;
-    let may_sign = bound.flags.as_ref().is_some_and(|flags| flags.sign())
-        && policy::signs_back(certificate, subkey, now);
+    let may_sign = bound.may_sign() && policy::signs_back(certificate, subkey, now);
     let in_time = !bound.is_expired(created)
         && !primary.is_expired(created)
         && created >= subkey.key.created_at().as_secs();

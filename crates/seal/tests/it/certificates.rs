@@ -1,6 +1,6 @@
 //! The policy on custodians' certificates, with certificates made by gpg.
 
-use holdfast_seal::{Certificate, CertificateError, generate_custodian, seal_bytes};
+use holdfast_seal::{Certificate, CertificateError, Comparison, generate_custodian, seal_bytes};
 
 use crate::gpg::Gpg;
 use crate::{after, now};
@@ -185,4 +185,70 @@ fn no_flip_of_a_certificate_changes_whom_is_sealed_to() {
             assert_eq!(certificate.encryption_key_ids(), whole.encryption_key_ids(), "bit {bit}");
         }
     }
+}
+
+/// What a holder exports as they go on: two encryption subkeys, the second revoked, a third in its place.
+fn copies(gpg: &Gpg) -> [Vec<u8>; 3] {
+    gpg.make("Bob", "ed25519", CV25519, "never");
+    let fingerprint = gpg.fingerprint("Bob");
+    let add = || {
+        let add = ["--batch", "--passphrase", "", "--quick-add-key", &fingerprint, "cv25519"];
+        gpg.run(&[&add[..], &["encr", "never"]].concat(), b"");
+        gpg.export("Bob")
+    };
+    let before = add();
+    let script = b"key 2\nrevkey\ny\n0\n\ny\nsave\n";
+    gpg.run(&["--command-fd", "0", "--passphrase", "", "--edit-key", "Bob"], script);
+    [before, gpg.export("Bob"), add()]
+}
+
+#[test]
+fn of_two_copies_every_revocation_counts() {
+    use Comparison::{Newer, Older, Same};
+    let gpg = Gpg::new();
+    let [before, revoked, third] = copies(&gpg);
+    let keys = |bytes: &[u8]| Certificate::read(bytes, now()).unwrap().encryption_key_ids();
+    assert_eq!((keys(&before).len(), keys(&revoked).len(), keys(&third).len()), (2, 1, 2));
+    // One that says something new, and nothing of the revoked one.
+    let [first, last] = [0, 1].map(|n| format!("{}!", keys(&third)[n]));
+    let without = gpg.run(&["--batch", "--export", &first, &last], b"");
+    assert!(without.len() < third.len() && keys(&without) == keys(&third));
+    for (held, copy, which, like) in [
+        (&before, &revoked, Newer, &revoked),
+        (&before, &third, Newer, &third),
+        (&revoked, &before, Older, &revoked),
+        (&third, &before, Older, &third),
+        (&third, &revoked, Older, &third),
+        (&third, &without, Older, &third),
+        (&revoked, &without, Newer, &third),
+        (&third, &third, Same, &third),
+    ] {
+        let (merged, found) = Certificate::read_renewed(held, copy, now()).unwrap();
+        assert_eq!((merged.encryption_key_ids(), found), (keys(like), which));
+        let (again, found) = Certificate::read_renewed(&merged.to_bytes(), copy, now()).unwrap();
+        assert_eq!(again.to_bytes(), merged.to_bytes());
+        assert_ne!(found, Newer, "what was merged stays");
+    }
+    let (_, other) = generate_custodian("Other", now()).unwrap();
+    assert!(Certificate::read_renewed(&before, &other, now()).is_err());
+    assert_eq!(Certificate::read_renewed(b"noise", &before, now()).unwrap().1, Newer);
+}
+
+#[test]
+fn a_key_that_comes_twice_is_one_key() {
+    let gpg = Gpg::new();
+    let [before, revoked, _] = copies(&gpg);
+    // RFC 9580 section 4.2.2: as gpg writes packets of less than 256 bytes, here subkeys.
+    let mut at = 0;
+    let mut subkey = 0;
+    while at < revoked.len() {
+        subkey = if revoked[at] == 0x80 | 14 << 2 { at } else { subkey };
+        assert_eq!(revoked[at] & 3, 0, "a length of one octet");
+        at += 2 + usize::from(revoked[at + 1]);
+    }
+    let twice = [&before[..], &revoked[subkey..]].concat();
+    let certificate = Certificate::read(&twice, now()).unwrap();
+    let expected = Certificate::read(&revoked, now()).unwrap();
+    assert_eq!(certificate.encryption_key_ids(), expected.encryption_key_ids());
+    assert_eq!(certificate.encryption_key_ids().len(), 1);
 }

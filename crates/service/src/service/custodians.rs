@@ -7,7 +7,7 @@ use holdfast_ledger::EntryKind;
 use holdfast_machine::View;
 use holdfast_records::{Custodian, RootGeneration, Slot, Stored, put};
 use holdfast_recovery::seal_slot;
-use holdfast_seal::Certificate;
+use holdfast_seal::{Certificate, CertificateError, Comparison, certificate_fingerprint};
 use holdfast_types::{CustodianId, Expect, Generation, IdentityId, Kind, Millis, Name, SlotId};
 
 use super::read::{get, list, vault};
@@ -64,7 +64,7 @@ impl Service {
 
 impl Service {
     /// Adds a custodian: recipient of archives from now on, and holder of a slot. The certificate of one who
-    /// is a custodian takes the place of the one they have.
+    /// is a custodian is merged into the one they have, and their slot is sealed anew.
     pub async fn add_custodian(
         &self,
         caller: &Caller,
@@ -83,15 +83,10 @@ impl Service {
         request: &AddCustodian,
     ) -> Result<CustodianAdded, Error> {
         let now = self.clock.now();
-        let certificate = Certificate::read(&request.certificate, now).map_err(|error| {
-            Error::new(Kind::BadInput, format!("the certificate: {error}")).next(
-                "ask for a current OpenPGP certificate that can encrypt: gpg --armor --export NAME",
-            )
-        })?;
+        let given = &request.certificate;
+        let fingerprint = certificate_fingerprint(given).map_err(|error| refused(&error, None))?;
         let generation = self.keyring.current().ok_or(KeyringError::Sealed)?;
         let (new_id, slot_id) = (CustodianId(random_array()), SlotId(random_array()));
-        let (sealed, session) = seal_slot(&self.keyring, generation, slot_id, &certificate)?;
-        let fingerprint = certificate.fingerprint();
         let rule = |view: &dyn View| {
             let all = list::<Custodian>(view, &[])?;
             let root = get::<RootGeneration>(view, &generation.0.to_be_bytes())?
@@ -100,10 +95,10 @@ impl Service {
             let mut theirs = all.iter();
             let theirs =
                 theirs.find(|old| old.record.fingerprint.eq_ignore_ascii_case(&fingerprint));
-            let (name, sealed) = (request.name.clone(), sealed.clone());
-            let (expires, certificate) = (certificate.expires(), &certificate);
+            let certificate = &merged(given, theirs.map(|which| &which.record), now)?;
+            let (sealed, session) = seal_slot(&self.keyring, generation, slot_id, certificate)?;
+            let (name, expires) = (request.name.clone(), certificate.expires());
             let (mut draft, record) = if let Some(which) = theirs {
-                not_older(certificate, &which.record, now)?;
                 let certificate = certificate.to_bytes();
                 let renewal = Renewal { name, slot_id, certificate, expires, sealed };
                 renew_custodian(&root, which, &list::<Slot>(view, &[])?, renewal)?
@@ -164,18 +159,37 @@ impl Service {
     }
 }
 
-/// A copy of before a renewal would bring back what its holder has replaced. One that is no longer taken at
-/// all, as it was revoked, says nothing of that.
-fn not_older(new: &Certificate, held: &Custodian, now: Millis) -> Result<(), Error> {
-    match Certificate::read_stored(&held.certificate, now) {
-        Ok(old) if old.signed() > new.signed() => {
-            let name = &held.name;
+/// The certificate that is given, with all that is known of it already: a copy of before a renewal must not bring
+/// back what its holder has revoked.
+///
+/// Errors: it is not taken; the one that is held says all of it, and more.
+fn merged(given: &[u8], held: Option<&Custodian>, now: Millis) -> Result<Certificate, Error> {
+    let Some(held) = held else {
+        return Certificate::read(given, now).map_err(|error| refused(&error, None));
+    };
+    let name = &held.name;
+    match Certificate::read_renewed(&held.certificate, given, now) {
+        Ok((_, Comparison::Older)) => {
             let message = format!("this certificate is older than the one that {name} has here");
             Err(Error::new(Kind::Refused, message)
                 .next("export the newest one: gpg --armor --export NAME"))
         }
-        _ => Ok(()),
+        Ok((certificate, _)) => Ok(certificate),
+        Err(error) => Err(refused(&error, Some(name))),
     }
+}
+
+/// Why a certificate is not taken. Of a custodian's that is revoked archives are sealed to what is held all the same.
+fn refused(error: &CertificateError, custodian: Option<&Name>) -> Error {
+    let next = match custodian {
+        Some(name) if *error == CertificateError::Revoked => format!(
+            "archives are sealed to the keys that {name} has here until they get others, or go: \
+             holdfast custodian rm {name}"
+        ),
+        _ => "ask for a current OpenPGP certificate that can encrypt: gpg --armor --export NAME"
+            .to_owned(),
+    };
+    Error::new(Kind::BadInput, format!("the certificate: {error}")).next(next)
 }
 
 /// A free name from the first user id: `John Doe <john@example.org>` becomes `John-Doe`.

@@ -3,8 +3,10 @@
 
 use std::io::{self, Read, Write};
 
-use pgp::composed::{MessageBuilder, PlainSessionKey};
+use bytes::Bytes;
+use pgp::composed::{EncryptionSeipdV1, MessageBuilder, PlainSessionKey};
 use pgp::crypto::sym::SymmetricKeyAlgorithm;
+use zeroize::Zeroizing;
 
 use crate::certificate::Certificate;
 use crate::frame;
@@ -55,6 +57,48 @@ pub fn seal_reader<R: Read>(
     file_name: &str,
     out: &mut dyn Write,
 ) -> Result<SessionKey, SealError> {
+    let (source, source_error) = Watch::new(source);
+    let (out, out_error) = Watch::new(out);
+    let mut builder = MessageBuilder::from_reader(file_name.to_owned(), source)
+        .seipd_v1(Rng, SymmetricKeyAlgorithm::AES256);
+    let stream = |error: pgp::errors::Error| library("the stream", &error);
+    builder.partial_chunk_size(CHUNK_BYTES).map_err(stream)?;
+    let session_key = address(&mut builder, recipients)?;
+    builder.to_writer(Rng, out).map_err(|error| {
+        // What the two ends reported counts for more than what the library made of it.
+        match (source_error.take(), out_error.take()) {
+            (Some(error), _) => SealError::Source(error),
+            (None, Some(error)) => SealError::Destination(error),
+            (None, None) => stream(error),
+        }
+    })?;
+    Ok(session_key)
+}
+
+/// Seals a few bytes: a slot. The library reads them from a buffer that is wiped, and encrypts them where it puts
+/// them: a reader's it would copy into buffers that it does not wipe.
+///
+/// # Errors
+/// See [`SealError`].
+pub fn seal_bytes(
+    plaintext: &[u8],
+    recipients: &[Certificate],
+    file_name: &str,
+) -> Result<(Vec<u8>, SessionKey), SealError> {
+    let plaintext = Bytes::from_owner(Zeroizing::new(plaintext.to_vec()));
+    let mut builder = MessageBuilder::from_bytes(file_name.to_owned(), plaintext)
+        .seipd_v1(Rng, SymmetricKeyAlgorithm::AES256);
+    let session_key = address(&mut builder, recipients)?;
+    let mut out = Vec::new();
+    builder.to_writer(Rng, &mut out).map_err(|error| library("the stream", &error))?;
+    Ok((out, session_key))
+}
+
+/// Seals the session key to every encryption key of `recipients`, and answers with it.
+fn address<R: Read>(
+    builder: &mut MessageBuilder<'_, R, EncryptionSeipdV1>,
+    recipients: &[Certificate],
+) -> Result<SessionKey, SealError> {
     if recipients.is_empty() {
         return Err(SealError::NoRecipient);
     }
@@ -62,13 +106,6 @@ pub fn seal_reader<R: Read>(
     if keys.map(|key| key.sealed_bytes()).sum::<u64>() > frame::HEAD_BYTES {
         return Err(SealError::TooManyKeys);
     }
-    let (source, source_error) = Watch::new(source);
-    let (out, out_error) = Watch::new(out);
-    let stream = |error: pgp::errors::Error| library("the stream", &error);
-
-    let mut builder = MessageBuilder::from_reader(file_name.to_owned(), source)
-        .seipd_v1(Rng, SymmetricKeyAlgorithm::AES256);
-    builder.partial_chunk_size(CHUNK_BYTES).map_err(stream)?;
     for recipient in recipients {
         for key in recipient.encryption_keys() {
             let added = match key {
@@ -78,38 +115,14 @@ pub fn seal_reader<R: Read>(
             added.map_err(|error| library(&recipient.fingerprint(), &error))?;
         }
     }
-    let session_key = SessionKey::from_plain(&PlainSessionKey::V3_4 {
+    SessionKey::from_plain(&PlainSessionKey::V3_4 {
         sym_alg: SymmetricKeyAlgorithm::AES256,
         key: builder.session_key().clone(),
     })
     .ok_or_else(|| SealError::Library {
         recipient: "the stream".to_owned(),
         why: "the session key is not AES-256".to_owned(),
-    })?;
-
-    builder.to_writer(Rng, out).map_err(|error| {
-        // What the two ends reported counts for more than what the library made of it.
-        match (source_error.take(), out_error.take()) {
-            (Some(error), _) => SealError::Source(error),
-            (None, Some(error)) => SealError::Destination(error),
-            (None, None) => library("the stream", &error),
-        }
-    })?;
-    Ok(session_key)
-}
-
-/// Seals a few bytes: a slot.
-///
-/// # Errors
-/// See [`SealError`].
-pub fn seal_bytes(
-    plaintext: &[u8],
-    recipients: &[Certificate],
-    file_name: &str,
-) -> Result<(Vec<u8>, SessionKey), SealError> {
-    let mut out = Vec::new();
-    let session_key = seal_reader(plaintext, recipients, file_name, &mut out)?;
-    Ok((out, session_key))
+    })
 }
 
 fn library(recipient: &str, error: &pgp::errors::Error) -> SealError {

@@ -57,7 +57,7 @@ fn page(vault: VaultId, fingerprint: &str, custodians: &[CustodianInfo]) -> Stri
          \x20 holdfast restore NAME.tar.gpg --identity SECRET_KEY \\\n\
          \x20   --trust {fingerprint} --data DIR\n\n\
          Without it, with gpg, tar and python3 (RECOVER.txt beside the archives):\n\
-         \x20 gpg --show-keys cluster.pgp          # must show the signer above\n\
+         \x20 gpg --show-keys cluster.pgp          # one \"pub\", the signer above: else stop\n\
          \x20 gpgv --keyring ./cluster.pgp NAME.json.sig NAME.json\n\
          \x20 sha256sum NAME.tar.gpg               # must be the one in NAME.json\n\
          \x20 mkdir -m700 x && gpg -o x/a.tar -d NAME.tar.gpg && cd x && tar xf a.tar\n\

@@ -35,6 +35,21 @@ pub struct Context {
     pub ca: String,
 }
 
+/// What is left where a context file is of no use.
+const ANOTHER: &str = "give another one with --context FILE; an administrator makes one: holdfast identity create NAME \
+                       --save FILE";
+
+/// The vault's CA was named, and is not to be had there.
+fn no_ca(path: &Path, error: &std::io::Error) -> ClientError {
+    let kind = match error.kind() {
+        std::io::ErrorKind::NotFound => Kind::NotFound,
+        std::io::ErrorKind::IsADirectory | std::io::ErrorKind::InvalidData => Kind::BadInput,
+        _ => Kind::Other,
+    };
+    ClientError::new(kind, format!("cannot read HOLDFAST_CA {}: {error}", path.display()))
+        .next("name a PEM file with the vault's CA there, or unset it: the context has the CA, too")
+}
+
 /// Where a context lies when nothing is said: the XDG configuration directory.
 #[must_use]
 pub fn default_path() -> Option<PathBuf> {
@@ -53,6 +68,11 @@ impl Context {
                 ClientError::new(Kind::NotFound, format!("there is no context file {shown}"))
                     .next("give --context FILE or set HOLDFAST_CONTEXT; holdfast init makes one")
             }
+            std::io::ErrorKind::IsADirectory => ClientError::new(
+                Kind::BadInput,
+                format!("{shown} is a directory, not a context file"),
+            )
+            .next(ANOTHER),
             _ => ClientError::new(Kind::Other, format!("cannot read {shown}: {error}"))
                 .next("check who may use that path, or give another one with --context FILE"),
         })?;
@@ -64,6 +84,7 @@ impl Context {
         let shown = path.display();
         let text = std::str::from_utf8(bytes).map_err(|_| {
             ClientError::new(Kind::BadInput, format!("the context file {shown} is no text"))
+                .next(ANOTHER)
         })?;
         if let Ok(Probe { format: Some(format) }) = toml::from_str(text) {
             let message = format!("the context file {shown} has format {format}, a newer one");
@@ -72,7 +93,7 @@ impl Context {
         // The parser's own message would quote the line, and that may be the key's.
         toml::from_str(text).map_err(|error| {
             let message = format!("the context file {shown} is damaged: {}", error.message());
-            ClientError::new(Kind::BadInput, message)
+            ClientError::new(Kind::BadInput, message).next(ANOTHER)
         })
     }
 
@@ -100,10 +121,7 @@ impl Context {
         }
         if let Some(ca) = set("HOLDFAST_CA") {
             let read = std::fs::read_to_string(&ca);
-            context.ca = read.map_err(|error| {
-                let message = format!("cannot read HOLDFAST_CA {}: {error}", ca.display());
-                ClientError::new(Kind::BadInput, message)
-            })?;
+            context.ca = read.map_err(|error| no_ca(Path::new(&ca), &error))?;
         }
         Ok(context)
     }

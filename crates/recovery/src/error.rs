@@ -25,6 +25,16 @@ pub enum ArchiveError {
         /// Fingerprint of the signer's primary key.
         fingerprint: String,
     },
+    /// Signed by another key than the one that was named; or without a signature, and saying that it is of another.
+    #[error("the archive {} {found}, not by {wanted}", if *.unsigned { "says that it is signed by" } else { "is signed by" })]
+    OtherSigner {
+        /// Fingerprint of the signer's primary key.
+        found: String,
+        /// The one that was named.
+        wanted: String,
+        /// No signature holds: this is what the archive says of itself.
+        unsigned: bool,
+    },
     /// It is another vault's.
     #[error("the archive is of vault {found}, not of vault {wanted}")]
     AnotherVault {
@@ -94,7 +104,7 @@ impl ArchiveError {
                 Kind::Damaged
             }
             Self::NotAuthentic(_) => Kind::NotAuthentic,
-            Self::UnknownSigner { .. } => Kind::UnknownSigner,
+            Self::UnknownSigner { .. } | Self::OtherSigner { .. } => Kind::UnknownSigner,
             Self::AnotherVault { .. } => Kind::AnotherVault,
             Self::Newer(..) => Kind::Newer,
             Self::WrongIdentity(_) => Kind::WrongIdentity,

@@ -166,7 +166,7 @@ fn odd(field: &str, what: &str) -> ArchiveError {
 }
 
 /// As gpg prints those of keys of version 4.
-fn is_fingerprint(text: &str) -> bool {
+pub(crate) fn is_fingerprint(text: &str) -> bool {
     text.len() == 40 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'A'..=b'F'))
 }
 

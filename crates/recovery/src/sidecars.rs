@@ -13,6 +13,7 @@ use holdfast_types::{Millis, hex};
 
 use crate::name::{JSON, SIGNATURE, TAR};
 use crate::open::read_manifest;
+use crate::public::is_fingerprint;
 use crate::{ArchiveError, Public, Unseal};
 
 /// Bytes hashed at once.
@@ -47,10 +48,20 @@ impl ArchiveFiles {
 /// Whose signature counts.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Trust {
-    /// The signer with this fingerprint (hex, in any case, spaces allowed).
+    /// The signer with this fingerprint (hex, in any case, spaces allowed); another one is
+    /// [`ArchiveError::OtherSigner`].
     Fingerprint(String),
     /// Nobody is known here: the answer is [`ArchiveError::UnknownSigner`], with the fingerprint.
     Nobody,
+}
+
+impl Trust {
+    /// Whoever has this fingerprint, as it may be typed from paper; `None` where the text is none.
+    #[must_use]
+    pub fn of(text: &str) -> Option<Self> {
+        let plain = plain(text);
+        is_fingerprint(&plain).then_some(Self::Fingerprint(plain))
+    }
 }
 
 /// An archive whose signature, signer, size and SHA-256 agree; or one that was accepted without.
@@ -105,7 +116,7 @@ pub fn check_json(
     if signer != public.signer.fingerprint {
         return Err(ArchiveError::NotAuthentic("its JSON names another signer".to_owned()));
     }
-    trusted(trust, &signer)?;
+    trusted(trust, &signer, false)?;
     Ok(Signed { public, signer, unsigned: false })
 }
 
@@ -140,19 +151,25 @@ pub fn accept_unsigned(
     let signer = public.signer.fingerprint.clone();
     // Nobody proves it, but whoever says whose it should be is not given another vault's.
     if matches!(trust, Trust::Fingerprint(_)) {
-        trusted(trust, &signer)?;
+        trusted(trust, &signer, true)?;
     }
     Ok(Signed { public, signer, unsigned: true })
 }
 
-fn trusted(trust: &Trust, signer: &str) -> Result<(), ArchiveError> {
-    let plain = |text: &str| -> String {
-        text.chars().filter(|c| !c.is_whitespace()).map(|c| c.to_ascii_uppercase()).collect()
-    };
+fn trusted(trust: &Trust, found: &str, unsigned: bool) -> Result<(), ArchiveError> {
+    let found = found.to_owned();
     match trust {
-        Trust::Fingerprint(wanted) if plain(wanted) == plain(signer) => Ok(()),
-        _ => Err(ArchiveError::UnknownSigner { fingerprint: signer.to_owned() }),
+        Trust::Nobody => Err(ArchiveError::UnknownSigner { fingerprint: found }),
+        Trust::Fingerprint(wanted) => match plain(wanted) {
+            wanted if wanted == found => Ok(()),
+            wanted => Err(ArchiveError::OtherSigner { found, wanted, unsigned }),
+        },
     }
+}
+
+/// A fingerprint as it stands in an archive: without spaces, in upper case.
+fn plain(text: &str) -> String {
+    text.chars().filter(|c| !c.is_whitespace()).map(|c| c.to_ascii_uppercase()).collect()
 }
 
 fn read(fs: &dyn Fs, path: &Path, max: usize) -> Result<Vec<u8>, ArchiveError> {

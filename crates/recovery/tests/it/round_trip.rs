@@ -93,10 +93,21 @@ fn only_the_trusted_signer_counts() {
     let spaced = scene.signer.fingerprint().to_lowercase();
     let spaced = format!("{} {}", &spaced[..20], &spaced[20..]);
     assert!(check(Trust::Fingerprint(spaced)).is_ok());
-    for trust in [Trust::Nobody, Trust::Fingerprint("00".repeat(20))] {
+    for (trust, says) in [
+        (Trust::Nobody, "which is not known here".to_owned()),
+        (Trust::of(&"aB ".repeat(20)).unwrap(), format!(", not by {}", "AB".repeat(20))),
+    ] {
         let error = check(trust).unwrap_err();
+        assert!(error.to_string().ends_with(&says), "{error}");
         assert_eq!(error.kind(), Kind::UnknownSigner);
         assert!(error.to_string().contains(&scene.signer.fingerprint()));
+    }
+}
+
+#[test]
+fn a_text_that_is_no_fingerprint_is_nobodys() {
+    for text in ["", "abcd", &"0".repeat(39), &"0".repeat(41), &"g".repeat(40)] {
+        assert_eq!(Trust::of(text), None, "{text}");
     }
 }
 

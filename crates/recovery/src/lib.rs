@@ -38,7 +38,7 @@ mod tar;
 
 pub use aids::{Aids, RECOVER_PY, aids};
 pub use base::{BaseInput, SealedArchive, write_base};
-pub use carry::{ApplyDraft, Carried, Carry};
+pub use carry::{ApplyDraft, Carried, Carry, Foreseen, Foresight, TakenKey};
 pub use error::ArchiveError;
 pub use give_way::give_way_by;
 pub use manifest::{Count, Manifest, RootEntry, SlotEntry};

@@ -8,7 +8,7 @@ use holdfast_machine::{
 use holdfast_records::{
     Custodian, Identity, Key, KeyName, KeyState, KeyVersion, Privilege, Record, Slot, VersionState,
 };
-use holdfast_recovery::{ArchiveError, Carried, Carry};
+use holdfast_recovery::{ArchiveError, Carried, Carry, Foreseen, Foresight};
 use holdfast_types::{
     CustodianId, Draft, EnclaveId, IdentityId, KeyId, Millis, Row, Table, TxnId, Value,
 };
@@ -307,6 +307,58 @@ fn a_revived_key_stays_as_restored() {
     let key: Key = find(&model, &story.ids[0].0).unwrap();
     assert_eq!(key.state, KeyState::Active);
     assert_eq!(find::<KeyName>(&model, &name_of(&key).key()), Some(name_of(&key)));
+}
+
+/// What is known before a restore.
+fn foreseen(story: &Story, revive: &[KeyId]) -> Foreseen {
+    let mut foresight = Foresight::new(revive);
+    let mut hear = |rows: &mut dyn Iterator<Item = Row>| {
+        rows.for_each(|row| foresight.put(&row).unwrap());
+    };
+    hear(&mut story.newer.model.rows());
+    foresight.believe();
+    // One that is of no use says nothing, whatever it says.
+    let every = story.older.model.rows().filter(|row| row.table == Key::TABLE);
+    every.for_each(|row| foresight.put(&tombstone(&row)).unwrap());
+    foresight.forget();
+    let mut older = foresight.older();
+    story.older.model.rows().for_each(|row| older.put(&row).unwrap());
+    older
+}
+
+#[test]
+fn what_will_be_taken_away_of_the_keys_is_named_before_as_it_is_carried() {
+    let story = story();
+    let unknown = KeyId([0xee; 16]);
+    for revive in [&[][..], &story.ids[..1], &story.ids, &[story.ids[1], unknown]] {
+        let (carried, _) = carry(&story, revive);
+        let seen = foreseen(&story, revive);
+        assert_eq!((seen.keys, &seen.named), (carried.keys, &carried.named));
+        assert_eq!(seen.revived, carried.revived);
+        assert_eq!(seen.unknown.contains(&unknown), revive.contains(&unknown));
+        let named: Vec<KeyId> = seen.named.iter().map(|key| key.key_id).collect();
+        let mut left = story.ids.to_vec();
+        left.retain(|id| !revive.contains(id));
+        left.sort_unstable();
+        assert_eq!(named, left);
+        assert!(seen.named.iter().all(|of| key(&story.older, of.key_id).name == of.name));
+    }
+}
+
+#[test]
+fn a_key_is_revived_where_only_a_version_got_worse_and_not_where_nothing_did() {
+    let mut story = story();
+    let version = story.older.versions[2].clone();
+    let worse = KeyVersion { state: VersionState::Deactivated, ..version.clone() };
+    story.newer.model = changed(&story.older, &[row(&worse)]);
+    let other = story.ids.into_iter().find(|id| *id != version.key_id).unwrap();
+    let revive = [version.key_id, other];
+    let (carried, model) = carry(&story, &revive);
+    let seen = foreseen(&story, &revive);
+    assert_eq!((seen.keys, carried.keys, carried.versions), (0, 0, 0));
+    assert_eq!(carried.revived, [version.key_id].into());
+    assert_eq!((seen.revived, seen.unknown), (carried.revived, [].into()));
+    assert_eq!(find::<KeyVersion>(&model, &version.key()), Some(version));
 }
 
 #[test]

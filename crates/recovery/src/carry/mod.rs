@@ -10,6 +10,10 @@
 //! Custodians who were removed go last, and all at once: only where somebody who was not removed holds a
 //! slot of the current root. Else the restored vault could never seal an archive again.
 
+mod foresight;
+
+pub use foresight::{Foreseen, Foresight};
+
 use std::collections::BTreeSet;
 
 use holdfast_machine::{RowSink, SinkError, View, ViewExt as _};
@@ -17,13 +21,16 @@ use holdfast_records::{
     Custodian, Identity, Key, KeyName, KeyState, KeyVersion, Policy, Record, RootGeneration, Slot,
     Stored, VersionState, put,
 };
-use holdfast_types::{CustodianId, Draft, Expect, KeyId, Row, Value};
+use holdfast_types::{CustodianId, Draft, EnclaveId, Expect, KeyId, Millis, Name, Row, Value};
 
 use crate::ArchiveError;
 use crate::base::stored;
 
 /// Writes of one draft: well below what a transaction may hold.
 const WRITES: usize = 1000;
+
+/// Keys that are named; what is beyond is counted, so that memory stays constant.
+pub const NAMED_MAX: usize = 10_000;
 
 /// What makes a change in the restored state.
 pub type ApplyDraft<'a> = &'a mut dyn FnMut(Draft) -> Result<(), SinkError>;
@@ -58,8 +65,33 @@ pub struct Carried {
     pub policies: u64,
     /// Keys that were deleted.
     pub keys: u64,
+    /// The first of them, [`NAMED_MAX`] at most.
+    pub named: Vec<TakenKey>,
+    /// Keys to be revived of which something would have been taken away.
+    pub revived: BTreeSet<KeyId>,
     /// Versions that were removed, or whose state was worse.
     pub versions: u64,
+}
+
+/// A key that is taken away.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TakenKey {
+    /// Its id.
+    pub key_id: KeyId,
+    /// Its enclave.
+    pub enclave_id: EnclaveId,
+    /// Its name, which becomes free.
+    pub name: Name,
+}
+
+impl TakenKey {
+    /// Names it, where there is room.
+    fn name(of: &Key, named: &mut Vec<Self>) {
+        if named.len() < NAMED_MAX {
+            let (key_id, enclave_id, name) = (of.key_id, of.enclave_id, of.name.clone());
+            named.push(Self { key_id, enclave_id, name });
+        }
+    }
 }
 
 impl<'a, V: View> Carry<'a, V> {
@@ -180,14 +212,15 @@ impl<'a, V: View> Carry<'a, V> {
     /// A key that is deleted, or gone, there and active here. Its name becomes free, as in a deletion.
     fn key(&mut self, row: &Row, old: &Value) -> Result<(), ArchiveError> {
         let mut key = Key::decode(old.schema, &row.key, &old.body)?;
-        let at = match read::<Key>(row)? {
-            None => row.value.at,
-            Some(Key { state: KeyState::Deleted { at }, .. }) => at,
-            Some(_) => return Ok(()),
-        };
-        if key.state != KeyState::Active || self.revive.contains(&key.key_id) {
+        let Some(at) = deleted(row)? else { return Ok(()) };
+        if key.state != KeyState::Active {
             return Ok(());
         }
+        if self.revive.contains(&key.key_id) {
+            self.carried.revived.insert(key.key_id);
+            return Ok(());
+        }
+        TakenKey::name(&key, &mut self.carried.named);
         let name =
             KeyName { enclave_id: key.enclave_id, name: key.name.clone(), key_id: key.key_id };
         let named = self.restored.live(KeyName::TABLE, &name.key())?;
@@ -203,19 +236,23 @@ impl<'a, V: View> Carry<'a, V> {
     /// A version whose state is worse there, or that is gone.
     fn version(&mut self, row: &Row, old: &Value) -> Result<(), ArchiveError> {
         let here = KeyVersion::decode(old.schema, &row.key, &old.body)?;
-        if self.revive.contains(&here.key_id) {
+        let there = read::<KeyVersion>(row)?;
+        if badness_there(there.as_ref()) <= badness(here.state) {
             return Ok(());
         }
-        match read::<KeyVersion>(row)? {
+        if self.revive.contains(&here.key_id) {
+            self.carried.revived.insert(here.key_id);
+            return Ok(());
+        }
+        match there {
             None => self.draft.delete(row.table, row.key.clone(), old.rev),
-            Some(there) if badness(there.state) > badness(here.state) => {
+            Some(there) => {
                 // Of a destroyed one the secret goes, too; else it stays as it is wrapped here.
                 let destroyed = there.state == VersionState::Destroyed;
                 let wrapped = if destroyed { there.wrapped } else { here.wrapped.clone() };
                 let worse = KeyVersion { state: there.state, wrapped, ..here };
                 put(&mut self.draft, Expect::At(old.rev), &worse);
             }
-            Some(_) => return Ok(()),
         }
         self.carried.versions += 1;
         Ok(())
@@ -235,6 +272,20 @@ fn read<R: Record>(row: &Row) -> Result<Option<R>, ArchiveError> {
         return Ok(None);
     }
     Ok(Some(R::decode(row.value.schema, &row.key, &row.value.body)?))
+}
+
+/// When a newer archive's row of a key says that it was deleted; `None` where it is there.
+fn deleted(row: &Row) -> Result<Option<Millis>, ArchiveError> {
+    Ok(match read::<Key>(row)? {
+        None => Some(row.value.at),
+        Some(Key { state: KeyState::Deleted { at }, .. }) => Some(at),
+        Some(_) => None,
+    })
+}
+
+/// How bad a newer archive says that a version is; one that is gone is worse than any.
+fn badness_there(version: Option<&KeyVersion>) -> u8 {
+    version.map_or(u8::MAX, |version| badness(version.state))
 }
 
 /// A state may only be carried upwards here.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use holdfast_fs::{Disk, Fs, Lock, Open, Reader};
+use holdfast_fs::{Disk, Fs, FsError, Lock, Open, Reader};
 use holdfast_machine::Head;
 use holdfast_recovery::{ArchiveFiles, Nowhere, Opened, Public, Unseal};
 use holdfast_service::open_chained;
@@ -121,7 +121,7 @@ struct Scratch {
 
 impl Scratch {
     fn make(fs: &Arc<dyn Fs>, under: &Path) -> Result<Self, NodeError> {
-        fs.create_dir_all(under)?;
+        fs.create_dir_all(under).map_err(|error| no_scratch(under, error))?;
         sweep(&**fs, under);
         let id: [u8; 8] = holdfast_crypto::random_array();
         let path = under.join(format!("{SCRATCH}{:016x}", u64::from_be_bytes(id)));
@@ -141,6 +141,16 @@ impl Drop for Scratch {
             tracing::warn!(%error, "the scratch directory {} stays", self.path.display());
         }
     }
+}
+
+fn no_scratch(under: &Path, error: FsError) -> NodeError {
+    let error = match error {
+        FsError::Exists { .. } => {
+            NodeError::new(Kind::Exists, format!("{} is not a directory", under.display()))
+        }
+        other => other.into(),
+    };
+    error.next("choose another directory with --scratch DIR")
 }
 
 /// Removes what killed drills left. Another user's, or one at work, stays.

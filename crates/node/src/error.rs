@@ -121,6 +121,10 @@ impl From<ArchiveError> for NodeError {
             ArchiveError::UnknownSigner { .. } => made.next(
                 "compare the fingerprint with the printed sheet, and give it with --trust FINGERPRINT",
             ),
+            ArchiveError::OtherSigner { .. } => made.next(
+                "compare both with the fingerprint on the printed sheet: only an archive of the signer that stands there \
+                 is the vault's",
+            ),
             ArchiveError::Newer(..) => made.next("use a newer holdfast"),
             ArchiveError::WrongIdentity(_) => made.next(
                 "give the secret key of one of its custodians: --identity FILE, or --identity gpg where it is in gpg's \

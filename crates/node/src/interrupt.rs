@@ -18,7 +18,9 @@ static ASKED: AtomicBool = AtomicBool::new(false);
 const INTERRUPTED: i32 = 130;
 
 /// Watches for interruptions from now on, once in a process.
-pub(crate) fn watch_interruptions() -> Result<(), NodeError> {
+///
+/// Errors: the system refuses a signal handler or a thread.
+pub fn watch_interruptions() -> Result<(), NodeError> {
     if WATCHING.swap(true, Ordering::Relaxed) {
         return Ok(());
     }

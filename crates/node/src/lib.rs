@@ -24,15 +24,15 @@ mod softkey;
 mod tls;
 
 pub use beside::{path_text, write_context};
-pub use carry::Carrying;
+pub use carry::{Carrying, DeletedKey, Foretold, foresee};
 pub use dev::{DevOptions, dev, make_dev};
 pub use drill::{Tried, drill, verify};
 pub use error::NodeError;
 pub use first::First;
 pub use harden::no_core_dumps;
 pub use init::{InitOptions, Made, init, init_in};
-pub use interrupt::interrupted;
-pub use restore::{RestoreOptions, Restored, next_epoch, restore, restore_in};
+pub use interrupt::{interrupted, watch_interruptions};
+pub use restore::{RestoreOptions, Restored, must_be_free, next_epoch, restore, restore_in};
 pub use serve::{ServeOptions, serve};
 pub use softkey::default_soft_key;
 pub use tls::listener_config;

@@ -91,6 +91,16 @@ impl RowSink for Watched {
     }
 }
 
+/// Refuses places where a restore would find something, before anything is asked or read.
+///
+/// Errors: the data directory is not empty, soft key or context exist, or one of them can be no such place.
+pub fn must_be_free(options: &RestoreOptions) -> Result<(), NodeError> {
+    let slot = SlotId(random_array());
+    let soft_path = softkey::place(options.soft_key.as_deref(), slot, &options.data)?;
+    let context_path = crate::init::context_path(options.context.as_ref())?;
+    crate::init::free_places(&Disk, &options.data, &soft_path, &context_path).map(drop)
+}
+
 /// Restores a checked archive. `progress` hears the number of rows from time to time.
 pub fn restore(
     files: &ArchiveFiles,

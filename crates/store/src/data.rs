@@ -91,6 +91,13 @@ impl DataDir {
         Ok(Self { fs, root: root.to_path_buf(), marker, state, _lock: lock })
     }
 
+    /// Whether [`Self::create`] would begin a new directory there; changes nothing.
+    ///
+    /// Errors: as those of [`Self::create`].
+    pub fn may_be_created(fs: &dyn Fs, root: &Path) -> Result<(), StoreError> {
+        if fs.exists(root)? { may_be_created(fs, root).map(drop) } else { Ok(()) }
+    }
+
     /// Begins a new directory: absent, empty, or left incomplete by an earlier attempt, whose
     /// remains in it are removed. Its log, audit and archives directories exist on return, its state does
     /// not. What the earlier attempt said that it makes elsewhere is still [`Self::unfinished`].

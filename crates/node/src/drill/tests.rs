@@ -13,6 +13,7 @@ use holdfast_recovery::{
 use holdfast_seal::{Identity, Opener};
 use holdfast_service::{Caller, KeySelector};
 use holdfast_store::CACHE_BYTES_DEFAULT;
+use holdfast_types::KeyId;
 
 use super::*;
 use crate::{InitOptions, RestoreOptions, Restored, init, restore};
@@ -173,6 +174,55 @@ fn an_archive_with_another_ledger_than_it_says_is_opened_by_nobody() {
     for opened in scene.open(&good) {
         opened.unwrap();
     }
+}
+
+#[test]
+fn the_keys_that_a_restore_takes_away_are_named_before_and_afterwards() {
+    let scene = Scene::new();
+    let older = scene.of_keys_that_are_deleted_later(2);
+    let files = scene.archive_saying(|_| ());
+    let signed = scene.check(&older);
+    let newer = vec![(files.clone(), scene.check(&files))];
+    let with = |name: &str, revive: &[KeyId]| {
+        let (newer, revive) = (newer.clone(), revive.to_vec());
+        RestoreOptions { newer, revive, ..scene.options(name) }
+    };
+    let foresee = |options| crate::foresee(&older, &signed, &scene.unseal, &options, &mut |_| ());
+    let restore = |options| restore(&older, &signed, &scene.unseal, &options, &mut |_| ());
+    let foretold = foresee(with("plan", &[])).unwrap();
+    let named = |keys: &[crate::DeletedKey]| {
+        let mut names: Vec<_> =
+            keys.iter().map(|key| format!("{}/{}", key.enclave, key.name)).collect();
+        names.sort();
+        names
+    };
+    assert_eq!((foretold.keys, foretold.passed_over.len()), (2, 0));
+    assert_eq!(named(&foretold.deleted), ["default/key-2-0", "default/key-2-1"]);
+    assert!(!scene.dir.path().join("plan").exists());
+    let carried = restore(with("all", &[])).unwrap().carried;
+    assert_eq!((carried.keys, &carried.deleted), (2, &foretold.deleted));
+
+    // By the id that was named one comes back; another id is refused, before and while it is restored.
+    let id = foretold.deleted[0].key_id;
+    assert_eq!(foresee(with("plan", &[id])).unwrap().deleted, foretold.deleted[1..]);
+    let carried = restore(with("one", &[id])).unwrap().carried;
+    assert_eq!((carried.keys, carried.revived), (1, [id].into()));
+    let mut wrong = id;
+    wrong.0[15] ^= 1;
+    for error in [
+        foresee(with("plan", &[id, wrong])).unwrap_err(),
+        restore(with("wrong", &[id, wrong])).unwrap_err(),
+    ] {
+        assert_eq!(error.kind, Kind::NotFound, "{error}");
+        assert!(error.message.contains(&wrong.to_string()) && error.next.is_some(), "{error}");
+    }
+    for file in ["wrong", "wrong.key", "wrong.toml"] {
+        assert!(!scene.dir.path().join(file).exists(), "{file}");
+    }
+    // Nothing was taken away of it by any archive that is here.
+    let alone = RestoreOptions { newer: Vec::new(), ..with("alone", &[id]) };
+    let error = foresee(alone).unwrap_err();
+    assert!(error.message.contains("no newer archive"), "{error}");
 }
 
 /// A newer archive that is signed and damaged, which shows at its end only.

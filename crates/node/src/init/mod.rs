@@ -18,7 +18,7 @@ use holdfast_machine::{Head, RowSink as _};
 use holdfast_records::{Listen, NodeIdentity};
 use holdfast_seal::Certificate;
 use holdfast_store::log::Log;
-use holdfast_store::{Applied, DataDir, DiskStore, Marker, StoreError};
+use holdfast_store::{Applied, DataDir, DiskStore, Marker};
 use holdfast_types::limits::RECIPIENTS_MAX;
 use holdfast_types::{Epoch, EpochId, Kind, Millis, NodeId, Revision, SlotId, VaultId};
 
@@ -180,12 +180,8 @@ pub(crate) fn free_places(
     soft_path: &Path,
     context_path: &Path,
 ) -> Result<Left, NodeError> {
-    let unfinished = DataDir::unfinished(fs, data);
-    let unfinished = unfinished.map_err(|error| NodeError::of_data(data, error))?.is_some();
-    if !unfinished && fs.exists(&data.join("vault.json"))? {
-        // Said first: soft key and context exist, too, after a whole init.
-        return Err(NodeError::of_data(data, StoreError::Vault(data.to_path_buf())));
-    }
+    // Said first: soft key and context exist, too, after a whole init.
+    DataDir::may_be_created(fs, data).map_err(|error| NodeError::of_data(data, error))?;
     let left = Left::by(fs, data)?;
     left.must_be_free(fs, context_path, beside::context_exists)?;
     left.must_be_free(fs, soft_path, softkey::exists)?;

@@ -1,7 +1,13 @@
 //! What newer archives took away stays away in the restore of an older one.
 
+mod foresee;
+mod named;
+
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+
+pub use foresee::{Foretold, foresee};
+pub use named::DeletedKey;
 
 use holdfast_cluster::{Clock as _, SystemClock};
 use holdfast_fs::Fs;
@@ -30,6 +36,10 @@ pub struct Carrying {
     pub policies: u64,
     /// Keys deleted again.
     pub keys: u64,
+    /// The first of them.
+    pub deleted: Vec<DeletedKey>,
+    /// Keys that were left as they are here, as was asked.
+    pub revived: BTreeSet<KeyId>,
     /// Versions removed again, or in the worse state again.
     pub versions: u64,
     /// Keys that encrypt no more, as they were rotated and their new version is not here: to be rotated again.
@@ -65,6 +75,8 @@ pub(crate) fn carry(
                 all.anew += carried.anew;
                 all.policies += carried.policies;
                 all.keys += carried.keys;
+                all.deleted.extend(named::here(&transactions.store.view(), carried.named)?);
+                all.revived.extend(carried.revived);
                 all.versions += carried.versions;
                 all.custodians += carried.custodians.len() as u64;
                 // Whoever stays for the sake of one incarnation may be taken away, or named, by the next.
@@ -76,6 +88,10 @@ pub(crate) fn carry(
             Err(why) => all.passed_over.push((files.tar.clone(), why.to_string())),
         }
     }
+    let view = transactions.store.view();
+    named::all_revived(&options.revive, &all.revived, |id| {
+        Ok(view.live(Key::TABLE, id.as_bytes())?.is_some())
+    })?;
     all.rotate = idle_keys(&transactions.store.view(), options)?.saturating_sub(idle_before);
     all.kept = kept.into_iter().map(|who| who.name).collect();
     Ok(all)

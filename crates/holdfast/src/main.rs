@@ -30,8 +30,14 @@ fn main() -> ExitCode {
     };
     log_to_stderr();
     holdfast_node::no_core_dumps();
+    if cli.global.json {
+        output::keep_notes();
+    }
     match commands::run(&cli) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => {
+            output::kept_notes();
+            ExitCode::SUCCESS
+        }
         // What went wrong is that somebody asked for the end.
         Err(_) if holdfast_node::interrupted() => Failure::Interrupted.report(cli.global.json),
         Err(failure) => failure.report(cli.global.json),

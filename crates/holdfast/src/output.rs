@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, IsTerminal as _, Write};
 use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
 
 use holdfast_client::ClientError;
 use holdfast_node::NodeError;
@@ -45,6 +46,7 @@ impl Failure {
             ErrorKind::NotFound => Kind::NotFound,
             ErrorKind::AlreadyExists => Kind::Exists,
             ErrorKind::StorageFull => Kind::NoSpace,
+            ErrorKind::IsADirectory => Kind::BadInput,
             _ => Kind::Other,
         };
         let failure = Self::new(kind, format!("{what}: {error}"));
@@ -61,19 +63,16 @@ impl Failure {
 
     /// Says it on standard error and gives the exit code.
     pub(crate) fn report(&self, json: bool) -> ExitCode {
-        let Self::Failed { kind, message, next } = self else { return ExitCode::from(130) };
-        let mut err = std::io::stderr().lock();
-        // Nothing can be done where standard error is gone, too.
+        let Self::Failed { kind, message, next } = self else {
+            kept_notes();
+            return ExitCode::from(130);
+        };
         if json {
-            _ = writeln!(
-                err,
-                "{}",
-                failure_json(kind.code(), kind.exit_code(), message, next.clone())
-            );
+            failure_json(kind.code(), kind.exit_code(), message, next.clone());
         } else {
-            _ = writeln!(err, "holdfast: {message}");
+            to_stderr(format!("holdfast: {message}"));
             if let Some(next) = next {
-                _ = writeln!(err, "  next: {next}");
+                to_stderr(format!("  next: {next}"));
             }
         }
         ExitCode::from(kind.exit_code())
@@ -92,16 +91,24 @@ impl From<NodeError> for Failure {
     }
 }
 
-/// The document that says a failure.
-fn failure_json(code: &str, exit: u8, message: &str, next: Option<String>) -> String {
+/// Says a failure as one document, with the notes that were kept for it.
+fn failure_json(code: &str, exit: u8, message: &str, next: Option<String>) {
+    #[derive(Serialize)]
+    struct Document {
+        #[serde(flatten)]
+        failure: holdfast_api::wire::Failure,
+        notes: Vec<String>,
+    }
     let (code, message) = (code.to_owned(), message.to_owned());
     let error = holdfast_api::wire::FailureBody { code, exit, message, next };
-    serde_json::to_string(&holdfast_api::wire::Failure { error }).unwrap_or_default()
+    let failure = holdfast_api::wire::Failure { error };
+    let document = Document { failure, notes: kept().take().unwrap_or_default() };
+    to_stderr(serde_json::to_string(&document).unwrap_or_default());
 }
 
 /// A usage error, for programs.
 pub(crate) fn usage_json(message: &str) {
-    note(failure_json("usage", 2, message, Some("see holdfast --help".to_owned())));
+    failure_json("usage", 2, message, Some("see holdfast --help".to_owned()));
 }
 
 /// Writes bytes to standard output as they are.
@@ -140,8 +147,41 @@ pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> crate::Done {
     raw(text.as_bytes())
 }
 
-/// A note on standard error.
+/// Notes that wait for the end of the command, where they are kept.
+static KEPT: Mutex<Option<Vec<String>>> = Mutex::new(None);
+
+fn kept() -> std::sync::MutexGuard<'static, Option<Vec<String>>> {
+    KEPT.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// From now on notes are kept, so that standard error is one document.
+pub(crate) fn keep_notes() {
+    kept().get_or_insert_default();
+}
+
+/// Shows notes at once again, those that were kept first: somebody is asked, and should know.
+pub(crate) fn show_notes() {
+    kept().take().unwrap_or_default().iter().for_each(to_stderr);
+}
+
+/// Says the notes that were kept, where there are any and no failure said them.
+pub(crate) fn kept_notes() {
+    let notes = kept().take().unwrap_or_default();
+    if !notes.is_empty() {
+        to_stderr(serde_json::json!({ "notes": notes }));
+    }
+}
+
+/// A note on standard error; under `--json` in its document.
 pub(crate) fn note(text: impl std::fmt::Display) {
+    match kept().as_mut() {
+        Some(notes) => notes.push(text.to_string()),
+        None => to_stderr(text),
+    }
+}
+
+/// A line on standard error, at once. Nothing can be done where that is gone, too.
+fn to_stderr(text: impl std::fmt::Display) {
     _ = writeln!(std::io::stderr(), "{text}");
 }
 

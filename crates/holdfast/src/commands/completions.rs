@@ -4,7 +4,7 @@ use clap::{Args, CommandFactory as _};
 use clap_complete::Shell;
 
 use crate::Done;
-use crate::cli::Cli;
+use crate::cli::{Cli, Global};
 use crate::output;
 
 /// Print the script that completes commands in a shell
@@ -20,9 +20,14 @@ pub(crate) struct Completions {
 }
 
 impl Completions {
-    pub(crate) fn run(&self) -> Done {
+    pub(crate) fn run(&self, global: &Global) -> Done {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut Cli::command(), "holdfast", &mut script);
+        if global.json {
+            let script = String::from_utf8_lossy(&script);
+            let shell = self.shell.to_string();
+            return output::json(&serde_json::json!({ "shell": shell, "script": script }));
+        }
         output::raw(&script)
     }
 }

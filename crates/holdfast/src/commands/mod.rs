@@ -33,7 +33,7 @@ pub(crate) fn run(cli: &Cli) -> Done {
     match &cli.command {
         Command::Init(init) => init.run(global),
         Command::Server(server) => server.run(global),
-        Command::Completions(completions) => completions.run(),
+        Command::Completions(completions) => completions.run(global),
         Command::Verify(verify) => verify.run(global),
         Command::Drill(drill) => drill.run(global),
         Command::Restore(restore) => restore.run(global),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use holdfast_api::wire;
 use holdfast_client::{ApiKey, ApiKeyError, Client, Context, segment};
-use holdfast_types::Kind;
+use holdfast_types::{IdentityId, Kind};
 
 use crate::Done;
 use crate::cli::Global;
@@ -29,12 +29,14 @@ pub(crate) enum Identity {
     #[command(after_help = "Example: holdfast identity show app")]
     Show {
         /// Its name or h1:...
+        #[arg(value_parser = name_or_id)]
         which: String,
     },
     /// Remove an identity: its API key is refused from now on
     #[command(after_help = "Example: holdfast identity rm app")]
     Rm {
         /// Its name or h1:...
+        #[arg(value_parser = name_or_id)]
         which: String,
     },
 }
@@ -65,7 +67,7 @@ pub(crate) struct Create {
     policy: Option<String>,
     /// Register this identity (h1:...); its API key was made elsewhere and stays there
     #[arg(long, value_name = "H1", conflicts_with = "save")]
-    identity: Option<String>,
+    identity: Option<IdentityId>,
     /// Write a client context with the new API key here (0600) instead of printing the key
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
@@ -88,7 +90,7 @@ impl Create {
         let default = || "default".to_owned();
         let body = wire::NewIdentity {
             name: self.name.clone(),
-            identity: own.or_else(|| self.identity.clone()).unwrap_or_default(),
+            identity: own.or_else(|| self.identity.map(|id| id.to_string())).unwrap_or_default(),
             privilege: self.privilege.clone(),
             enclave: user.then(|| self.enclave.clone().unwrap_or_else(default)),
             policy: self.policy.clone(),
@@ -148,6 +150,14 @@ impl Drop for Saved<'_> {
 
 fn unusable(error: ApiKeyError) -> Failure {
     Failure::new(Kind::Internal, error.to_string())
+}
+
+/// A name, which the vault judges, or an id, which is one or a mistake.
+fn name_or_id(text: &str) -> Result<String, holdfast_types::ParseIdError> {
+    if text.starts_with("h1:") {
+        text.parse::<IdentityId>()?;
+    }
+    Ok(text.to_owned())
 }
 
 fn path(which: &str) -> String {

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use holdfast_api::wire;
 use holdfast_client::{Client, segment};
-use holdfast_types::Kind;
 use holdfast_types::limits::{CIPHERTEXT_OVERHEAD, PLAINTEXT_BYTES_MAX};
+use holdfast_types::{KeyId, Kind};
 use zeroize::Zeroizing;
 
 use super::read_input;
@@ -77,7 +77,7 @@ pub(crate) struct Undelete {
     name: Option<String>,
     /// Which of several deleted keys of that name
     #[arg(long, value_name = "ID")]
-    key_id: Option<String>,
+    key_id: Option<KeyId>,
     #[command(flatten)]
     within: InEnclave,
 }
@@ -172,7 +172,10 @@ impl Key {
             Self::Delete(key) => show(global, &client.delete(&key.path()).await?),
             Self::Undelete(key) => {
                 let path = format!("{}/undelete", path(&key.within.enclave, &key.key));
-                let body = wire::Undelete { name: key.name.clone(), key_id: key.key_id.clone() };
+                let body = wire::Undelete {
+                    name: key.name.clone(),
+                    key_id: key.key_id.map(|id| id.to_string()),
+                };
                 let done = client.post(&path, &body).await.map_err(|error| match error.kind {
                     Kind::Exists => Failure::from(error).next("give it another one: --name OTHER"),
                     _ => error.into(),

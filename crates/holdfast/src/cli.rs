@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Arg, Args, Parser, Subcommand, value_parser};
 
 use crate::commands::{
     archive, backup, completions, custodian, drill, enclave, identity, init, key, policy, restore,
@@ -45,15 +45,17 @@ Exit codes:
                                                    25  another vault
   30  no space            31  in use               32  no vault here      33  soft key";
 
+const FOR_EVERY_COMMAND: &str = "For every command";
+
 /// What every command takes.
 #[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "For every command")]
+#[command(next_help_heading = FOR_EVERY_COMMAND)]
 pub(crate) struct Global {
     /// Client context file; else HOLDFAST_CONTEXT, else holdfast/context.toml in the XDG configuration
     /// directory
     #[arg(long, global = true, value_name = "FILE", display_order = 900)]
     context: Option<PathBuf>,
-    /// Print JSON: one document, on failure on standard error
+    /// Print JSON: one document; on failure, and for notes, one on standard error
     #[arg(long, global = true, display_order = 901)]
     pub(crate) json: bool,
     /// Print bare lines: one for each thing that was asked for
@@ -74,10 +76,29 @@ impl Global {
         self.context().map(|path| std::path::absolute(&path).unwrap_or(path))
     }
 
+    /// Whether the flag was given.
+    pub(crate) fn is_flagged(&self) -> bool {
+        self.context.is_some()
+    }
+
     /// Without the flag: the context of every other command here.
     pub(crate) fn without_flag(&self) -> Self {
         Self { context: None, ..self.clone() }
     }
+}
+
+/// `--context` of a command that makes a context: there it is no input.
+pub(crate) fn new_context() -> Arg {
+    Arg::new("context")
+        .long("context")
+        .value_name("FILE")
+        .value_parser(value_parser!(PathBuf))
+        .display_order(900)
+        .help_heading(FOR_EVERY_COMMAND)
+        .help(
+            "Where the new client context goes, which must not exist; else HOLDFAST_CONTEXT, else \
+             holdfast/context.toml in the XDG configuration directory",
+        )
 }
 
 /// The enclave where none is named.

@@ -7,6 +7,7 @@ mod cli;
 mod commands;
 mod output;
 mod progress;
+mod terminal;
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;

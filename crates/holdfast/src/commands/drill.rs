@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 use holdfast_api::wire;
-use holdfast_client::{Client, Context};
+use holdfast_client::Client;
 use holdfast_node::Tried;
 use holdfast_recovery::Public;
 
-use super::offline::{Checked, Secret, Signature, context};
+use super::offline::{Checked, Known, Secret, Signature, context};
 use crate::Done;
 use crate::cli::Global;
 use crate::output::{self, Failure};
@@ -18,7 +18,10 @@ use crate::progress::{Progress, Unit};
 ///
 /// A full drill: through both of a custodian's layers, every key version unwrapped. The vault then records
 /// in its ledger that it was done; where it cannot be reached, the drill says that it was not recorded.
+///
+/// With --quiet it prints one word: drilled, or drilled-not-recorded.
 #[derive(Debug, Args)]
+#[command(mut_arg("identity", |identity| identity.required(true)))]
 #[command(after_help = "Examples:
   holdfast drill archives/NAME.tar.gpg --identity john.asc
   holdfast drill archives/NAME.tar.gpg --identity gpg --scratch /dev/shm")]
@@ -48,18 +51,19 @@ struct Report {
 
 impl Drill {
     pub(crate) fn run(&self, global: &Global) -> Done {
-        let context = context(global);
-        let mut checked = self.signature.check(context.as_ref(), &self.secret)?;
-        let unseal = checked.required(&self.secret)?;
-        let Checked { files, signed, .. } = checked;
+        let known = context(global);
+        let mut checked = self.signature.check(known.as_ref().ok(), &self.secret)?;
+        checked.unlock(&self.secret)?;
+        let unseal = checked.opener()?;
+        let Checked { files, signed, .. } = &checked;
         let progress = Progress::new(global, "drilling", Unit::Rows);
         let scratch = self.scratch.clone().unwrap_or_else(std::env::temp_dir);
-        let tried = holdfast_node::drill(&files, &signed.public, &unseal, &scratch, &mut |rows| {
+        let tried = holdfast_node::drill(files, &signed.public, unseal, &scratch, &mut |rows| {
             progress.set(rows);
         })?;
         drop(progress);
         let mut again = "drill again where the vault can be reached".to_owned();
-        let (seq, not_recorded) = match record(context, &signed.public, &tried) {
+        let (seq, not_recorded) = match record(known, &signed.public, &tried) {
             Ok(recorded) => (Some(recorded.seq), None),
             Err(Failure::Failed { message, next, .. }) => {
                 again = next.unwrap_or(again);
@@ -85,7 +89,8 @@ impl Drill {
             output::note(format!("the drill was NOT recorded: {why}\n  next: {again}"));
         }
         if global.quiet {
-            return output::line("drilled");
+            let recorded = if seq.is_some() { "drilled" } else { "drilled-not-recorded" };
+            return output::line(recorded);
         }
         let ledger = seq.map_or_else(
             || "not recorded".to_owned(),
@@ -100,12 +105,11 @@ impl Drill {
 
 /// Tells the vault, if it can be reached.
 fn record(
-    context: Option<Context>,
+    known: Result<Known, Failure>,
     public: &Public,
     tried: &Tried,
 ) -> Result<wire::Drilled, Failure> {
-    let none = || Failure::new(holdfast_types::Kind::NotFound, "there is no client context");
-    let context = context.ok_or_else(none)?;
+    let Known { context, .. } = known?;
     let drill = wire::Drill {
         archive_id: public.archive_id.to_string(),
         mode: "full".to_owned(),

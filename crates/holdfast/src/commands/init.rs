@@ -22,6 +22,7 @@ use crate::output;
 #[command(after_help = "Example:
   holdfast init --data /srv/vault --custodian john.asc --custodian mary.asc
   holdfast server --data /srv/vault")]
+#[command(arg = crate::cli::new_context())]
 #[command(group = clap::ArgGroup::new("who").required(true).multiple(false))]
 pub(crate) struct Init {
     /// The data directory: missing or empty

@@ -233,7 +233,8 @@ fn init_server_and_restore_speak_json_and_bare_lines() {
     let report = json(&restore("c", "--json").text());
     let want = "carried context digest epoch rows soft_key unsigned vault_id versions";
     assert_eq!(fields(&report), want);
-    let want = "anew custodians identities kept keys passed_over policies rotate versions";
+    let want =
+        "anew custodians deleted identities kept keys passed_over policies revived rotate versions";
     assert_eq!(fields(&report["carried"]), want);
     let quiet = restore("d", "--quiet");
     assert_eq!(
@@ -265,7 +266,7 @@ fn quiet_is_one_bare_line() {
     let archive = run(&["backup", "--output", "archives"]);
     assert!(home.join(&archive).is_file());
     assert!(Path::new(&run(&["backup"])).is_file());
-    assert_eq!(run(&["verify", &archive]), "signed and whole, not opened");
+    assert_eq!(run(&["verify", &archive]), "signed");
     let identity = ["--identity", "demo/custodian.asc"];
     assert_eq!(run(&[&["verify", &archive][..], &identity].concat()), "verified");
     assert_eq!(run(&[&["drill", &archive][..], &identity].concat()), "drilled");

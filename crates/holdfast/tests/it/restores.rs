@@ -6,7 +6,8 @@ use std::path::Path;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::run::{Output, Server, free_address, with};
+use crate::run::{Output, Server, free_address, holdfast, with};
+use crate::terminal::on_a_terminal;
 use crate::vault::dev;
 
 /// Lives of one vault, each in a directory of its own. One serves at a time.
@@ -23,11 +24,20 @@ impl Lives {
 
     /// Restores into `name`; the summary goes to standard output, the plan and the rest to standard error.
     fn restore(&self, archive: &str, name: &str, more: &[&str]) -> Output {
+        self.try_restore(archive, name, more).expect(0)
+    }
+
+    fn try_restore(&self, archive: &str, name: &str, more: &[&str]) -> Output {
+        let args = self.args(archive, name, more);
+        holdfast(self.path(), &args.iter().map(String::as_str).collect::<Vec<_>>(), b"")
+    }
+
+    fn args(&self, archive: &str, name: &str, more: &[&str]) -> Vec<String> {
         let (soft, context) = (format!("{name}.key"), format!("{name}.toml"));
         let place = ["restore", archive, "--data", name, "--soft-key", &soft, "--yes"];
         let who = ["--identity", "demo/custodian.asc", "--trust", &self.trust];
-        let args = [&place[..], &who, &["--listen", &self.listen], more].concat();
-        with(self.path(), &context, &args, b"").expect(0)
+        let args = [&place[..], &["--context", &context], &who, &["--listen", &self.listen], more];
+        args.concat().into_iter().map(str::to_owned).collect()
     }
 
     /// Serves a restored life, runs these commands in it, and takes an archive into the directory `to`.
@@ -108,6 +118,46 @@ fn what_was_taken_away_in_any_life_of_a_vault_stays_away() {
     assert!(deleted.contains(" 1 keys deleted"), "{deleted}");
     let revived = lives.restore(&apart, "revived", &also).text();
     assert!(revived.contains(" 0 keys deleted"), "{revived}");
+}
+
+#[test]
+fn a_key_that_is_deleted_again_is_named_and_only_its_own_id_revives_it() {
+    let (lives, orders, first) = begun();
+    lives.restore(&first, "next", &[]);
+    lives.live("next", &[&["key", "delete", "orders"]], "next-archives");
+    let also = ["--also", "next-archives"];
+    let told = lives.restore(&first, "told", &also).text();
+    assert!(told.contains(&format!("\n  {orders}  default/orders\n")), "{told}");
+    let json = lives.restore(&first, "json", &[&also[..], &["--json"]].concat()).text();
+    let carried = serde_json::from_str::<Value>(&json).unwrap()["carried"].clone();
+    let named = serde_json::json!([{"key_id": orders, "enclave": "default", "name": "orders"}]);
+    assert_eq!((&carried["deleted"], &carried["revived"]), (&named, &serde_json::json!([])));
+    let revive = [&also[..], &["--json", "--revive", &orders]].concat();
+    let json = lives.restore(&first, "back", &revive).text();
+    let carried = serde_json::from_str::<Value>(&json).unwrap()["carried"].clone();
+    assert_eq!(carried["deleted"], serde_json::json!([]));
+    assert_eq!(carried["revived"], serde_json::json!([orders]));
+
+    // The plan names it, too, to whoever is asked.
+    let args = lives.args(&first, "asked", &also);
+    let args: Vec<&str> = args.iter().map(String::as_str).filter(|arg| *arg != "--yes").collect();
+    let (ended, said) = on_a_terminal(lives.path(), &[["[y/N]", "n\\n"]], &args);
+    assert_eq!(ended, "11 echo", "{said}");
+    assert!(said.contains("1 keys will be deleted again:"), "{said}");
+    assert!(said.contains(&format!("  {orders}  default/orders")), "{said}");
+
+    // One digit is wrong: nothing is made.
+    let last = if orders.ends_with('0') { "1" } else { "0" };
+    let wrong = format!("{}{last}", &orders[..31]);
+    for (id, more) in [(&wrong, &also[..]), (&wrong, &[]), (&orders, &[])] {
+        let args = [more, &["--revive", id]].concat();
+        let refused = lives.try_restore(&first, "wrong", &args).expect(10).err;
+        assert!(refused.contains(id.as_str()) && refused.contains("--revive"), "{refused}");
+        assert!(refused.contains("next: "), "{refused}");
+        for file in ["wrong", "wrong.key", "wrong.toml"] {
+            assert!(!lives.path().join(file).exists(), "{file}");
+        }
+    }
 }
 
 #[test]

@@ -32,7 +32,7 @@ fn command(home: &Path, args: &[&str]) -> Command {
     command
 }
 
-fn environment(command: &mut Command, home: &Path) {
+pub(crate) fn environment(command: &mut Command, home: &Path) {
     command.current_dir(home).env("HOME", home);
     for name in ["XDG_CONFIG_HOME", "HOLDFAST_CONTEXT", "HOLDFAST_SERVER", "HOLDFAST_API_KEY"] {
         command.env_remove(name);
@@ -72,6 +72,13 @@ impl Running {
 /// Runs a command to its end, with `input` on standard input.
 pub(crate) fn holdfast(home: &Path, args: &[&str], input: &[u8]) -> Output {
     end(command(home, args), input)
+}
+
+/// As [`holdfast`], with these variables.
+pub(crate) fn with_environment(home: &Path, set: &[(&str, &str)], args: &[&str]) -> Output {
+    let mut command = command(home, args);
+    command.envs(set.iter().copied());
+    end(command, b"")
 }
 
 /// As [`holdfast`], with scratch space in `scratch`.

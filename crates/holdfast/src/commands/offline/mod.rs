@@ -1,0 +1,9 @@
+//! What `verify`, `drill` and `restore` share: which archive, whom to trust, who opens.
+
+mod context;
+mod secret;
+mod signature;
+
+pub(crate) use context::{Known, context};
+pub(crate) use secret::Secret;
+pub(crate) use signature::{Checked, Signature, now};

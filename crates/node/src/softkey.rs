@@ -2,7 +2,7 @@
 //!
 //! Whoever has the data and this file has the keys; whoever loses this file needs a custodian.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use holdfast_fs::{Fs, FsError, read_to_vec};
 use holdfast_keyring::SoftKey;
@@ -35,26 +35,31 @@ pub(crate) fn place(asked: Option<&Path>, slot: SlotId, data: &Path) -> Result<P
     let path = absolute(&path)?;
     let data = absolute(data)?;
     path_text(&path).and(path_text(&data))?;
-    // The directory may not exist yet; its nearest ancestor that does decides.
-    let real = |path: &Path| {
-        let mut known = path;
-        loop {
-            if let Ok(real) = known.canonicalize() {
-                let rest = path.strip_prefix(known).unwrap_or(Path::new(""));
-                return if rest.as_os_str().is_empty() { real } else { real.join(rest) };
-            }
-            match known.parent() {
-                Some(parent) => known = parent,
-                None => return path.to_owned(),
-            }
-        }
-    };
-    if real(&path).starts_with(real(&data)) {
+    if real(&path)?.starts_with(real(&data)?) {
         let message = format!("the soft key {} would lie under the data", path.display());
         return Err(NodeError::new(Kind::SoftKey, message)
             .next("whoever copies the data would have the keys: choose another --soft-key FILE"));
     }
     Ok(path)
+}
+
+/// Where a path leads. It may not exist yet: then its nearest ancestor that does decides, and what is missing must
+/// be plain names, for nobody knows yet where a link or `..` will lead.
+fn real(path: &Path) -> Result<PathBuf, NodeError> {
+    for known in path.ancestors() {
+        let Ok(real) = known.canonicalize() else { continue };
+        let missing = path.strip_prefix(known).unwrap_or(Path::new(""));
+        let next = missing.components().next().map(|name| known.join(name));
+        let leads_nowhere = next.is_some_and(|next| next.is_symlink());
+        let is_plain = |part: Component<'_>| matches!(part, Component::Normal(_));
+        if leads_nowhere || !missing.components().all(is_plain) {
+            let message = format!("it cannot be told where {} leads", path.display());
+            return Err(NodeError::new(Kind::BadInput, message)
+                .next("give a path without .. or links behind what does not exist yet"));
+        }
+        return Ok(real.components().chain(missing.components()).collect());
+    }
+    Ok(path.to_owned())
 }
 
 /// There is one already.
@@ -126,6 +131,28 @@ mod tests {
             assert_eq!(error.kind, Kind::SoftKey, "{under}");
         }
         assert!(place(Some(&dir.path().join("data.key")), slot, &data).is_ok());
+    }
+
+    /// What is missing is made later, and then `..` and links may lead under the data.
+    #[test]
+    fn what_is_missing_is_plain_names() {
+        let dir = tempfile::tempdir().unwrap();
+        let [data, link] = ["v", "link"].map(|name| dir.path().join(name));
+        std::os::unix::fs::symlink(&data, &link).unwrap();
+        let slot = SlotId([1; 16]);
+        for unclear in ["new/../v/s.key", "v/../v/s.key", "link/s.key", "link", "new/.."] {
+            let error = place(Some(&dir.path().join(unclear)), slot, &data).unwrap_err();
+            assert_eq!(error.kind, Kind::BadInput, "{unclear}");
+            assert!(error.message.contains(unclear) && error.next.is_some(), "{error}");
+        }
+        let error = place(Some(&dir.path().join("s.key")), slot, &link.join("v")).unwrap_err();
+        assert_eq!(error.kind, Kind::BadInput);
+        std::fs::create_dir(dir.path().join("new")).unwrap();
+        let under = place(Some(&dir.path().join("new/../v/s.key")), slot, &data).unwrap_err();
+        assert_eq!(under.kind, Kind::SoftKey);
+        for clear in ["new/../s.key", "new/more/s.key"] {
+            assert!(place(Some(&dir.path().join(clear)), slot, &data).is_ok(), "{clear}");
+        }
     }
 
     #[test]

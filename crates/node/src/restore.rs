@@ -203,7 +203,7 @@ fn rebuild(
     let identity = api_key.identity().map_err(crate::init::key_failed)?;
     let mut first = Transactions { store: &mut store, applied, epoch, at: now, ledger };
     let signer = be_born(&mut first, signed, &opened, identity)?;
-    let carried = carry(&**fs, &mut first, unseal, options)?;
+    let carried = carry(&**fs, &mut first, &opened.keyring, unseal, options)?;
     let soft_key = SoftKey::generate();
     local_rows(&mut store, &opened.keyring, node_id, slot, (&soft_key, soft_path), listen)?;
     let ca = ca_certificate(&store.view())?;

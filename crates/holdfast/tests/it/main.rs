@@ -23,6 +23,7 @@ mod openers;
 mod raw;
 mod refusals;
 mod restores;
+mod revocations;
 mod run;
 mod strangers;
 mod terminal;

@@ -11,6 +11,7 @@ pub use named::DeletedKey;
 
 use holdfast_cluster::{Clock as _, SystemClock};
 use holdfast_fs::Fs;
+use holdfast_keyring::Keyring;
 use holdfast_ledger::EntryKind;
 use holdfast_machine::{SinkError, View, ViewExt as _};
 use holdfast_records::{Custodian, Key, KeyState, KeyVersion, Record as _, VersionState};
@@ -46,6 +47,8 @@ pub struct Carrying {
     pub rotate: u64,
     /// Custodians removed again.
     pub custodians: u64,
+    /// Custodians whose certificates were renewed again, what was revoked of them above all.
+    pub renewed: BTreeSet<Name>,
     /// Custodians who were removed, and stay: nobody else opens the restored vault.
     pub kept: Vec<Name>,
     /// Newer archives that nothing was carried from, and why: damaged, or not opened by whoever restores.
@@ -58,6 +61,7 @@ pub struct Carrying {
 pub(crate) fn carry(
     fs: &dyn Fs,
     transactions: &mut Transactions<'_>,
+    keyring: &Keyring,
     unseal: &Unseal,
     options: &RestoreOptions,
 ) -> Result<Carrying, NodeError> {
@@ -68,7 +72,8 @@ pub(crate) fn carry(
         if incarnations.contains(&signed.public.incarnation) {
             continue;
         }
-        match carry_from(fs, transactions, unseal, &options.revive, (files, signed))? {
+        let newer = (files, signed);
+        match carry_from(fs, transactions, keyring, unseal, &options.revive, newer)? {
             Ok(carried) => {
                 incarnations.insert(signed.public.incarnation);
                 all.identities += carried.identities;
@@ -79,6 +84,7 @@ pub(crate) fn carry(
                 all.revived.extend(carried.revived);
                 all.versions += carried.versions;
                 all.custodians += carried.custodians.len() as u64;
+                all.renewed.extend(carried.renewed.into_iter().map(|who| who.name));
                 // Whoever stays for the sake of one incarnation may be taken away, or named, by the next.
                 let new =
                     carried.kept.into_iter().filter(|who| !kept.contains(who)).collect::<Vec<_>>();
@@ -122,6 +128,7 @@ fn idle_keys(view: &impl View, options: &RestoreOptions) -> Result<u64, ArchiveE
 fn carry_from(
     fs: &dyn Fs,
     transactions: &mut Transactions<'_>,
+    keyring: &Keyring,
     unseal: &Unseal,
     revive: &[KeyId],
     (files, signed): (&ArchiveFiles, &Signed),
@@ -140,7 +147,8 @@ fn carry_from(
             _ => SinkError::Failed(error.message),
         })
     };
-    let mut carry = Carry::new(&view, revive, &mut apply);
+    let carry = Carry::new(&view, revive, &mut apply);
+    let mut carry = carry.sealing(keyring, SystemClock.now());
     let opened = open_chained(sealed(fs, files)?, &signed.public, unseal, &mut carry, &mut |_| ());
     if let Err(error) = opened {
         crate::interrupt::go_on()?;
@@ -150,6 +158,10 @@ fn carry_from(
     let mut entries = Draft::default();
     for &Custodian { custodian_id, .. } in &carried.custodians {
         transactions.record(&mut entries, EntryKind::CustodianRemoved { custodian_id });
+    }
+    for Custodian { custodian_id, fingerprint, name, .. } in carried.renewed.iter().cloned() {
+        let kind = EntryKind::CustodianAdded { custodian_id, fingerprint, name };
+        transactions.record(&mut entries, kind);
     }
     if !entries.write.is_empty() {
         transactions.apply(entries)?;

@@ -8,14 +8,17 @@
 //! restores that archive.
 //!
 //! Custodians who were removed go last, and all at once: only where somebody who was not removed holds a
-//! slot of the current root. Else the restored vault could never seal an archive again.
+//! slot of the current root. Else the restored vault could never seal an archive again. Those who stay have their
+//! certificates with what the newer archive adds: a key that was revoked there is not sealed to again.
 
 mod foresight;
+mod renewed;
 
 pub use foresight::{Foreseen, Foresight};
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use holdfast_keyring::Keyring;
 use holdfast_machine::{RowSink, SinkError, View, ViewExt as _};
 use holdfast_records::{
     Custodian, Identity, Key, KeyName, KeyState, KeyVersion, Policy, Record, RootGeneration, Slot,
@@ -25,6 +28,7 @@ use holdfast_types::{CustodianId, Draft, EnclaveId, Expect, KeyId, Millis, Name,
 
 use crate::ArchiveError;
 use crate::base::stored;
+use renewed::{Renewed, renewed};
 
 /// Writes of one draft: well below what a transaction may hold.
 const WRITES: usize = 1000;
@@ -34,6 +38,9 @@ pub const NAMED_MAX: usize = 10_000;
 
 /// What makes a change in the restored state.
 pub type ApplyDraft<'a> = &'a mut dyn FnMut(Draft) -> Result<(), SinkError>;
+
+/// Custodians' certificates as they are by a newer archive, and those that are of no use by then.
+type Newer = (BTreeMap<CustodianId, Renewed>, BTreeSet<CustodianId>);
 
 /// Takes the rows of a newer archive and makes the changes as it goes, so that memory is constant however
 /// much was taken away. As with every sink, what it changed may not be used before
@@ -45,8 +52,10 @@ pub struct Carry<'a, V: View> {
     draft: Draft,
     /// Custodians whom the newer archive knows as removed.
     removed: BTreeSet<CustodianId>,
-    /// Fingerprints of those it has.
-    holders: BTreeSet<String>,
+    /// Certificates of those it has, by fingerprint.
+    holders: BTreeMap<String, Vec<u8>>,
+    /// What opens the current root, and when; without it certificates stay as they are.
+    root: Option<(&'a Keyring, Millis)>,
     carried: Carried,
 }
 
@@ -57,6 +66,8 @@ pub struct Carried {
     pub custodians: Vec<Custodian>,
     /// Those who were removed and stay all the same: nobody else opens the current root here.
     pub kept: Vec<Custodian>,
+    /// Those whose certificates say more there: they have these now, and new slots.
+    pub renewed: Vec<Custodian>,
     /// Identities that were removed, those in `anew` among them.
     pub identities: u64,
     /// Those who were made again since, with rights that are not those of before.
@@ -105,9 +116,16 @@ impl<'a, V: View> Carry<'a, V> {
             apply,
             draft: Draft::default(),
             removed: BTreeSet::new(),
-            holders: BTreeSet::new(),
+            holders: BTreeMap::new(),
+            root: None,
             carried: Carried::default(),
         }
+    }
+
+    /// Certificates that were renewed are carried, too, and the root is sealed to them.
+    #[must_use]
+    pub fn sealing(self, keyring: &'a Keyring, now: Millis) -> Self {
+        Self { root: Some((keyring, now)), ..self }
     }
 
     /// Makes the last change; answers with what all of them were.
@@ -167,7 +185,7 @@ impl<'a, V: View> Carry<'a, V> {
     /// Remembers who was removed, and who is there: they are few.
     fn custodian(&mut self, row: &Row) -> Result<(), ArchiveError> {
         if let Some(there) = read::<Custodian>(row)? {
-            self.holders.insert(there.fingerprint);
+            self.holders.insert(there.fingerprint, there.certificate);
         } else if let Some(old) = self.restored.live(row.table, &row.key)? {
             let old = Custodian::decode(old.schema, &row.key, &old.body)?;
             self.removed.insert(old.custodian_id);
@@ -175,16 +193,41 @@ impl<'a, V: View> Carry<'a, V> {
         Ok(())
     }
 
+    /// Those whose certificates say more there, and those to whom nothing can be sealed any more by then.
+    fn newer_certificates(&self, all: &[Stored<Custodian>]) -> Result<Newer, ArchiveError> {
+        let (mut newer, mut unusable) = (BTreeMap::new(), BTreeSet::new());
+        let Some((keyring, now)) = self.root else { return Ok((newer, unusable)) };
+        for who in all.iter().map(|found| &found.record) {
+            let Some(there) = self.holders.get(&who.fingerprint) else { continue };
+            match renewed(who, there, keyring, now) {
+                Ok(Some(renewed)) => _ = newer.insert(who.custodian_id, renewed),
+                Ok(None) => {}
+                Err(ArchiveError::Certificate(..)) => _ = unusable.insert(who.custodian_id),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok((newer, unusable))
+    }
+
     /// Takes those who were removed away, with their slots; all of them or, where nobody would be left to open
     /// the current root, none. Who was added again with the same key was not taken away.
     fn custodians(&mut self) -> Result<(), ArchiveError> {
-        let is_gone = |who: &Custodian| {
-            self.removed.contains(&who.custodian_id) && !self.holders.contains(&who.fingerprint)
-        };
         let all = stored::<Custodian>(self.restored)?;
+        let (mut renewed, unusable) = self.newer_certificates(&all)?;
+        let is_gone = |who: &Custodian| {
+            unusable.contains(&who.custodian_id)
+                || self.removed.contains(&who.custodian_id)
+                    && !self.holders.contains_key(&who.fingerprint)
+        };
         let (gone, stay): (Vec<_>, Vec<_>) =
             all.into_iter().partition(|found| is_gone(&found.record));
         let slots = stored::<Slot>(self.restored)?;
+        for which in &stay {
+            if let Some(renewed) = renewed.remove(&which.record.custodian_id) {
+                let custodian = renewed.replace(which, &slots, &mut self.draft);
+                self.carried.renewed.push(custodian);
+            }
+        }
         let roots = stored::<RootGeneration>(self.restored)?;
         let is_current = |slot: &Slot| {
             roots

@@ -41,6 +41,8 @@ struct Carried {
     anew: u64,
     policies: u64,
     custodians: u64,
+    /// Custodians whose certificates are the newer ones again, with what was revoked.
+    renewed: Vec<String>,
     /// Custodians who were removed, and are again.
     kept: Vec<String>,
     /// What nothing was carried from.
@@ -89,6 +91,7 @@ impl Carried {
             anew: carried.anew,
             policies: carried.policies,
             custodians: carried.custodians,
+            renewed: carried.renewed.iter().map(ToString::to_string).collect(),
             kept: carried.kept.iter().map(ToString::to_string).collect(),
             passed_over: passed_over.into_iter().chain(then).collect(),
         }
@@ -161,6 +164,11 @@ fn warn(carried: &Carrying) {
             "{} identities were made anew with other rights after this archive was taken, and are removed. \
              Once it runs: holdfast identity create NAME --identity ID",
             carried.anew
+        ));
+    }
+    for name in &carried.renewed {
+        output::note(format!(
+            "custodian {name} has the certificate that a newer archive knows: what was revoked is not sealed to again"
         ));
     }
     for name in &carried.kept {

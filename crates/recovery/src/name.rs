@@ -33,6 +33,28 @@ pub struct ArchiveName {
 }
 
 impl ArchiveName {
+    /// Whether a text has the form of an archive's name: letters, digits and `-`, so that it stays in the directory
+    /// that it is given to.
+    #[must_use]
+    pub fn is_one(text: &str) -> bool {
+        let is_hex =
+            |part: &str| part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        let is_number = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+        let parts: Vec<&str> = text.split('-').collect();
+        let [vault_id, epoch, incarnation, from, to] = parts.as_slice() else { return false };
+        let is_epoch =
+            |part: &str| part.strip_prefix('e').is_some_and(|n| n.len() >= 4 && is_number(n));
+        let is_revision = |part: &str| (16..=20).contains(&part.len()) && is_number(part);
+        vault_id.len() == 8
+            && is_hex(vault_id)
+            && epoch.len() <= 11
+            && is_epoch(epoch)
+            && incarnation.len() == 4
+            && is_hex(incarnation)
+            && is_revision(from)
+            && is_revision(to)
+    }
+
     /// Whether a restore of this archive heeds what `other`, of the same vault, took away: where that is a later one
     /// of its incarnation, one of a later epoch, or, whatever its revision, one of another incarnation of the same
     /// epoch. Of two restores that did not see each other neither is the newer one.
@@ -98,6 +120,8 @@ mod tests {
         };
         let expected = "abababab-e0001-1212-0000000000000000-0001099511627793";
         assert_eq!(name.to_string(), expected);
+        let latest = ArchiveName { from: Revision(u64::MAX), to: Revision(u64::MAX), ..name };
+        assert!(ArchiveName::is_one(expected) && ArchiveName::is_one(&latest.to_string()));
         let older = ArchiveName { to: Revision((1 << 40) + 16), ..name };
         for file in [expected.to_owned(), format!("{expected}.json"), format!("{expected}.tar.gpg")]
         {
@@ -109,6 +133,27 @@ mod tests {
         for file in ["notes.json", "abababab-e0001-1212-0-x.json", &other_epoch, ""] {
             assert!(!older.heeds_file(file), "{file}");
         }
+    }
+
+    #[test]
+    fn what_is_no_name_is_told() {
+        let name = "abababab-e0001-1212-0000000000000000-0001099511627793";
+        for (old, new) in [
+            ("abababab", "../abab"),
+            ("abababab", "/ababab"),
+            ("abababab", "ABABABAB"),
+            ("1212", "12/2"),
+            ("1212", "12\u{b2}"),
+            ("e0001", "f0001"),
+            ("e0001", "e"),
+            ("-0001099511627793", "-../../../../../x"),
+            ("-0001099511627793", ""),
+            ("-0001099511627793", "-0001099511627793-1"),
+            ("-0001099511627793", "-1"),
+        ] {
+            assert!(!ArchiveName::is_one(&name.replace(old, new)), "{old} {new}");
+        }
+        assert!(!ArchiveName::is_one("") && !ArchiveName::is_one("----"));
     }
 
     #[test]

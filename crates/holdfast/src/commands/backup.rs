@@ -13,7 +13,7 @@ use data_encoding::HEXLOWER;
 use holdfast_api::wire;
 use holdfast_client::{Client, TarStream, failed_backup};
 use holdfast_fs::{Disk, Fs, FsError};
-use holdfast_recovery::{Placing, Public, place_aids};
+use holdfast_recovery::{ArchiveName, Placing, Public, place_aids};
 use holdfast_types::Kind;
 
 use crate::Done;
@@ -163,6 +163,13 @@ async fn both_ends(
     dir: &Path,
     begun: &wire::Backup,
 ) -> Result<(Placing, TarStream), Failure> {
+    // It becomes a path here.
+    if !ArchiveName::is_one(&begun.name) {
+        let message =
+            format!("the server calls an archive {:?}, which is no archive's name", begun.name);
+        return Err(Failure::new(Kind::Refused, message)
+            .next("look whether the client context names the right server"));
+    }
     let placing = Placing::begin(fs, dir, &begun.name).map_err(|error| in_output(dir, error))?;
     Ok((placing, client.tar(&begun.job_id).await?))
 }

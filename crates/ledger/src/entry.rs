@@ -98,6 +98,9 @@ pub enum EntryKind {
         archive_id: ArchiveId,
         /// Who says so.
         by: String,
+        /// By whose key a full drill was opened, where that was said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        custodian: Option<CustodianId>,
         /// The digest of what was loaded, hex.
         digest: String,
         /// How long it took, milliseconds.
@@ -120,6 +123,22 @@ pub enum EntryKind {
     CustodianRemoved {
         /// Their id.
         custodian_id: CustodianId,
+    },
+    /// The audit log of a node did not hold the head that the state had recorded of it.
+    AuditGap {
+        /// Lines up to that head.
+        count: u64,
+        /// SHA-256 of the last of them, hex.
+        hash: String,
+        /// Lines that the log had.
+        lines: u64,
+        /// The node, 16 hex digits.
+        node: String,
+    },
+    /// An administrator looked at all gaps before this entry.
+    AuditAcknowledged {
+        /// Who.
+        by: String,
     },
 }
 

@@ -41,6 +41,7 @@ fn kinds() -> Vec<EntryKind> {
         EntryKind::Drilled {
             archive_id,
             by: by(),
+            custodian: None,
             digest: "cd".repeat(32),
             elapsed_ms: 1500,
             mode: DrillMode::Byte,
@@ -49,6 +50,7 @@ fn kinds() -> Vec<EntryKind> {
         EntryKind::Drilled {
             archive_id,
             by: IdentityId([1; 32]).to_string(),
+            custodian: None,
             digest: "cd".repeat(32),
             elapsed_ms: 2500,
             mode: DrillMode::Full,
@@ -58,6 +60,22 @@ fn kinds() -> Vec<EntryKind> {
         EntryKind::Administrator { identity: IdentityId([1; 32]) },
         EntryKind::CustodianRemoved { custodian_id },
         epoch(Some(archive_id), 3, 2, true),
+        EntryKind::Drilled {
+            archive_id,
+            by: IdentityId([1; 32]).to_string(),
+            custodian: Some(custodian_id),
+            digest: "cd".repeat(32),
+            elapsed_ms: 3500,
+            mode: DrillMode::Full,
+            versions: 4,
+        },
+        EntryKind::AuditGap {
+            count: 41,
+            hash: "0f".repeat(32),
+            lines: 32,
+            node: "0123456789abcdef".to_owned(),
+        },
+        EntryKind::AuditAcknowledged { by: IdentityId([1; 32]).to_string() },
     ]
 }
 
@@ -81,7 +99,7 @@ fn entries_are_written_and_read_as_published() {
     assert_eq!(read, chain());
     let head = verify(&read).unwrap();
     assert_eq!(head, Head::after(read.last().unwrap()));
-    assert_eq!(head.size, 11);
+    assert_eq!(head.size, 14);
 }
 
 /// Independent of the types: what is hashed has sorted keys and no spaces.

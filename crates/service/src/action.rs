@@ -118,6 +118,8 @@ actions! {
     Request, "request", Admin, false;
     /// Give a backup up that waits for its reader.
     BackupCancel, "backup.cancel", Admin, true;
+    /// Say that the gaps of the audit log were looked at.
+    AuditAcknowledge, "audit.acknowledge", Admin, true;
 }
 
 impl Action {

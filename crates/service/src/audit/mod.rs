@@ -92,7 +92,7 @@ pub struct Record<'a> {
     pub resource: Resource<'a>,
     /// How it ended.
     pub outcome: Outcome,
-    /// What only the log may know: why authentication failed, which key id. Cut at 1 KiB.
+    /// What was done besides, and what only the log may know: why authentication failed. Cut at 1 KiB.
     pub detail: &'a str,
 }
 
@@ -156,7 +156,7 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 4 MiB of records (about 40 000 calls), files of 64 MiB.
+    /// 4 MiB of records (about 30 000 calls), files of 64 MiB.
     fn default() -> Self {
         Self { queue_bytes: 4 << 20, file_bytes: 64 << 20 }
     }

@@ -8,6 +8,7 @@ use holdfast_types::{Draft, Kind, Millis, Name};
 use super::Service;
 use super::caches::FullName;
 use super::read::{enclave, get, list, vault};
+use super::said;
 use crate::action::Needs;
 use crate::audit::Resource;
 use crate::{
@@ -90,10 +91,15 @@ impl Service {
     ) -> Result<PolicyInfo, Error> {
         let action = Action::PolicySet;
         let resource = Resource::Within(enclave_name.as_str(), name.as_str());
-        let call = self.enter(caller, action, resource).await?;
+        let call = self.let_in(caller, action, resource).await?;
         // A rule that could never count would only look like one.
         let grantable = Action::ALL.iter().filter(|action| action.needs() == Needs::Policy);
         let actions: Vec<&str> = grantable.map(|action| action.as_str()).collect();
+        let detail = match said::rules(rules, &actions) {
+            Ok(detail) => detail,
+            Err(error) => return call.end(Err(error)),
+        };
+        let call = call.begin(detail).await?;
         let rule = |view: &dyn View| {
             let found = enclave(view, enclave_name)?;
             let row = FullName::new(&found.record.enclave_id, name);
@@ -131,7 +137,8 @@ impl Service {
         request: &CreateIdentity,
     ) -> Result<IdentityInfo, Error> {
         let action = Action::IdentityCreate;
-        let call = self.enter(caller, action, Resource::Text(request.name.as_str())).await?;
+        let call = self.let_in(caller, action, Resource::Text(request.name.as_str())).await?;
+        let call = call.begin(said::identity(request)).await?;
         let now = self.clock.now();
         let rule = |view: &dyn View| new_identity(view, request, now.max(view.head().at));
         let result = match self.decide(call.actor.identity, action.verb(), rule).await {
@@ -166,7 +173,9 @@ impl Service {
             Ok((_, record)) => self.read(|view| identity_info(view, record.clone())).await,
             Err(error) => Err(error),
         };
-        call.end(result)
+        call.end_with(result, |removed| {
+            format!("{}, {} {}", removed.identity, removed.privilege.as_str(), removed.name)
+        })
     }
 }
 

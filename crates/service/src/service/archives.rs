@@ -10,6 +10,7 @@ use holdfast_recovery::without_extension;
 use holdfast_types::{ArchiveId, CustodianId, Draft, Expect, Kind, Millis, Name, Table, hex};
 
 use super::Service;
+use super::heads::AuditGap;
 use super::read::{aside, get, list};
 use crate::audit::Resource;
 use crate::{Action, ArchiveInfo, Caller, Error, Recipient};
@@ -100,7 +101,24 @@ pub(super) fn append_all(
 
 /// All archives, newest first.
 pub(super) fn all(view: &dyn View) -> Result<Vec<ArchiveInfo>, Error> {
-    let mut found: Vec<ArchiveInfo> = Vec::new();
+    Ok(told(view)?.archives)
+}
+
+/// What the ledger tells, read once for all of it.
+#[derive(Default)]
+pub(super) struct Told {
+    /// All archives, newest first.
+    pub archives: Vec<ArchiveInfo>,
+    /// Custodians by whose key an archive was opened in a full drill.
+    pub drilled_by: HashSet<CustodianId>,
+    /// Gaps of audit logs that nobody has acknowledged.
+    pub gaps: Vec<AuditGap>,
+}
+
+/// Reads the ledger.
+pub(super) fn told(view: &dyn View) -> Result<Told, Error> {
+    let mut told = Told::default();
+    let found = &mut told.archives;
     let names = list::<Custodian>(view, &[])?.into_iter().map(|custodian| custodian.record);
     let names: HashMap<CustodianId, Name> =
         names.map(|custodian| (custodian.custodian_id, custodian.name)).collect();
@@ -143,17 +161,26 @@ pub(super) fn all(view: &dyn View) -> Result<Vec<ArchiveInfo>, Error> {
             EntryKind::Verified { archive_id, .. } => {
                 of(archive_id, &mut |archive| archive.verified = Some(at));
             }
-            EntryKind::Drilled { archive_id, mode, .. } => of(archive_id, &mut |archive| {
-                // A drill opens what it loads.
-                archive.verified = Some(at);
-                archive.drilled = Some(at);
-                archive.drilled_full |= mode == DrillMode::Full;
-            }),
+            EntryKind::Drilled { archive_id, mode, custodian, .. } => {
+                let full = mode == DrillMode::Full;
+                told.drilled_by.extend(custodian.filter(|_| full));
+                of(archive_id, &mut |archive| {
+                    // A drill opens what it loads.
+                    archive.verified = Some(at);
+                    archive.drilled = Some(at);
+                    archive.drilled_full |= full;
+                });
+            }
+            EntryKind::AuditGap { count, hash, lines, node } => {
+                let hash = sha256_of(&hash)?;
+                told.gaps.push(AuditGap { node, count, hash, lines, at: Some(at) });
+            }
+            EntryKind::AuditAcknowledged { .. } => told.gaps.clear(),
             _ => {}
         }
     }
     found.reverse();
-    Ok(found)
+    Ok(told)
 }
 
 /// The archive with an id.

@@ -10,6 +10,7 @@ use holdfast_types::{KeyId, Kind};
 use super::Service;
 use super::caches::KeyEntry;
 use super::enter::Actor;
+use super::said::Used;
 use crate::audit::Resource;
 use crate::{Action, Caller, Decrypt, Decrypted, Encrypt, Encrypted, Error, Generate, Generated};
 
@@ -19,7 +20,8 @@ impl Service {
         let resource = Resource::Within(request.enclave.as_str(), request.key.as_str());
         let call = self.enter(caller, Action::KeyEncrypt, resource).await?;
         let result = self.again_if_missing(|| self.encrypt_here(&request)).await;
-        call.end(result)
+        let used = result.as_ref().ok().map(|done| Used::new(done.key_id, done.version));
+        call.end_as(resource, used.as_ref().map_or("", Used::as_str), result)
     }
 
     /// Makes a data key and encrypts it under the newest version.
@@ -31,7 +33,8 @@ impl Service {
         let resource = Resource::Within(request.enclave.as_str(), request.key.as_str());
         let call = self.enter(caller, Action::KeyGenerate, resource).await?;
         let result = self.again_if_missing(|| self.generate_here(&request)).await;
-        call.end(result)
+        let used = result.as_ref().ok().map(|done| Used::new(done.key_id, done.version));
+        call.end_as(resource, used.as_ref().map_or("", Used::as_str), result)
     }
 
     /// Decrypts with the key that the ciphertext names, where the caller may use that key. Whoever may
@@ -49,7 +52,8 @@ impl Service {
         };
         let decrypt = || self.decrypt_here(&entry, &header, &request);
         let result = self.again_if_missing(decrypt).await;
-        call.end_as(Resource::Within(entry.enclave.as_str(), entry.key.name.as_str()), result)
+        let resource = Resource::Within(entry.enclave.as_str(), entry.key.name.as_str());
+        call.end_as(resource, Used::new(header.key_id, header.version).as_str(), result)
     }
 
     fn encrypt_here(&self, request: &Encrypt<'_>) -> Result<Encrypted, Error> {
@@ -97,14 +101,20 @@ impl Service {
         }
         let header = ciphertext::parse_header(request.ciphertext).map_err(Error::from)?;
         let id = header.key_id;
+        // Whoever may use none is told so before anything is looked for: not even the time says what there is.
+        if !actor.may_any(Action::KeyDecrypt) {
+            return Err(not_theirs(actor, &id));
+        }
         let Some(entry) = self.key_with_id(&id)? else {
-            return Err(unknown(&id));
+            let log = format!("key {id} is none of this vault's");
+            let theirs = || Error { miss: true, ..not_theirs(actor, &id).detail(log) };
+            return Err(if actor.admin { unknown(&id) } else { theirs() });
         };
         let (enclave, name) = (entry.enclave.as_str(), entry.key.name.as_str());
         if !actor.may(Action::KeyDecrypt, enclave, name) {
-            let message = format!("{} may not key.decrypt with key {id}", actor.name);
-            let error = Error::new(Kind::Refused, message);
-            return Err(error.next("ask an administrator, naming that key id"));
+            // Asked again, too: it takes as long as one that there is not.
+            let log = format!("{} may not key.decrypt with key {id}, {enclave}/{name}", actor.name);
+            return Err(Error { miss: true, ..not_theirs(actor, &id).detail(log) });
         }
         if let Some((asked_enclave, asked_name)) = request.key
             && (asked_enclave.as_str(), asked_name.as_str()) != (enclave, name)
@@ -144,6 +154,15 @@ fn check_context(context: &[u8]) -> Result<(), Error> {
     let len = context.len();
     let message = format!("a context of {len} bytes is too large: at most {CONTEXT_BYTES_MAX}");
     Err(Error::new(Kind::TooLarge, message).next("give a digest of it as the context"))
+}
+
+/// A key that a user may not decrypt with, or that there is not: whether it is the one or the other is for
+/// administrators.
+fn not_theirs(actor: &Actor, id: &KeyId) -> Error {
+    let message = format!("{} may not key.decrypt with key {id}", actor.name);
+    Error::new(Kind::Refused, message).next(
+        "ask an administrator, naming that key id: it may be denied, of another enclave, or not of this vault",
+    )
 }
 
 fn unknown(id: &KeyId) -> Error {

@@ -11,7 +11,7 @@ use holdfast_seal::{Certificate, CertificateError, Comparison, certificate_finge
 use holdfast_types::{CustodianId, Expect, Generation, IdentityId, Kind, Millis, Name, SlotId};
 
 use super::read::{get, list, vault};
-use super::{Service, archives};
+use super::{Service, archives, said};
 use crate::audit::Resource;
 use crate::{
     Action, AddCustodian, Caller, CustodianAdded, CustodianInfo, CustodianRemoved,
@@ -72,19 +72,25 @@ impl Service {
     ) -> Result<CustodianAdded, Error> {
         let action = Action::CustodianAdd;
         let text = request.name.as_ref().map_or("from certificate", |name| name.as_str());
-        let call = self.enter(caller, action, Resource::Text(text)).await?;
-        let result = self.add(call.actor.identity, request).await;
-        call.end(result)
+        let call = self.let_in(caller, action, Resource::Text(text)).await?;
+        let now = self.clock.now();
+        let fingerprint = match certificate_fingerprint(&request.certificate) {
+            Ok(fingerprint) => fingerprint,
+            Err(error) => return call.end(Err(refused(&error, None))),
+        };
+        // Who opens the vault from now on is whoever has that key, whatever the name.
+        let call = call.begin(format!("fingerprint {fingerprint}")).await?;
+        let result = self.add(call.actor.identity, request, &fingerprint, now).await;
+        call.end_with(result, |added| said::custodian(&added.custodian))
     }
 
     async fn add(
         &self,
         actor: IdentityId,
         request: &AddCustodian,
+        fingerprint: &str,
+        now: Millis,
     ) -> Result<CustodianAdded, Error> {
-        let now = self.clock.now();
-        let given = &request.certificate;
-        let fingerprint = certificate_fingerprint(given).map_err(|error| refused(&error, None))?;
         let generation = self.keyring.current().ok_or(KeyringError::Sealed)?;
         let (new_id, slot_id) = (CustodianId(random_array()), SlotId(random_array()));
         let rule = |view: &dyn View| {
@@ -94,8 +100,9 @@ impl Service {
             let at = now.max(view.head().at);
             let mut theirs = all.iter();
             let theirs =
-                theirs.find(|old| old.record.fingerprint.eq_ignore_ascii_case(&fingerprint));
-            let certificate = &merged(given, theirs.map(|which| &which.record), now)?;
+                theirs.find(|old| old.record.fingerprint.eq_ignore_ascii_case(fingerprint));
+            let certificate =
+                &merged(&request.certificate, theirs.map(|which| &which.record), now)?;
             let (sealed, session) = seal_slot(&self.keyring, generation, slot_id, certificate)?;
             let (name, expires) = (request.name.clone(), certificate.expires());
             let (mut draft, record) = if let Some(which) = theirs {
@@ -107,7 +114,7 @@ impl Service {
                     custodian_id: new_id,
                     slot_id,
                     name: name.map_or_else(|| name_of(certificate, &all), Ok)?,
-                    fingerprint: fingerprint.clone(),
+                    fingerprint: fingerprint.to_owned(),
                     certificate: certificate.to_bytes(),
                     expires,
                     sealed,
@@ -149,13 +156,14 @@ impl Service {
             Ok((draft, custodian))
         };
         let result = self.decide(call.actor.identity, action.verb(), rule).await;
-        call.end(result.map(|(_, custodian)| {
+        let result = result.map(|(_, custodian)| {
             let note = format!(
                 "archives made until now still open with the key of {}; after a compromise rotate the keys",
                 custodian.name
             );
             CustodianRemoved { custodian, note }
-        }))
+        });
+        call.end_with(result, |removed| said::custodian(&removed.custodian))
     }
 }
 

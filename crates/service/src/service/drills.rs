@@ -5,10 +5,10 @@ use holdfast_machine::View;
 use holdfast_records::{ArchiveState, put};
 use holdfast_recovery::{Unseal, kept_sessions};
 use holdfast_types::limits::JSON_INTEGER_MAX;
-use holdfast_types::{ArchiveId, Draft, Expect, IdentityId, Kind};
+use holdfast_types::{ArchiveId, CustodianId, Draft, Expect, IdentityId, Kind};
 
 use super::read::get;
-use super::{Service, archives};
+use super::{Service, archives, said};
 use crate::audit::Resource;
 use crate::{Action, Caller, DrillMode, DrillRecord, DrillReport, Error};
 
@@ -28,7 +28,8 @@ impl Service {
         report: &DrillReport,
     ) -> Result<DrillRecord, Error> {
         let text = report.archive_id.to_string();
-        let call = self.enter(caller, Action::DrillRecord, Resource::Text(&text)).await?;
+        let call = self.let_in(caller, Action::DrillRecord, Resource::Text(&text)).await?;
+        let call = call.begin(said::drill(report)).await?;
         let result = self.drilled(call.actor.identity, report).await;
         call.end(result)
     }
@@ -53,11 +54,19 @@ impl Service {
                 return Err(Error::new(Kind::NotAuthentic, message)
                     .next("verify that copy: holdfast verify ARCHIVE --identity FILE"));
             }
+            let opens =
+                |id: &CustodianId| archive.custodians.iter().any(|to| to.custodian_id == *id);
+            if let Some(id) = report.custodian.filter(|id| !opens(id)) {
+                let message = format!("archive {} is not sealed to custodian {id}", archive.name);
+                return Err(Error::new(Kind::BadInput, message)
+                    .next("report who opened it: holdfast drill ARCHIVE --identity FILE"));
+            }
             let at = now.max(view.head().at);
             let mut draft = Draft::default();
             let kind = EntryKind::Drilled {
                 archive_id,
                 by: actor.to_string(),
+                custodian: report.custodian,
                 digest,
                 elapsed_ms: report.elapsed_ms,
                 mode: match report.mode {

@@ -43,6 +43,12 @@ impl Actor {
         self.admin || self.policy.as_ref().is_some_and(allows)
     }
 
+    /// Whether it may do `action` on anything at all.
+    pub(crate) fn may_any(&self, action: Action) -> bool {
+        let at_home = |(_, own): &(EnclaveId, Name)| self.may_some(action, own.as_str());
+        self.admin || self.enclave.as_ref().is_some_and(at_home)
+    }
+
     /// Whether it may do `action` on something in `enclave`: for listings, which show only what each
     /// name allows.
     pub(crate) fn may_some(&self, action: Action, enclave: &str) -> bool {
@@ -63,31 +69,76 @@ pub(crate) struct Call<'a> {
     resource: Resource<'a>,
     /// Whose room in the log its last line takes.
     room: Room,
+    /// What its last line says besides, where it was done.
+    detail: String,
     ended: bool,
     /// Who calls.
     pub actor: Arc<Actor>,
 }
 
 impl<'a> Call<'a> {
+    /// Begins administration: when this returns its first line is on disk, with `detail`, which says what is
+    /// to be done. Made of what was read already: nothing of it is a secret.
+    pub(crate) async fn begin(mut self, detail: String) -> Result<Self, Error> {
+        self.detail = detail;
+        self.room = Room::Ends;
+        let Self { service, caller, action, resource, .. } = self;
+        let record = service.line(caller, action, resource, Outcome::Begun, &self.detail);
+        if let Err(error) = service.audit.record_durable(&record).await {
+            let next = match error.kind() {
+                Kind::NoSpace => {
+                    "make room on the disk of the data directory, then repeat the command"
+                }
+                _ => {
+                    "look at the server's log and the disk of its data directory, then repeat the command"
+                }
+            };
+            let told = Error::new(error.kind(), format!("{error}; nothing was changed"));
+            return self.end(Err(told.next(next)));
+        }
+        Ok(self)
+    }
+
     /// Records how it ended, and gives that back.
     pub(crate) fn end<T>(self, result: Result<T, Error>) -> Result<T, Error> {
         let resource = self.resource;
-        self.end_as(resource, result)
+        self.end_as(resource, "", result)
     }
 
-    /// As [`Call::end`], saying better what it was about, now that this is known.
+    /// As [`Call::end`], saying better what it was about, now that this is known. `detail` stands in the line
+    /// for what it began with, or before why it failed.
     pub(crate) fn end_as<T>(
         mut self,
         resource: Resource<'_>,
+        detail: &str,
         result: Result<T, Error>,
     ) -> Result<T, Error> {
         self.ended = true;
-        let (outcome, detail) = match &result {
-            Ok(_) => (Outcome::Ok, ""),
-            Err(error) => (Outcome::Failed(error.kind), error.for_log()),
-        };
-        self.service.record(self.room, self.caller, self.action, resource, outcome, detail);
+        let Self { service, room, caller, action, .. } = self;
+        match &result {
+            Ok(_) => {
+                let detail = if detail.is_empty() { self.detail.as_str() } else { detail };
+                service.record(room, caller, action, resource, Outcome::Ok, detail);
+            }
+            Err(error) => {
+                let outcome = Outcome::Failed(error.kind);
+                let why = without_api_key(error.for_log());
+                let why = if detail.is_empty() { why } else { format!("{detail}: {why}").into() };
+                service.record(room, caller, action, resource, outcome, &why);
+            }
+        }
         result
+    }
+
+    /// As [`Call::end`] of what gives something, with `detail` of that.
+    pub(crate) fn end_with<T>(
+        self,
+        result: Result<T, Error>,
+        detail: impl FnOnce(&T) -> String,
+    ) -> Result<T, Error> {
+        let resource = self.resource;
+        let detail = result.as_ref().map(detail).unwrap_or_default();
+        self.end_as(resource, &detail, result)
     }
 }
 
@@ -113,29 +164,25 @@ impl Service {
         action: Action,
         resource: Resource<'a>,
     ) -> Result<Call<'a>, Error> {
-        let mut call = self.enter_unnamed(caller, action, resource).await?;
+        let call = self.let_in(caller, action, resource).await?;
+        if action.is_administration() { call.begin(String::new()).await } else { Ok(call) }
+    }
+
+    /// As [`Service::enter`], where the first line of administration says more than its resource: the use
+    /// case looks at what is asked, and calls [`Call::begin`] before it does anything.
+    pub(crate) async fn let_in<'a>(
+        &'a self,
+        caller: &'a Caller,
+        action: Action,
+        resource: Resource<'a>,
+    ) -> Result<Call<'a>, Error> {
+        let call = self.enter_unnamed(caller, action, resource).await?;
         // From here on there is a last line, too, whether the caller stays or not.
-        if !is_allowed(&call.actor, action, resource) {
-            let error = refused(&call.actor, action, resource);
-            return call.end(Err(error));
+        if is_allowed(&call.actor, action, resource) {
+            return Ok(call);
         }
-        if action.is_administration() {
-            call.room = Room::Ends;
-            let record = self.line(caller, action, resource, Outcome::Begun, "");
-            if let Err(error) = self.audit.record_durable(&record).await {
-                let next = match error.kind() {
-                    Kind::NoSpace => {
-                        "make room on the disk of the data directory, then repeat the command"
-                    }
-                    _ => {
-                        "look at the server's log and the disk of its data directory, then repeat the command"
-                    }
-                };
-                let told = Error::new(error.kind(), format!("{error}; nothing was changed"));
-                return call.end(Err(told.next(next)));
-            }
-        }
-        Ok(call)
+        let error = refused(&call.actor, action, resource);
+        call.end(Err(error))
     }
 
     /// As [`Service::enter`] for a caller on this host without a certificate, where that is enough. Recorded
@@ -147,7 +194,8 @@ impl Service {
         resource: Resource<'a>,
     ) -> Call<'a> {
         let (actor, room) = (self.system.clone(), Room::Strangers);
-        Call { service: self, caller, action, resource, room, ended: false, actor }
+        let (detail, ended) = (String::new(), false);
+        Call { service: self, caller, action, resource, room, detail, ended, actor }
     }
 
     /// As [`Service::enter`] for a resource that is found by its content: only who calls is judged.
@@ -160,13 +208,13 @@ impl Service {
     ) -> Result<Call<'a>, Error> {
         match self.actor(caller).await {
             Ok(actor) => {
-                let room = Room::Calls;
-                Ok(Call { service: self, caller, action, resource, room, ended: false, actor })
+                let (room, detail, ended) = (Room::Calls, String::new(), false);
+                Ok(Call { service: self, caller, action, resource, room, detail, ended, actor })
             }
             Err(error) => {
                 let outcome = Outcome::Failed(error.kind);
-                let detail = error.for_log();
-                self.record(Room::Strangers, caller, action, resource, outcome, detail);
+                let why = without_api_key(error.for_log());
+                self.record(Room::Strangers, caller, action, resource, outcome, &why);
                 Err(error)
             }
         }
@@ -214,7 +262,8 @@ impl Service {
             Some(Ok(Some(_))) => Room::Calls,
             _ => Room::Strangers,
         };
-        self.record(room, caller, action, Resource::Text(resource), outcome, &error.message);
+        let why = without_api_key(&error.message);
+        self.record(room, caller, action, Resource::Text(resource), outcome, &why);
         error
     }
 
@@ -230,6 +279,7 @@ impl Service {
         *identity != IdentityId::SYSTEM && self.actor(&caller).await.is_ok()
     }
 
+    /// `detail` is our own words, or has gone through [`without_api_key`].
     fn record(
         &self,
         room: Room,
@@ -248,8 +298,7 @@ impl Service {
             // Names: an API key is none.
             within @ Resource::Within(..) => within,
         };
-        let detail = without_api_key(detail);
-        self.audit.record(room, &self.line(caller, action, resource, outcome, &detail));
+        self.audit.record(room, &self.line(caller, action, resource, outcome, detail));
     }
 
     fn line<'r>(

@@ -13,6 +13,7 @@ use super::Service;
 use super::caches::FullName;
 use super::enter::Actor;
 use super::read::{aside, each, enclave, get, list};
+use super::said::Used;
 use crate::audit::Resource;
 use crate::{
     Action, Caller, CreateKey, Error, KeyInfo, KeyList, KeyPage, KeySelector, UndeleteKey,
@@ -39,7 +40,7 @@ impl Service {
         let resource = Resource::Within(key.enclave.as_str(), key.name.as_str());
         let call = self.enter(caller, Action::KeyShow, resource).await?;
         let result = self.read(|view| key_info(view, &named(view, key)?)).await;
-        call.end(result)
+        call.end_with(result, said)
     }
 }
 
@@ -61,7 +62,7 @@ impl Service {
             Ok(create_key(&enclave, &key.name, taken.as_ref(), key_id, kind, secret, at)?)
         };
         let result = self.change_key(&call.actor, Action::KeyCreate, rule).await;
-        call.end(result)
+        call.end_with(result, said)
     }
 
     /// Makes the next version; older ones then only decrypt.
@@ -77,7 +78,7 @@ impl Service {
             Ok(rotate_key(&found, &versions, self.wrapped(enclave, id, next, kind)?)?)
         };
         let result = self.change_key(&call.actor, Action::KeyRotate, rule).await;
-        call.end(result)
+        call.end_with(result, said)
     }
 
     /// Stops every use at once and frees the name.
@@ -92,10 +93,11 @@ impl Service {
             Ok(delete_key(&found, name.as_ref(), now.max(view.head().at))?)
         };
         let result = self.change_key(&call.actor, Action::KeyDelete, rule).await;
-        call.end(result)
+        call.end_with(result, said)
     }
 
-    /// Brings a deleted key back.
+    /// Brings a deleted key back. Rights go by name: under another one the key would be another key to whoever
+    /// has rules, and no rule could keep anybody from it. So that is for administrators.
     pub async fn undelete_key(
         &self,
         caller: &Caller,
@@ -105,10 +107,10 @@ impl Service {
         let resource = Resource::Within(key.enclave.as_str(), key.name.as_str());
         let call = self.enter(caller, Action::KeyUndelete, resource).await?;
         let new_name = name.as_ref().unwrap_or(&key.name);
-        // The new name is a key of its own to whoever comes later: that, too, must be allowed.
-        if !call.actor.may(Action::KeyUndelete, key.enclave.as_str(), new_name.as_str()) {
-            let message = format!("{} may not key.undelete onto {new_name}", call.actor.name);
-            return call.end(Err(Error::new(Kind::Refused, message)));
+        let renamed = *new_name != key.name;
+        if renamed && !call.actor.admin {
+            let error = no_other_name(&call.actor, key);
+            return call.end(Err(error));
         }
         let rule = |view: &dyn View| {
             let enclave = enclave(view, &key.enclave)?;
@@ -118,7 +120,8 @@ impl Service {
             Ok(undelete_key(&enclave, &found, new_name, taken.as_ref())?)
         };
         let result = self.change_key(&call.actor, Action::KeyUndelete, rule).await;
-        call.end(result)
+        let now = if renamed { format!(" now {new_name}") } else { String::new() };
+        call.end_with(result, |key| said(key) + &now)
     }
 
     async fn change_key(
@@ -142,6 +145,20 @@ impl Service {
         let new = self.keyring.new_version(enclave, key, version, kind)?;
         Ok(Wrapped { kcv: new.kcv, wrapped: new.wrapped })
     }
+}
+
+/// What the audit log says of a key besides its name.
+fn said(key: &KeyInfo) -> String {
+    Used::new(key.key_id, key.version).as_str().to_owned()
+}
+
+fn no_other_name(actor: &Actor, key: &KeySelector) -> Error {
+    let KeySelector { enclave, name } = key;
+    let who = &actor.name;
+    let message = format!("{who} may not bring key {enclave}/{name} back under another name");
+    Error::new(Kind::Refused, message).next(format!(
+        "ask an administrator, since rights go by name; under its own, where that is free: holdfast key undelete {name} -e {enclave}"
+    ))
 }
 
 fn with_id(view: &dyn View, id: &KeyId) -> Result<Stored<Key>, Error> {

@@ -16,6 +16,7 @@ mod keyring_errors;
 mod keys;
 mod read;
 mod rules;
+mod said;
 mod sheet;
 mod status;
 mod weak;
@@ -29,16 +30,15 @@ use std::time::Instant;
 use holdfast_cluster::{Clock, Cluster};
 use holdfast_fs::Fs;
 use holdfast_keyring::Keyring;
-use holdfast_machine::View;
-use holdfast_records::{AuditHead, Record as _, Vault};
+use holdfast_records::Vault;
 use holdfast_types::{IdentityId, JobId, Kind, Millis, NodeId, VaultId};
 use parking_lot::Mutex;
 
-use crate::audit::{Audit, ChainHead};
+use crate::audit::Audit;
 use crate::{Error, SlotInfo, Warning};
 use caches::Caches;
 use enter::Actor;
-use weak::AuditGap;
+use heads::AuditGap;
 
 pub use backup::BackupStream;
 
@@ -95,8 +95,8 @@ pub struct Service {
     looking: Arc<tokio::sync::Mutex<()>>,
     /// When it was opened, by this process and by the clock.
     opened: (Instant, Millis),
-    /// What the audit log lacked when it was opened.
-    audit_gap: Option<AuditGap>,
+    /// What the audit log lacked when it was opened, until the ledger has it.
+    audit_gap: Mutex<Option<AuditGap>>,
 }
 
 impl Service {
@@ -108,7 +108,7 @@ impl Service {
         let vault = read::get::<Vault>(&view, &[])?
             .ok_or_else(|| Error::new(Kind::NoVault, "the data directory holds no vault"))?;
         // Looked at once: lines that follow must not hide that others are missing.
-        let audit_gap = audit_gap(&view, parts.node, &parts.audit)?;
+        let audit_gap = Mutex::new(heads::gap(&view, parts.node, &parts.audit)?);
         let caches = Arc::new(Caches::new());
         let (followed, keyring) = (caches.clone(), parts.keyring.clone());
         parts.cluster.subscribe(Box::new(move |changes| followed.changed(changes, &keyring)));
@@ -148,19 +148,4 @@ impl Service {
     pub fn vault_id(&self) -> VaultId {
         self.vault_id
     }
-}
-
-/// What the audit log lacks of that which the state recorded. Its last line is that of this start, which the
-/// state cannot know yet.
-fn audit_gap(view: &impl View, node: NodeId, audit: &Audit) -> Result<Option<AuditGap>, Error> {
-    let key = AuditHead { node, count: 0, hash: [0; 32] }.key();
-    let Some(recorded) = read::get::<AuditHead>(view, &key)? else { return Ok(None) };
-    let AuditHead { count, hash, .. } = recorded.record;
-    let lines = audit.head().count.saturating_sub(1);
-    if lines < count {
-        return Ok(Some(AuditGap::Short { lines, recorded: count }));
-    }
-    let held = audit.holds(&ChainHead { count, hash });
-    let held = held.map_err(|error| Error::new(error.kind(), error.to_string()))?;
-    Ok((!held).then_some(AuditGap::Other { recorded: count }))
 }

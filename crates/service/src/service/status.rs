@@ -11,6 +11,7 @@ use holdfast_store::{ChangesError, changes_since};
 use holdfast_types::{Revision, Table, TableClass};
 
 use super::Service;
+use super::archives::Told;
 use super::disks::Disks;
 use super::read::{aside, each};
 use super::weak::{self, Facts};
@@ -68,8 +69,12 @@ impl Service {
 
     /// It walks what changed since the newest archive, and looks at disks: both may take long.
     async fn status_now(self: &Arc<Self>) -> Result<Status, Error> {
+        // Before the view: one that is not in the ledger yet is not in between either.
+        let gap = self.audit_gap.lock().clone();
         let view = self.cluster.view();
         let mut facts = aside(|| self.facts(&view))?;
+        let unrecorded = gap.filter(|gap| !facts.audit_gaps.iter().any(|told| told.is(gap)));
+        facts.audit_gaps.extend(unrecorded);
         match self.look_at_disks(weak::recent(&facts.archives).cloned().collect()).await {
             Some(Disks { elsewhere, gone, soft_key, free }) => {
                 facts.elsewhere = elsewhere;
@@ -89,13 +94,14 @@ impl Service {
     fn facts(&self, view: &dyn View) -> Result<Facts, Error> {
         let head = view.head();
         let custodians = super::custodians::all(view)?;
-        let archives = super::archives::all(view)?;
+        let Told { archives, drilled_by, gaps } = super::archives::told(view)?;
         let now = self.clock.now();
         Ok(Facts {
             now,
             clock_drift_ms: self.clock_drift_ms(),
             state_at: head.at,
             custodians,
+            drilled_by,
             archives,
             elsewhere: None,
             keys_changed: 0,
@@ -105,7 +111,7 @@ impl Service {
             audit_dropped: self.audit.dropped(),
             audit_counted: self.audit.strangers_counted(),
             audit_fault: self.audit.fault(),
-            audit_gap: self.audit_gap,
+            audit_gaps: gaps,
             free: None,
             disks_silent: false,
             storage_fault: self.cluster.fault().map(|fault| fault.why),

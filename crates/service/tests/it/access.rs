@@ -9,10 +9,10 @@ use holdfast_machine::View as _;
 use holdfast_records::{Enclave, EnclaveState, Record as _};
 use holdfast_service::audit::{Audit, Limits, Outcome, Record, Resource, verify};
 use holdfast_service::{
-    Action, BackupTo, Caller, CreateIdentity, Error, IdentitySelector, KeyPage, KeySelector, Level,
-    Privilege, SetPolicy, StartBackup, StoredReport,
+    Action, BackupTo, Caller, CreateIdentity, Encrypt, Error, IdentitySelector, KeyPage,
+    KeySelector, Level, Privilege, SetPolicy, StartBackup, StoredReport, UndeleteKey,
 };
-use holdfast_types::{IdentityId, Kind, Millis, Revision};
+use holdfast_types::{IdentityId, KeyId, Kind, Millis, Revision};
 
 use crate::vault::{ADMIN, NODE, Vault, admin, caller, n, selector};
 
@@ -124,6 +124,70 @@ async fn a_user_never_reaches_another_enclave() {
     assert_eq!(error.kind, Kind::Refused);
     assert!(error.message.contains(&sealed.key_id.to_string()), "{error}");
     assert!(!error.message.contains("second"), "{error}");
+}
+
+#[tokio::test]
+async fn a_new_name_is_no_way_around_a_denial() {
+    let vault = Vault::new();
+    vault.key("payroll").await;
+    let user = vault.user(2, "anna", &["key.*:*"], &["key.decrypt:payroll"]).await;
+    let secret = vault.encrypt(&user, "payroll", "salaries").await.unwrap();
+    assert_eq!(kind(vault.decrypt(&user, &secret).await), Kind::Refused);
+    let service = &vault.service;
+    // Deleted, it keeps its name; another key of that name changes nothing for what is of the first.
+    service.delete_key(&user, &selector("payroll")).await.unwrap();
+    assert_eq!(kind(vault.decrypt(&user, &secret).await), Kind::Refused);
+    vault.key("payroll").await;
+    assert_eq!(kind(vault.decrypt(&user, &secret).await), Kind::Refused);
+    let (key, name) = (selector("payroll"), Some(n("x1")));
+    let mut undelete = UndeleteKey { key, name, key_id: None };
+    let refused = service.undelete_key(&user, &undelete).await.unwrap_err();
+    assert_eq!(refused.kind, Kind::Refused);
+    assert!(refused.message.contains("under another name"), "{refused}");
+    assert!(refused.next.expect("a next step").contains("administrator"));
+    service.delete_key(&user, &selector("payroll")).await.unwrap();
+    assert_eq!(kind(service.undelete_key(&user, &undelete).await), Kind::Refused);
+    // Under its own name it comes back by policy, and what it was denied stays so.
+    for name in [None, Some(n("payroll"))] {
+        undelete.name = name;
+        service.undelete_key(&user, &undelete).await.unwrap();
+        assert_eq!(kind(vault.decrypt(&user, &secret).await), Kind::Refused);
+        service.delete_key(&user, &selector("payroll")).await.unwrap();
+    }
+    undelete.name = Some(n("x1"));
+    assert_eq!(service.undelete_key(&admin(), &undelete).await.unwrap().name, n("x1"));
+}
+
+#[tokio::test]
+async fn who_may_decrypt_nothing_does_not_learn_which_keys_there_are() {
+    let vault = Vault::new();
+    vault.key("k").await;
+    let second = KeySelector { enclave: n("second"), name: n("k") };
+    vault.service.create_enclave(&admin(), &second.enclave).await.unwrap();
+    vault.service.create_key(&admin(), &second).await.unwrap();
+    let sealed = vault.encrypt(&admin(), "k", "x").await.unwrap();
+    let (enclave, key) = (&second.enclave, &second.name);
+    let request = Encrypt { enclave, key, context: b"", plaintext: b"x" };
+    let foreign = vault.service.encrypt(&admin(), request).await.unwrap().ciphertext;
+    let mut unknown = sealed.clone();
+    unknown[1] ^= 1;
+    assert_eq!(kind(vault.decrypt(&admin(), &unknown).await), Kind::NotFound);
+    let nothing = vault.user(2, "anna", &["key.encrypt:*"], &[]).await;
+    let something = vault.user(3, "ben", &["key.decrypt:*"], &[]).await;
+    let id = |ciphertext: &[u8]| KeyId(*ciphertext[1..].first_chunk().unwrap()).to_string();
+    let told = async |who, ciphertext: &[u8]| {
+        let error = vault.decrypt(who, ciphertext).await.unwrap_err();
+        let message = error.message.replace(&id(ciphertext), "ID");
+        (error.kind, message, error.next)
+    };
+    let first = told(&nothing, &unknown).await;
+    assert_eq!(first.0, Kind::Refused, "{first:?}");
+    for ciphertext in [&sealed, &foreign] {
+        assert_eq!(told(&nothing, ciphertext).await, first);
+    }
+    // Who may use keys of one enclave learns nothing of the others.
+    assert_eq!(told(&something, &unknown).await, told(&something, &foreign).await);
+    assert_eq!(vault.decrypt(&something, &sealed).await.unwrap(), "x");
 }
 
 #[tokio::test]

@@ -3,9 +3,11 @@
 use holdfast_machine::ViewExt as _;
 use holdfast_records::{ArchiveState, Record as _};
 use holdfast_recovery::{Nowhere, check_archive};
-use holdfast_service::{BackupTo, DrillMode, DrillReport, StartBackup, StoredReport};
+use holdfast_service::{
+    BackupTo, DrillMode, DrillReport, Level, StartBackup, StoredReport, Warning,
+};
 use holdfast_types::limits::JSON_INTEGER_MAX;
-use holdfast_types::{ArchiveId, Kind};
+use holdfast_types::{ArchiveId, CustodianId, Kind};
 
 use crate::vault::{Vault, admin};
 
@@ -70,4 +72,37 @@ async fn numbers_that_json_does_not_hold_are_no_drill() {
     }
     let most = DrillReport { elapsed_ms: JSON_INTEGER_MAX, versions: JSON_INTEGER_MAX, ..drill };
     vault.service.record_drill(&admin(), &most).await.unwrap();
+}
+
+#[tokio::test]
+async fn one_custodians_drill_is_not_that_of_the_others() {
+    let vault = Vault::new();
+    vault.custodian("Anna").await;
+    vault.custodian("Ben").await;
+    let (job, stored, drill) = taken(&vault).await;
+    vault.service.backup_stored(&admin(), job, &stored).await.unwrap();
+    let custodians = vault.service.list_custodians(&admin()).await.unwrap();
+    let told = async || {
+        let warnings = vault.service.status(&admin()).await.unwrap().warnings;
+        let about = |found: &&Warning| found.what.contains("full drill");
+        warnings.iter().find(about).map(|found| (found.level, found.what.clone()))
+    };
+    let (level, what) = told().await.unwrap();
+    assert_eq!(level, Level::Warning, "{what}");
+    assert!(what.contains("no full drill yet"), "{what}");
+    let by = |custodian| DrillReport { mode: DrillMode::Full, custodian, ..drill.clone() };
+    let anna = by(Some(custodians[0].custodian_id));
+    vault.service.record_drill(&admin(), &anna).await.unwrap();
+    let (level, what) = told().await.unwrap();
+    assert_eq!(level, Level::Info, "{what}");
+    assert!(what.contains("Ben") && !what.contains("Anna"), "{what}");
+    // Without a name, or by somebody who is none, it is nobody's.
+    vault.service.record_drill(&admin(), &by(None)).await.unwrap();
+    assert!(told().await.is_some());
+    let nobody = by(Some(CustodianId([9; 16])));
+    let error = vault.service.record_drill(&admin(), &nobody).await.unwrap_err();
+    assert_eq!(error.kind, Kind::BadInput, "{error}");
+    let ben = by(Some(custodians[1].custodian_id));
+    vault.service.record_drill(&admin(), &ben).await.unwrap();
+    assert_eq!(told().await, None);
 }

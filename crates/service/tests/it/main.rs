@@ -2,9 +2,11 @@
 #![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
 
 mod access;
+mod audited;
 mod backups;
 mod disks;
 mod drills;
+mod gaps;
 mod keys;
 mod strangers;
 mod vault;

@@ -167,7 +167,8 @@ impl Service {
             let (service, backup) = (self.clone(), backup.clone());
             tokio::spawn(async move { service.run_to_vault(actor, &backup).await });
         }
-        call.end(result.map(|backup| backup.started()))
+        let result = result.map(|backup| backup.started());
+        call.end_with(result, |begun| format!("archive {} job {}", begun.name, begun.job))
     }
 
     /// A backup into the vault's own archive directory, until it is stored: written, synced, read back.
@@ -182,7 +183,7 @@ impl Service {
             Ok(backup) => self.run_to_vault(actor, &backup).await,
             Err(error) => Err(error),
         };
-        call.end(result)
+        call.end_with(result, |made| format!("archive {}", made.name))
     }
 
     /// How far a backup is.
@@ -254,7 +255,7 @@ impl Service {
         let text = job.to_string();
         let call = self.enter(caller, Action::BackupStored, Resource::Text(&text)).await?;
         let result = self.take_report(call.actor.identity, job, report).await;
-        call.end(result)
+        call.end_with(result, |stored| format!("archive {}", stored.name))
     }
 
     async fn take_report(

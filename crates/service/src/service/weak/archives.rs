@@ -68,7 +68,20 @@ pub(super) fn points(facts: &Facts, found: &mut Vec<Warning>) {
             let what = format!("the newest full drill is {} old", span(facts.now.since(at)));
             found.push(warning(Level::Warning, what, drill));
         }
-        Some(_) => {}
+        Some(_) => never_drilled(facts, drill, found),
+    }
+}
+
+/// Custodians whose own key has opened nothing yet, where another one's has.
+fn never_drilled(facts: &Facts, drill: String, found: &mut Vec<Warning>) {
+    let never = facts.custodians.iter().filter(|who| !facts.drilled_by.contains(&who.custodian_id));
+    let never: Vec<&str> = never.map(|who| who.name.as_str()).collect();
+    if !never.is_empty() {
+        let what = format!(
+            "no full drill yet by {}: that their keys open an archive was never tried",
+            never.join(", ")
+        );
+        found.push(warning(Level::Info, what, drill));
     }
 }
 

@@ -8,8 +8,11 @@ mod node;
 #[cfg(test)]
 mod tests;
 
-use holdfast_types::{Millis, Revision};
+use std::collections::HashSet;
 
+use holdfast_types::{CustodianId, Millis, Revision};
+
+use super::heads::AuditGap;
 use crate::{ArchiveInfo, CustodianInfo, Level, Warning};
 
 pub(super) use archives::{newest_left, recent};
@@ -27,6 +30,8 @@ pub(super) struct Facts {
     pub state_at: Millis,
     /// The custodians.
     pub custodians: Vec<CustodianInfo>,
+    /// Those who opened an archive in a full drill, whether they are custodians still or not.
+    pub drilled_by: HashSet<CustodianId>,
     /// All archives, newest first.
     pub archives: Vec<ArchiveInfo>,
     /// When the newest archive that lies on another disk than the data was stored there.
@@ -45,8 +50,8 @@ pub(super) struct Facts {
     pub audit_counted: u64,
     /// Why the audit log cannot be written now.
     pub audit_fault: Option<String>,
-    /// What the audit log lacked at the start.
-    pub audit_gap: Option<AuditGap>,
+    /// Where audit logs lacked what the state had recorded, and nobody has acknowledged it.
+    pub audit_gaps: Vec<AuditGap>,
     /// Bytes that are free on the data's disk, where that is known.
     pub free: Option<u64>,
     /// The disks of archives, soft key and data did not answer: nothing is known of them.
@@ -55,15 +60,6 @@ pub(super) struct Facts {
     pub storage_fault: Option<String>,
     /// What starting this node found.
     pub node: Vec<Warning>,
-}
-
-/// Where the audit log is not the one whose head the state recorded.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum AuditGap {
-    /// It had fewer lines.
-    Short { lines: u64, recorded: u64 },
-    /// It had as many, and that line was another one, or not behind a whole chain.
-    Other { recorded: u64 },
 }
 
 /// What is weak, worst first.

@@ -70,16 +70,23 @@ fn audit(facts: &Facts, found: &mut Vec<Warning>) {
         let what = format!("the audit log cannot be written, and administration is refused: {why}");
         found.push(warning(Level::Critical, what, "make room on the disk of the data directory"));
     }
-    if let Some(gap) = facts.audit_gap {
-        let what = match gap {
-            AuditGap::Short { lines, recorded } => format!(
-                "the audit log of this node had {lines} lines at the start, the state recorded {recorded}: some were taken away"
-            ),
-            AuditGap::Other { recorded } => format!(
-                "line {recorded} of this node's audit log was at the start not the one that the state recorded: lines were changed or replaced"
-            ),
+    for gap in &facts.audit_gaps {
+        let AuditGap { node, count, lines, at, .. } = gap;
+        let when = at.map_or_else(
+            || "at this start".to_owned(),
+            |at| format!("at a start {} ago", span(facts.now.since(at))),
+        );
+        let what = if lines < count {
+            format!(
+                "the audit log of node {node} had {lines} lines {when}, the state had recorded {count}: some were taken away"
+            )
+        } else {
+            format!(
+                "line {count} of the audit log of node {node} was {when} not the one that the state had recorded: lines were changed or replaced"
+            )
         };
-        found.push(warning(Level::Critical, what, "compare the audit directory with a copy of it"));
+        let next = "compare the audit directory with a copy; then: holdfast audit acknowledge";
+        found.push(warning(Level::Critical, what, next));
     }
     if facts.audit_dropped > 0 {
         let what = format!("{} audit records were dropped since the start", facts.audit_dropped);

@@ -55,6 +55,7 @@ fn good() -> Facts {
         clock_drift_ms: 0,
         state_at: NOW,
         custodians: vec![custodian("anna"), custodian("ben")],
+        drilled_by: HashSet::from([id_of("anna"), id_of("ben")]),
         archives: vec![archive("/mnt/usb"), archive("/data/archives")],
         elsewhere: Some(NOW),
         keys_changed: 0,
@@ -64,7 +65,7 @@ fn good() -> Facts {
         audit_dropped: 0,
         audit_counted: 0,
         audit_fault: None,
-        audit_gap: None,
+        audit_gaps: Vec::new(),
         free: Some(1 << 40),
         disks_silent: false,
         storage_fault: None,
@@ -132,9 +133,15 @@ fn each_weak_point_is_named() {
     check(|f| f.audit_dropped = 3, Warning, "3 audit records");
     check(|f| f.audit_counted = 3, Info, "3 calls of strangers");
     check(|f| f.audit_fault = Some("no space".to_owned()), Critical, "no space");
-    let gap = |gap| move |f: &mut Facts| f.audit_gap = Some(gap);
-    check(gap(AuditGap::Short { lines: 2, recorded: 9 }), Critical, "had 2 lines");
-    check(gap(AuditGap::Other { recorded: 9 }), Critical, "line 9 of this node's audit log");
+    let gap = |lines, at| {
+        let node = "00000000000000ab".to_owned();
+        let gap = AuditGap { node, count: 9, hash: [0; 32], lines, at };
+        move |f: &mut Facts| f.audit_gaps.push(gap)
+    };
+    check(gap(2, None), Critical, "node 00000000000000ab had 2 lines at this start");
+    let before = Some(Millis(NOW.0 - 3 * DAY));
+    check(gap(9, before), Critical, "node 00000000000000ab was at a start 3 days ago not the one");
+    check(|f| _ = f.drilled_by.remove(&id_of("ben")), Info, "no full drill yet by ben:");
     check(|f| f.free = Some(5 << 20), Warning, "only 5 MiB are free");
     check(|f| f.free = Some(99), Critical, "nothing can be changed");
     check(|f| f.storage_fault = Some("no space".to_owned()), Critical, "storage of this node");

@@ -3,6 +3,8 @@
 //! Bodies may hold plaintext: a request's is wiped once it was sent, a reply's once it was read. What
 //! the TLS and HTTP libraries buffer on the way is freed without being wiped.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use holdfast_api::wire;
 use holdfast_types::Kind;
@@ -13,7 +15,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zeroize::{Zeroize as _, Zeroizing};
 
-use crate::connection::{Sender, connect};
+use crate::connection::{Sender, Waiting, connect};
 use crate::{ClientError, Context, TarStream};
 
 /// Largest reply that is read whole; a listing's page is far below.
@@ -23,13 +25,20 @@ const REPLY_BYTES_MAX: usize = 64 << 20;
 pub struct Client {
     context: Context,
     sender: Option<Sender>,
+    waiting: Option<Waiting>,
 }
 
 impl Client {
     /// A client that connects at its first call.
     #[must_use]
     pub fn new(context: Context) -> Self {
-        Self { context, sender: None }
+        Self { context, sender: None, waiting: None }
+    }
+
+    /// Says with `say`, once a connection, that the server lets itself be waited for.
+    #[must_use]
+    pub fn noting(self, say: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        Self { waiting: Some(Arc::new(say)), ..self }
     }
 
     /// The context it uses.
@@ -77,7 +86,8 @@ impl Client {
         let path = format!("/api/v1/backups/{job}/tar");
         let response = self.send(Method::GET, &path, Bytes::new()).await?;
         if response.status() == StatusCode::OK {
-            let client = Self { context: self.context.clone(), sender: self.sender.take() };
+            let (context, waiting) = (self.context.clone(), self.waiting.clone());
+            let client = Self { context, sender: self.sender.take(), waiting };
             return Ok(TarStream::new(job, response.into_body(), client));
         }
         Err(failure(response.status(), &read(response).await?))
@@ -137,7 +147,7 @@ impl Client {
         {
             return Ok(sender);
         }
-        let mut sender = connect(&self.context).await?;
+        let mut sender = connect(&self.context, self.waiting.as_ref()).await?;
         sender.ready().await.map_err(|error| {
             let message = format!("{} broke the connection off: {error}", self.context.server);
             ClientError::new(Kind::Unavailable, message)

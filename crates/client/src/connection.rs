@@ -20,11 +20,32 @@ const RETRY_FOR: Duration = Duration::from_secs(10);
 const RETRY_EVERY: Duration = Duration::from_millis(100);
 /// How long a server may be silent while a connection is made, for TCP and for TLS each.
 const SILENCE: Duration = Duration::from_secs(10);
+/// After which whoever waits is told so.
+const NOTED_AFTER: Duration = Duration::from_secs(1);
 
 pub(crate) type Sender = http1::SendRequest<Full<Bytes>>;
 
+/// Hears, as a line for people, that a connection takes its time.
+pub(crate) type Waiting = Arc<dyn Fn(&str) + Send + Sync>;
+
 /// Connects to the context's server.
-pub(crate) async fn connect(context: &Context) -> Result<Sender, ClientError> {
+pub(crate) async fn connect(
+    context: &Context,
+    waiting: Option<&Waiting>,
+) -> Result<Sender, ClientError> {
+    let mut connected = std::pin::pin!(connected(context));
+    if let Some(waiting) = waiting {
+        tokio::select! {
+            done = connected.as_mut() => return done,
+            () = tokio::time::sleep(NOTED_AFTER) => {}
+        }
+        let (server, seconds) = (&context.server, RETRY_FOR.as_secs());
+        waiting(&format!("no answer from {server} yet; trying for {seconds} s"));
+    }
+    connected.await
+}
+
+async fn connected(context: &Context) -> Result<Sender, ClientError> {
     let (host, port) = address(&context.server)?;
     let config = tls(context)?;
     let name = ServerName::try_from(host.clone())
@@ -127,12 +148,17 @@ fn handshake(server: &str, error: &std::io::Error) -> ClientError {
 /// The certificate is of the vault's CA, but for other names: it is the vault, called by a name that it was not
 /// told of.
 fn misnamed(server: &str, expected: &ServerName<'_>, presented: &[String]) -> ClientError {
-    let expected = expected.to_str();
+    let expected = &*expected.to_str();
     let names: Vec<_> = presented.iter().map(|name| plain(name)).collect();
     let names = names.join(", ");
     let message = format!(
         "{server} is the vault, but its certificate has no name {expected}; it has: {names}"
     );
+    if expected.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_unspecified()) {
+        // Where a server listens on all addresses: none that a client could call.
+        return ClientError::new(Kind::BadInput, message)
+            .next("use one of those in HOLDFAST_SERVER or the context");
+    }
     // With its port, as `--listen` takes it, too.
     let listen = server.trim_start_matches("https://").trim_end_matches('/');
     ClientError::new(Kind::BadInput, message).next(format!(

@@ -7,7 +7,9 @@ use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use data_encoding::BASE64URL_NOPAD;
 use holdfast_types::IdentityId;
+use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::server::ParsedCertificate;
 use zeroize::Zeroizing;
 
 /// PKCS #8 v1 around an Ed25519 seed (RFC 8410 §7): everything before the 32 bytes.
@@ -86,6 +88,21 @@ impl ApiKey {
     }
 }
 
+/// Why nobody can call with what was given as a certificate.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("this is no X.509 certificate")]
+pub struct NoCertificate;
+
+/// Who calls with a certificate, PEM or DER: the vault asks for its public key (SPKI) and nothing else of it.
+pub fn identity_of(certificate: &[u8]) -> Result<IdentityId, NoCertificate> {
+    let der = CertificateDer::from_pem_slice(certificate)
+        .unwrap_or_else(|_| CertificateDer::from(certificate));
+    let parsed = ParsedCertificate::try_from(&der).map_err(|_| NoCertificate)?;
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest(&SHA256, &parsed.subject_public_key_info()).as_ref());
+    Ok(IdentityId(hash))
+}
+
 impl FromStr for ApiKey {
     type Err = ApiKeyError;
 
@@ -128,6 +145,13 @@ mod tests {
         let at = certificate.windows(12).position(|window| window == SPKI_PREFIX).unwrap();
         let hash = digest(&SHA256, &certificate[at..at + 44]);
         assert_eq!(hash.as_ref(), key.identity().unwrap().as_bytes());
+        assert_eq!(identity_of(&certificate), Ok(key.identity().unwrap()));
+        let text = data_encoding::BASE64.encode(&certificate);
+        let pem = format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n");
+        assert_eq!(identity_of(pem.as_bytes()), Ok(key.identity().unwrap()));
+        for none in ["", "x", &pem.replace("CERTIFICATE", "PRIVATE KEY")] {
+            assert_eq!(identity_of(none.as_bytes()), Err(NoCertificate), "{none}");
+        }
     }
 
     #[test]

@@ -14,5 +14,5 @@ mod tar;
 pub use calls::{Client, segment};
 pub use context::{Context, default_path};
 pub use error::ClientError;
-pub use key::{ApiKey, ApiKeyError};
+pub use key::{ApiKey, ApiKeyError, NoCertificate, identity_of};
 pub use tar::{TarStream, failed_backup};

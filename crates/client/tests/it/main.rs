@@ -89,6 +89,34 @@ async fn a_vault_by_a_name_it_was_not_told_of_is_the_vault_still() {
 }
 
 #[tokio::test]
+async fn an_address_that_is_none_to_call_is_no_name_to_listen_on() {
+    let server = Server::new(Script { reply: enclaves, hang_up: false });
+    let address = server.start(ANY_PORT).await;
+    let mut context = client(&server, address, KEY).context().clone();
+    context.server = format!("https://0.0.0.0:{}", address.port());
+    let error = Client::new(context).get::<wire::Enclaves>("/enclaves").await.unwrap_err();
+    assert_eq!(error.kind, Kind::BadInput, "{error}");
+    let next = error.next.unwrap();
+    assert!(next.starts_with("use one of those") && !next.contains("--listen"), "{next}");
+}
+
+#[tokio::test]
+async fn whoever_waits_for_a_server_is_told_once() {
+    let address = std::net::TcpListener::bind(ANY_PORT).unwrap().local_addr().unwrap();
+    let server = Server::new(Script { reply: enclaves, hang_up: false });
+    let (told, notes) = std::sync::mpsc::channel();
+    let say = move |note: &str| told.send(note.to_owned()).unwrap();
+    let mut early = client(&server, address, KEY).noting(say);
+    let (call, _) = tokio::join!(early.get::<wire::Enclaves>("/enclaves"), async {
+        tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
+        server.start(address).await
+    });
+    call.unwrap();
+    let note = format!("no answer from https://{address} yet; trying for 10 s");
+    assert_eq!(notes.try_iter().collect::<Vec<_>>(), [note]);
+}
+
+#[tokio::test]
 async fn a_refused_connection_is_tried_again() {
     let server = Server::new(Script { reply: enclaves, hang_up: false });
     // A port that was free a moment ago: refused until the server takes it.
@@ -142,7 +170,7 @@ fn tar(path: &str) -> Response<Body> {
             Err(std::io::Error::other("the disk is gone"))
         }
         "/api/v1/backups/refused" => {
-            let state = r#"{"state":"failed","bytes":0,"code":"refused","message":"so many","next":"name fewer"}"#;
+            let state = r#"{"state":"failed","size":0,"verified":false,"code":"refused","message":"so many","next":"name fewer"}"#;
             return whole(StatusCode::OK, state);
         }
         _ => return enclaves(path),

@@ -31,6 +31,7 @@ pub(crate) fn decrypted(done: &Decrypted) -> Response {
     object.base64("plaintext", &done.plaintext);
     object.key(done.key_id, done.version);
     object.name("name", &done.name);
+    object.name("enclave", &done.enclave);
     object.response()
 }
 
@@ -43,8 +44,8 @@ pub(crate) fn generated(done: &Generated) -> Response {
     object.response()
 }
 
-/// Room for all that is not base64: field names, a key id, a version, a name.
-const REST: usize = 256;
+/// Room for all that is not base64: field names, a key id, a version, two names.
+const REST: usize = 320;
 
 /// A JSON object (RFC 8259) that is being written.
 struct Object(Zeroizing<Vec<u8>>);
@@ -125,13 +126,19 @@ mod tests {
             };
             assert_eq!(text(encrypted(&done)).await, serde_json::to_vec(&wire).unwrap());
 
-            let done =
-                Decrypted { plaintext: plaintext.clone(), key_id: ID, version, name: name.clone() };
+            let done = Decrypted {
+                plaintext: plaintext.clone(),
+                key_id: ID,
+                version,
+                name: name.clone(),
+                enclave: name.clone(),
+            };
             let wire = wire::Decrypted {
                 plaintext: SecretBase64(plaintext.clone()),
                 key_id: ID.to_string(),
                 version: version.0,
                 name: name.to_string(),
+                enclave: name.to_string(),
             };
             assert_eq!(text(decrypted(&done)).await, serde_json::to_vec(&wire).unwrap());
 
@@ -156,6 +163,7 @@ mod tests {
         object.base64("ciphertext", &bytes[1..]);
         object.key(ID, Version(u32::MAX));
         object.name("name", &"x".repeat(NAME_BYTES_MAX).parse().expect("a name"));
+        object.name("enclave", &"x".repeat(NAME_BYTES_MAX).parse().expect("a name"));
         assert!(object.0.len() < room);
         assert_eq!(object.0.capacity(), room);
     }

@@ -27,7 +27,7 @@ pub(crate) struct Progress {
 }
 
 struct Plain {
-    what: &'static str,
+    what: Cell<&'static str>,
     unit: Unit,
     began: Instant,
     said: Cell<Instant>,
@@ -41,7 +41,7 @@ impl Progress {
         }
         if !std::io::stderr().is_terminal() {
             let now = Instant::now();
-            let plain = Plain { what, unit, began: now, said: Cell::new(now) };
+            let plain = Plain { what: Cell::new(what), unit, began: now, said: Cell::new(now) };
             return Self { bar: ProgressBar::hidden(), plain: Some(plain) };
         }
         let template = match unit {
@@ -53,6 +53,14 @@ impl Progress {
             bar.set_style(style);
         }
         Self { bar, plain: None }
+    }
+
+    /// Another part of the work is under way: "verifying".
+    pub(crate) fn go_over_to(&self, what: &'static str) {
+        self.bar.set_message(what);
+        if let Some(plain) = &self.plain {
+            plain.what.set(what);
+        }
     }
 
     /// It has come to `position`.
@@ -72,7 +80,7 @@ impl Plain {
             Unit::Rows => "rows",
             Unit::Bytes => "bytes",
         };
-        format!("{}: {position} {unit} after {} s", self.what, self.began.elapsed().as_secs())
+        format!("{}: {position} {unit} after {} s", self.what.get(), self.began.elapsed().as_secs())
     }
 }
 
@@ -90,7 +98,12 @@ mod tests {
     #[test]
     fn a_plain_line_says_what_and_how_far() {
         let now = Instant::now();
-        let plain = Plain { what: "restoring", unit: Unit::Rows, began: now, said: Cell::new(now) };
+        let (what, said) = (Cell::new("restoring"), Cell::new(now));
+        let plain = Plain { what, unit: Unit::Rows, began: now, said };
         assert!(plain.line(7).starts_with("restoring: 7 rows after "), "{}", plain.line(7));
+        let progress = Progress { bar: ProgressBar::hidden(), plain: Some(plain) };
+        progress.go_over_to("verifying");
+        let line = progress.plain.as_ref().unwrap().line(8);
+        assert!(line.starts_with("verifying: 8 rows after "), "{line}");
     }
 }

@@ -268,6 +268,21 @@ fn merged(
     Ok((merged, Comparison::Newer))
 }
 
+impl CertificateError {
+    /// What whoever gave it does next.
+    #[must_use]
+    pub fn advice(&self) -> &'static str {
+        match self {
+            Self::SecretKeyGiven => {
+                "gpg --export --armor NAME writes the certificate: give that, and a secret key to nobody"
+            }
+            _ => {
+                "ask for a current OpenPGP certificate that can encrypt: gpg --armor --export NAME"
+            }
+        }
+    }
+}
+
 fn refuse(fault: Fault) -> CertificateError {
     match fault {
         Fault::Unbound => CertificateError::Damaged("no self-signature of it holds".to_owned()),

@@ -5,8 +5,8 @@ use axum::response::Response;
 use bytes::Bytes;
 use futures_util::stream;
 use holdfast_service::{
-    Action, ArchiveInfo, BackupInfo, BackupProgress, BackupTo, DrillMode, DrillReport, Error,
-    Recipient, StartBackup, StoredReport,
+    Action, ArchiveInfo, BackupInfo, BackupPhase, BackupProgress, BackupTo, DrillMode, DrillReport,
+    Error, Recipient, StartBackup, StoredReport,
 };
 use holdfast_types::{Kind, hex};
 
@@ -159,6 +159,8 @@ impl From<BackupProgress> for wire::BackupState {
         let state = |state: &str, size| Self {
             state: state.to_owned(),
             size,
+            phase: None,
+            verified: false,
             place: None,
             sha256: None,
             code: None,
@@ -168,11 +170,18 @@ impl From<BackupProgress> for wire::BackupState {
         let whole = |name: &str, info: BackupInfo| Self {
             place: info.directory.map(|directory| format!("{directory}/{}", info.file)),
             sha256: Some(hex::encode(&info.sha256)),
+            verified: info.verified,
             ..state(name, info.size)
         };
         match progress {
             BackupProgress::Waiting => state("waiting", 0),
-            BackupProgress::Running { bytes } => state("running", bytes),
+            BackupProgress::Running { phase, bytes } => {
+                let phase = match phase {
+                    BackupPhase::Sealing => "sealing",
+                    BackupPhase::Verifying => "verifying",
+                };
+                Self { phase: Some(phase.to_owned()), ..state("running", bytes) }
+            }
             BackupProgress::Written(info) => whole("written", info),
             BackupProgress::Stored(info) => whole("stored", info),
             BackupProgress::Failed { kind, message, next } => Self {

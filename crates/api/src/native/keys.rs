@@ -42,6 +42,8 @@ pub(crate) async fn create(
 pub(crate) struct PageQuery {
     after: Option<String>,
     limit: Option<u32>,
+    #[serde(default)]
+    deleted: bool,
 }
 
 pub(crate) async fn list(
@@ -57,7 +59,7 @@ pub(crate) async fn list(
             .next("leave the limit away, and ask for the next page with ?after=NAME");
         return Err(call.reject(action, enclave.as_str(), error));
     }
-    let page = KeyPage { after, limit: page.limit };
+    let page = KeyPage { after, limit: page.limit, deleted: page.deleted };
     let list = call.service.list_keys(&call.caller, &enclave, &page).await?;
     let keys = list.keys.into_iter().map(Into::into).collect();
     Ok(Reply(wire::Keys { keys, next: list.next.map(|name| name.to_string()) }))
@@ -139,6 +141,7 @@ impl From<KeyInfo> for wire::Key {
             state: key.state.to_owned(),
             version: key.version.0,
             created: key.created.0,
+            deleted: key.deleted.map(|at| at.0),
             versions,
         }
     }

@@ -73,8 +73,12 @@ pub struct Backup {
 pub struct BackupState {
     /// `waiting`, `running`, `written`, `stored` or `failed`.
     pub state: String,
-    /// Bytes of the sealed tar, so far.
+    /// What a running one does: `sealing`, or `verifying`, where the vault reads back and opens what it made.
+    pub phase: Option<String>,
+    /// Bytes of the sealed tar, so far: of a running one in its phase.
     pub size: u64,
+    /// Whether the vault opened what it stored.
+    pub verified: bool,
     /// Where the sealed tar lies, once it does.
     pub place: Option<String>,
     /// SHA-256 of the sealed tar, once written.

@@ -47,6 +47,8 @@ pub struct Key {
     pub version: u32,
     /// When it was made.
     pub created: u64,
+    /// When it was deleted.
+    pub deleted: Option<u64>,
     /// Its versions; `None` in listings.
     pub versions: Option<Vec<VersionOf>>,
 }
@@ -127,6 +129,8 @@ pub struct Decrypted {
     pub version: u32,
     /// The key's name.
     pub name: String,
+    /// The name of its enclave.
+    pub enclave: String,
 }
 
 /// To make a data key.

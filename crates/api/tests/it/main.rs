@@ -46,13 +46,15 @@ fn requests_read_and_write_back() {
 fn replies_read_and_write_back() {
     same::<wire::Enclaves>(r#"{"enclaves":[{"name":"e","enclave_id":"00","state":"open"}]}"#);
     same::<wire::Keys>(
-        r#"{"keys":[{"name":"k","enclave":"e","key_id":"00","kind":"aes256","state":"active","version":1,"created":5,"versions":null}],"next":"k"}"#,
+        r#"{"keys":[{"name":"k","enclave":"e","key_id":"00","kind":"aes256","state":"active","version":1,"created":5,"deleted":null,"versions":null}],"next":"k"}"#,
     );
     same::<wire::Key>(
-        r#"{"name":"k","enclave":"e","key_id":"00","kind":"aes256","state":"active","version":1,"created":5,"versions":[{"version":1,"state":"active","changed":5}]}"#,
+        r#"{"name":"k","enclave":"e","key_id":"00","kind":"aes256","state":"active","version":1,"created":5,"deleted":null,"versions":[{"version":1,"state":"active","changed":5}]}"#,
     );
     same::<wire::Encrypted>(r#"{"ciphertext":"AQID","key_id":"00","version":4294967295}"#);
-    same::<wire::Decrypted>(r#"{"plaintext":"aGk=","key_id":"00","version":1,"name":"k"}"#);
+    same::<wire::Decrypted>(
+        r#"{"plaintext":"aGk=","key_id":"00","version":1,"name":"k","enclave":"e"}"#,
+    );
     same::<wire::Generated>(
         r#"{"plaintext":"aGk=","ciphertext":"AQID","key_id":"00","version":1}"#,
     );

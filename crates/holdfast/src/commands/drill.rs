@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use clap::Args;
 use holdfast_api::wire;
-use holdfast_client::Client;
 use holdfast_node::Tried;
 use holdfast_recovery::Public;
 
@@ -63,7 +62,7 @@ impl Drill {
         })?;
         drop(progress);
         let mut again = "drill again where the vault can be reached".to_owned();
-        let (seq, not_recorded) = match record(known, &signed.public, &tried) {
+        let (seq, not_recorded) = match record(global, known, &signed.public, &tried) {
             Ok(recorded) => (Some(recorded.seq), None),
             Err(Failure::Failed { message, next, .. }) => {
                 again = next.unwrap_or(again);
@@ -105,6 +104,7 @@ impl Drill {
 
 /// Tells the vault, if it can be reached.
 fn record(
+    global: &Global,
     known: Result<Known, Failure>,
     public: &Public,
     tried: &Tried,
@@ -121,11 +121,6 @@ fn record(
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::io("cannot start", &error))?;
-    let mut client = Client::new(context);
-    runtime.block_on(async {
-        tokio::select! {
-            recorded = client.post("/drills", &drill) => Ok(recorded?),
-            _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
-        }
-    })
+    let mut client = super::client(global, context);
+    runtime.block_on(super::until_interrupted(async { Ok(client.post("/drills", &drill).await?) }))
 }

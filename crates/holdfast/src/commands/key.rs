@@ -15,12 +15,18 @@ use crate::cli::{ENCLAVE_DEFAULT, Global, InEnclave};
 use crate::output::{self, Failure, when};
 
 #[derive(Debug, Subcommand)]
+#[command(after_help = "Examples:
+  holdfast key create orders
+  echo 'attack at dawn' | holdfast key encrypt orders > note.hf
+  holdfast key decrypt < note.hf")]
 pub(crate) enum Key {
     /// Make a key: AES-256, version 1, active at once
     #[command(after_help = "Example: holdfast key create orders")]
     Create(Named),
     /// List keys, each with its newest version
-    #[command(after_help = "Example: holdfast key ls -e billing --json")]
+    #[command(after_help = "Examples:
+  holdfast key ls -e billing --json
+  holdfast key ls --deleted                           what key undelete can bring back")]
     Ls(List),
     /// Show a key and its versions
     #[command(after_help = "Example: holdfast key show orders")]
@@ -64,6 +70,9 @@ pub(crate) struct Named {
 
 #[derive(Debug, Args)]
 pub(crate) struct List {
+    /// The deleted keys instead: of one name the last deleted first, as key undelete takes it
+    #[arg(long)]
+    deleted: bool,
     #[command(flatten)]
     within: InEnclave,
 }
@@ -224,8 +233,11 @@ impl List {
         let mut keys: Vec<wire::Key> = Vec::new();
         let mut after: Option<String> = None;
         loop {
-            let query = after.map(|name| format!("?after={}", segment(&name))).unwrap_or_default();
-            let page: wire::Keys = client.get(&format!("{path}{query}")).await?;
+            let mut query = format!("{path}?deleted={}", self.deleted);
+            if let Some(name) = after {
+                query.push_str(&format!("&after={}", segment(&name)));
+            }
+            let page: wire::Keys = client.get(&query).await?;
             keys.extend(page.keys);
             match page.next {
                 Some(next) => after = Some(next),
@@ -244,11 +256,12 @@ impl List {
                 key.version.to_string(),
                 key.state.clone(),
                 key.key_id.clone(),
-                when(key.created),
+                when(key.deleted.filter(|_| self.deleted).unwrap_or(key.created)),
             ]
         };
         let rows: Vec<_> = keys.iter().map(row).collect();
-        output::table(&["NAME", "VERSION", "STATE", "KEY_ID", "CREATED"], &rows)
+        let last = if self.deleted { "DELETED" } else { "CREATED" };
+        output::table(&["NAME", "VERSION", "STATE", "KEY_ID", last], &rows)
     }
 }
 
@@ -271,15 +284,22 @@ impl Decrypt {
         let bytes = self.input.read(max, "give one ciphertext of holdfast's")?;
         let ciphertext = wire::Base64(bytes);
         let body = wire::Decrypt { ciphertext, context: self.context.bytes() };
-        let of_key = |enclave: &str, name: &str| format!("{}/decrypt", path(enclave, name));
         let url = match &self.name {
-            Some(name) => of_key(self.enclave.as_deref().unwrap_or(ENCLAVE_DEFAULT), name),
+            Some(name) => {
+                let enclave = self.enclave.as_deref().unwrap_or(ENCLAVE_DEFAULT);
+                format!("{}/decrypt", path(enclave, name))
+            }
             None => "/decrypt".to_owned(),
         };
-        let mut done: wire::Decrypted = client.post(&url, &body).await?;
-        if let (None, Some(enclave)) = (&self.name, &self.enclave) {
-            // A reply names the key and not its enclave: asked with both, the server holds them against it.
-            done = client.post(&of_key(enclave, &done.name), &body).await?;
+        let done: wire::Decrypted = client.post(&url, &body).await?;
+        // With a name the server has held both against the ciphertext.
+        if let Some(asked) = self.enclave.as_ref().filter(|asked| **asked != done.enclave) {
+            let (enclave, name, id) = (&done.enclave, &done.name, &done.key_id);
+            let message = format!(
+                "the ciphertext is not of a key of enclave {asked}: it wants {enclave}/{name} ({id})"
+            );
+            return Err(Failure::new(Kind::NotAuthentic, message)
+                .next("decrypt without naming an enclave: the ciphertext says which key"));
         }
         if global.json { output::json(&done) } else { output::raw(&done.plaintext.0) }
     }

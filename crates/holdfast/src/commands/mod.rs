@@ -22,10 +22,11 @@ use std::future::Future;
 
 use holdfast_client::{Client, Context};
 use holdfast_types::Kind;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::Done;
 use crate::cli::{Cli, Command, Global};
-use crate::output::Failure;
+use crate::output::{self, Failure};
 
 /// Runs the command that was given.
 pub(crate) fn run(cli: &Cli) -> Done {
@@ -44,28 +45,76 @@ pub(crate) fn run(cli: &Cli) -> Done {
         Command::Custodian(custodian) => online(global, async |c| custodian.run(global, c).await),
         Command::Slot(slot) => online(global, async |client| slot.run(global, client).await),
         Command::Archive(archive) => online(global, async |c| archive.run(global, c).await),
-        Command::Backup(backup) => online(global, async |client| backup.run(global, client).await),
+        Command::Backup(backup) => to_the_end(global, async |c| backup.run(global, c).await),
         Command::Sheet(sheet) => online(global, async |client| sheet.run(global, client).await),
         Command::Status(status) => online(global, async |client| status.run(global, client).await),
     }
 }
 
-/// Runs a command that asks a server; Ctrl-C ends it with 130.
+/// Runs a command that asks a server; Ctrl-C or SIGTERM ends it with 130.
 fn online(global: &Global, command: impl AsyncFnOnce(&mut Client) -> Done) -> Done {
+    to_the_end(global, async |client| until_interrupted(command(client)).await)
+}
+
+/// Runs a command that asks a server, and that minds interruptions itself.
+fn to_the_end(global: &Global, command: impl AsyncFnOnce(&mut Client) -> Done) -> Done {
     let context = Context::load(global.context().as_deref())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::io("cannot start", &error))?;
-    let mut client = Client::new(context);
-    runtime.block_on(until_interrupted(command(&mut client)))
+    let mut client = client(global, context);
+    runtime.block_on(command(&mut client))
 }
 
-async fn until_interrupted(command: impl Future<Output = Done>) -> Done {
-    // The command first: it may read standard input before it awaits anything, and until then an
+/// A client that says when a server lets itself be waited for.
+fn client(global: &Global, context: Context) -> Client {
+    let client = Client::new(context);
+    if global.quiet || global.json { client } else { client.noting(|note| output::note(note)) }
+}
+
+/// What `work` gives, or that somebody asked for the end before.
+async fn until_interrupted<T>(
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    // The work first: it may read standard input before it awaits anything, and until then an
     // interruption should simply end the process.
     tokio::select! {
         biased;
-        done = command => done,
-        _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
+        done = work => done,
+        asked = async { End::watch()?.asked().await } => asked,
+    }
+}
+
+/// That somebody asks for the end: Ctrl-C (SIGINT) or SIGTERM, from when it is watched for.
+struct End {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl End {
+    fn watch() -> Result<Self, Failure> {
+        let failed = |error| Failure::io("signals", &error);
+        let interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+        Ok(Self { interrupt, terminate: signal(SignalKind::terminate()).map_err(failed)? })
+    }
+
+    /// What `work` gives, or that somebody asked before.
+    async fn or<T>(
+        &mut self,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        tokio::select! {
+            biased;
+            done = work => done,
+            asked = self.asked() => asked,
+        }
+    }
+
+    async fn asked<T>(&mut self) -> Result<T, Failure> {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+        Err(Failure::Interrupted)
     }
 }
 

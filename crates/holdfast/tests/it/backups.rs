@@ -1,6 +1,36 @@
-//! Backups that cannot be written where they should, and those made after them.
+//! Backups that cannot be written where they should, those made after them, and what they say of themselves.
 
+use holdfast_api::wire;
+
+use crate::raw::Raw;
 use crate::vault::Vault;
+
+#[test]
+fn a_backup_says_what_it_does_and_how_far_it_is_proved() {
+    let vault = Vault::start();
+    crate::interrupt::keys(&vault, 1500);
+    let mut raw = Raw::connect(&vault.context());
+    let begun = raw.ask("POST /api/v1/backups", br#"{"to":"vault"}"#).body;
+    let begun: wire::Backup = serde_json::from_slice(&begun).unwrap();
+    let mut phases: Vec<String> = Vec::new();
+    let end = loop {
+        let state = raw.ask(&format!("GET /api/v1/backups/{}", begun.job_id), b"").body;
+        let state: wire::BackupState = serde_json::from_slice(&state).unwrap();
+        match (state.state.as_str(), state.phase) {
+            ("waiting", None) => {}
+            ("running", Some(phase)) if phases.contains(&phase) => {}
+            ("running", Some(phase)) => phases.push(phase),
+            (end, None) => break (end.to_owned(), state.verified),
+            (end, phase) => panic!("{end} {phase:?}"),
+        }
+    };
+    assert_eq!(phases, ["sealing", "verifying"]);
+    assert_eq!(end, ("stored".to_owned(), true));
+    let made = vault.run(&["backup"], b"").expect(0).text();
+    assert!(made.ends_with("state   verified"), "{made}");
+    let made = vault.run(&["backup", "--output", "out"], b"").expect(0).text();
+    assert!(made.ends_with("state   stored"), "{made}");
+}
 
 #[test]
 fn a_backup_that_cannot_be_placed_is_in_nobodys_way() {

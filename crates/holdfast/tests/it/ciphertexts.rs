@@ -27,7 +27,15 @@ fn ciphertexts_that_do_not_open_say_what_they_may() {
     let named = decrypt(&["other", "--aad", "a"], &note).expect(14);
     assert!(named.err.contains("orders"), "{}", named.err);
     // So with an enclave, though it has a key of that name, too.
+    let asked = |marker: &str| {
+        // Audited in the order of the calls.
+        vault.run(&["enclave", "create", marker], b"").expect(0);
+        vault.audited(|line| line["resource"].as_str().is_some_and(|it| it.contains(marker)));
+        vault.audit().iter().filter(|line| line["action"] == "key.decrypt").count()
+    };
+    let before = asked("before");
     assert_eq!(decrypt(&["-e", "default", "--aad", "a"], &note).expect(0).out, b"attack");
+    assert_eq!(asked("after"), before + 1, "the server is asked once");
     vault.run(&["enclave", "create", "billing"], b"").expect(0);
     vault.run(&["key", "create", "orders", "-e", "billing"], b"").expect(0);
     let refused = decrypt(&["--enclave", "billing", "--aad", "a"], &note).expect(14);

@@ -1,15 +1,16 @@
-//! Ctrl-C in the middle of long work: 130, nothing under a final name, nothing left in scratch.
+//! Ctrl-C or SIGTERM in the middle of long work: 130, nothing under a final name, nothing left in scratch, and a
+//! word where something goes on or stays.
 
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::path::Path;
 use std::process::Command;
-use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
 
 use holdfast_client::Context;
 
-use crate::run::{Running, holdfast};
+use crate::run::{Output, Running, holdfast};
 use crate::vault::Vault;
 
 /// What lies in a directory; nothing where there is none.
@@ -18,14 +19,24 @@ fn names(dir: &Path) -> Vec<String> {
     entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()
 }
 
-/// Interrupts a command once it has begun. One that was faster is undone and tried again.
+/// Interrupts a command once it has begun, by Ctrl-C first. One that was faster is undone and tried again.
 fn interrupted(home: &Path, args: &[&str], begun: impl Fn() -> bool, undo: impl Fn()) {
+    ended_by(Running::interrupt, home, args, begun, undo);
+}
+
+fn ended_by(
+    how: fn(Running) -> Output,
+    home: &Path,
+    args: &[&str],
+    begun: impl Fn() -> bool,
+    undo: impl Fn(),
+) {
     for _ in 0..50 {
         let mut running = Running::start(home, args);
         while running.runs() && !begun() {
             std::thread::sleep(Duration::from_millis(1));
         }
-        let done = running.interrupt();
+        let done = how(running);
         if done.code == 130 {
             assert!(!done.err.contains("holdfast: "), "{}", done.err);
             return;
@@ -71,7 +82,7 @@ fn an_interrupted_drill_or_restore_leaves_nothing() {
 }
 
 /// Makes so many keys.
-fn keys(vault: &Vault, count: usize) {
+pub(crate) fn keys(vault: &Vault, count: usize) {
     let mut raw = crate::raw::Raw::connect(&vault.context());
     for n in 0..count {
         let body = format!("{{\"name\":\"key-{n:05}\"}}");
@@ -88,16 +99,15 @@ fn an_interrupted_backup_leaves_nothing_and_is_in_nobodys_way() {
     std::fs::create_dir(&into).unwrap();
     keys(&vault, 1500);
     let backup = ["--context", "demo/context.toml", "backup", "--output", "archives"];
-    interrupted(
-        &home,
-        &backup,
-        || !names(&into).is_empty(),
-        || {
-            std::fs::remove_dir_all(&into).unwrap();
-            std::fs::create_dir(&into).unwrap();
-        },
-    );
-    assert!(names(&into).is_empty(), "{:?}", names(&into));
+    let begun = || names(&into).iter().any(|name| !name.contains("holdfast-"));
+    let undo = || {
+        std::fs::remove_dir_all(&into).unwrap();
+        std::fs::create_dir(&into).unwrap();
+    };
+    for how in [Running::interrupt, Running::terminate] {
+        ended_by(how, &home, &backup, begun, undo);
+        assert!(names(&into).is_empty(), "{:?}", names(&into));
+    }
     vault.run(&["backup", "--output", "archives"], b"").expect(0);
 }
 
@@ -107,9 +117,72 @@ fn an_interrupted_wait_for_a_server_ends_at_once() {
     vault.server.kill();
     let status = ["--context", "demo/context.toml", "status"];
     let mut running = Running::start(vault.path(), &status);
-    std::thread::sleep(Duration::from_millis(500));
+    std::thread::sleep(Duration::from_millis(1500));
     assert!(running.runs());
-    running.interrupt().expect(130);
+    let done = running.interrupt().expect(130);
+    let note = format!("no answer from https://{} yet; trying for 10 s\n", vault.listen);
+    assert_eq!(done.err, note, "nobody waits without a word");
+    for flag in ["--quiet", "--json"] {
+        let mut running = Running::start(vault.path(), &[&status[..], &[flag]].concat());
+        std::thread::sleep(Duration::from_millis(1500));
+        assert!(running.runs());
+        assert_eq!(running.terminate().expect(130).err, "", "{flag}");
+    }
+}
+
+/// Where a backup that nobody takes stands, once a client was ended while it waited for `until`.
+fn ended_when(vault: &Vault, until: impl Fn() -> bool + Send + 'static, args: &[&str]) -> String {
+    let held = deaf_from(vault, until, "deaf.toml");
+    let args = [&["--context", "deaf.toml", "backup"], args].concat();
+    let running = Running::start(vault.path(), &args);
+    held.recv_timeout(Duration::from_secs(30)).expect("the request was sent");
+    running.terminate().expect(130).err
+}
+
+#[test]
+fn an_interrupted_backup_of_the_vaults_says_that_it_goes_on() {
+    let vault = Vault::start();
+    let archives = vault.path().join("demo/archives");
+    let before = names(&archives).len();
+    let into = archives.clone();
+    let said = ended_when(&vault, move || names(&into).len() > before, &[]);
+    let name = said.strip_prefix("the vault goes on with backup ");
+    let name = name.and_then(|rest| rest.strip_suffix("; holdfast archive ls shows it\n"));
+    let name = name.unwrap_or_else(|| panic!("{said:?}"));
+    let signature = archives.join(format!("{name}.json.sig"));
+    crate::vault::soon(|| signature.exists().then_some(())).expect("it went on");
+}
+
+#[test]
+fn a_backup_that_nobody_will_read_is_given_up() {
+    let vault = Vault::start();
+    let into = vault.path().join("archives");
+    let written = into.clone();
+    let begun = move || names(&written).iter().any(|name| !name.contains("holdfast-"));
+    assert_eq!(ended_when(&vault, begun, &["--output", "archives"]), "");
+    vault.audited(|line| line["action"] == "backup.cancel" && line["result"] == "ok");
+    assert!(names(&into).is_empty(), "{:?}", names(&into));
+}
+
+#[test]
+fn an_archive_that_was_made_and_never_taken_is_named() {
+    let vault = Vault::start();
+    let into = vault.path().join("archives");
+    let written = into.clone();
+    // The tar is here, and its sidecars are asked for.
+    let received = move || {
+        let Ok(mut entries) = written.read_dir() else { return false };
+        entries.any(|entry| entry.unwrap().metadata().is_ok_and(|file| file.len() > 10_000))
+    };
+    let said = ended_when(&vault, received, &["--output", "archives"]);
+    let (told, rest) = said.split_at("the vault knows of an archive ".len());
+    assert_eq!(told, "the vault knows of an archive ");
+    let (name, rest) = rest.split_once(", ").unwrap();
+    assert_eq!(rest, "written, that lies nowhere\n");
+    let list = vault.run(&["archive", "ls"], b"").expect(0).text();
+    let line = list.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{list}"));
+    assert!(line.contains(" written "), "{line}");
+    assert!(names(&into).is_empty(), "{:?}", names(&into));
 }
 
 #[test]
@@ -121,36 +194,77 @@ fn a_server_that_is_interrupted_ends_properly() {
     assert!(!vault.path().join("demo/server.pid").exists());
 }
 
-/// Stands between a client and the server: once `until` is there nothing that the client says goes on, and
-/// the channel tells. The client's context is written to `context`.
-fn deaf_from(vault: &Vault, until: PathBuf, context: &str) -> Receiver<()> {
+#[test]
+fn a_server_says_that_it_waits_for_a_call_and_is_asked_twice() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    let listen = crate::run::free_address();
+    let args = ["server", "--dev", "--data", "demo", "--listen", &listen];
+    let running = Running::start(home, &args);
+    crate::vault::soon(|| home.join("demo/server.pid").exists().then_some(())).expect("it serves");
+    let context = Context::read(&home.join("demo/context.toml")).unwrap();
+    let mut raw = crate::raw::Raw::connect(&context);
+    // So many bytes never come.
+    let head =
+        "POST /api/v1/enclaves HTTP/1.1\r\nHost: vault\r\nContent-Type: application/json\r\n";
+    raw.send(format!("{head}Content-Length: 100\r\n\r\n{{").as_bytes()).unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    let began = Instant::now();
+    running.signal("-INT");
+    std::thread::sleep(Duration::from_secs(1));
+    running.signal("-INT");
+    let done = running.end().expect(0);
+    assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
+    let said = "stopping: waiting up to 10 s for 1 call; Ctrl-C again stops now\n";
+    assert!(done.err.contains(said), "{}", done.err);
+    assert!(!home.join("demo/server.pid").exists());
+}
+
+/// Stands between a client and the server: once it is time, nothing that the client says on its first connection
+/// goes on, and the channel tells. The client's context is written to `context`.
+fn deaf_from(
+    vault: &Vault,
+    until: impl Fn() -> bool + Send + 'static,
+    context: &str,
+) -> Receiver<()> {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let server = format!("https://{}", listener.local_addr().unwrap());
     let text = Context { server, ..vault.context() }.to_text().unwrap();
     std::fs::write(vault.path().join(context), text.as_bytes()).unwrap();
     let (real, (held, holds)) = (vault.listen.clone(), channel());
     std::thread::spawn(move || {
-        let (mut client, _) = listener.accept().unwrap();
-        let mut server = TcpStream::connect(real).unwrap();
-        let (mut back, mut answers) = (client.try_clone().unwrap(), server.try_clone().unwrap());
-        std::thread::spawn(move || std::io::copy(&mut answers, &mut back));
-        let mut piece = [0; 4096];
-        while let Ok(read @ 1..) = client.read(&mut piece) {
-            if until.exists() {
-                _ = held.send(());
-            } else {
-                server.write_all(&piece[..read]).unwrap();
-            }
+        let mut until: Box<dyn Fn() -> bool + Send> = Box::new(until);
+        for client in listener.incoming() {
+            let (real, held) = (real.clone(), held.clone());
+            let until = std::mem::replace(&mut until, Box::new(|| false));
+            std::thread::spawn(move || pass_on(client.unwrap(), &real, &*until, &held));
         }
     });
     holds
+}
+
+fn pass_on(mut client: TcpStream, real: &str, until: &dyn Fn() -> bool, held: &Sender<()>) {
+    let mut server = TcpStream::connect(real).unwrap();
+    let (mut back, mut answers) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+    std::thread::spawn(move || std::io::copy(&mut answers, &mut back));
+    let mut piece = [0; 4096];
+    while let Ok(read @ 1..) = client.read(&mut piece) {
+        if until() {
+            _ = held.send(());
+        } else {
+            server.write_all(&piece[..read]).unwrap();
+        }
+    }
+    // What the server does not hear from it does not keep it.
+    _ = server.shutdown(Shutdown::Both);
 }
 
 #[test]
 fn an_interrupted_identity_says_that_its_key_stays() {
     let vault = Vault::start();
     let saved = vault.path().join("u.toml");
-    let held = deaf_from(&vault, saved.clone(), "deaf.toml");
+    let there = saved.clone();
+    let held = deaf_from(&vault, move || there.exists(), "deaf.toml");
     let create = ["--context", "deaf.toml", "identity", "create", "u", "--save", "u.toml"];
     let running = Running::start(vault.path(), &create);
     held.recv_timeout(Duration::from_secs(30)).expect("the request was sent");

@@ -61,8 +61,24 @@ impl Running {
 
     /// Ctrl-C, and what came of it.
     pub(crate) fn interrupt(self) -> Output {
+        self.signal("-INT");
+        self.end()
+    }
+
+    /// SIGTERM, and what came of it.
+    pub(crate) fn terminate(self) -> Output {
+        self.signal("-TERM");
+        self.end()
+    }
+
+    /// `kill SIGNAL`.
+    pub(crate) fn signal(&self, signal: &str) {
         let pid = self.0.id().to_string();
-        assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    }
+
+    /// What came of it.
+    pub(crate) fn end(self) -> Output {
         let done = self.0.wait_with_output().unwrap();
         let err = String::from_utf8_lossy(&done.stderr).into_owned();
         Output { code: done.status.code().unwrap_or(-1), out: done.stdout, err }

@@ -84,9 +84,11 @@ pub struct BackupStarted {
 pub enum BackupProgress {
     /// Begun, no byte sealed yet.
     Waiting,
-    /// So many sealed bytes so far.
+    /// At work.
     Running {
-        /// Bytes.
+        /// At what.
+        phase: BackupPhase,
+        /// Bytes of the sealed tar so far in this phase.
         bytes: u64,
     },
     /// Sealed and signed; a client has to report that it stored it.
@@ -104,6 +106,15 @@ pub enum BackupProgress {
     },
 }
 
+/// What is done of a running backup.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BackupPhase {
+    /// It is made.
+    Sealing,
+    /// The vault reads back what it made, and opens it.
+    Verifying,
+}
+
 /// A finished archive.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct BackupInfo {
@@ -119,6 +130,8 @@ pub struct BackupInfo {
     pub size: u64,
     /// SHA-256 of the sealed tar.
     pub sha256: [u8; 32],
+    /// Whether the vault opened what it read back.
+    pub verified: bool,
 }
 
 /// What lies beside a sealed tar.

@@ -43,6 +43,8 @@ pub struct KeyInfo {
     pub version: Version,
     /// When it was made, in state time.
     pub created: Millis,
+    /// When it was deleted, in state time.
+    pub deleted: Option<Millis>,
     /// All versions, ascending. Empty in listings.
     pub versions: Vec<VersionInfo>,
 }
@@ -65,6 +67,8 @@ pub struct KeyPage {
     pub after: Option<Name>,
     /// At most so many; 1000 where nothing is said, and at most.
     pub limit: Option<u32>,
+    /// The deleted keys instead: of one name the last deleted first, and all of them on one page.
+    pub deleted: bool,
 }
 
 /// Keys in the order of their names.
@@ -132,6 +136,8 @@ pub struct Decrypted {
     pub version: Version,
     /// The key's name.
     pub name: Name,
+    /// The name of its enclave.
+    pub enclave: Name,
 }
 
 /// Which key wraps a new data key.

@@ -12,8 +12,8 @@ pub use access::{
     CreateIdentity, IdentityInfo, IdentitySelector, PolicyInfo, Privilege, SetPolicy,
 };
 pub use archives::{
-    ArchiveInfo, BackupInfo, BackupProgress, BackupStarted, BackupTo, DrillMode, DrillRecord,
-    DrillReport, Recipient, Sidecars, StartBackup, StoredReport,
+    ArchiveInfo, BackupInfo, BackupPhase, BackupProgress, BackupStarted, BackupTo, DrillMode,
+    DrillRecord, DrillReport, Recipient, Sidecars, StartBackup, StoredReport,
 };
 pub use custodians::{
     AddCustodian, CustodianAdded, CustodianInfo, CustodianRemoved, CustodianSelector, Sheet,

@@ -110,10 +110,7 @@ fn is_cached(table: Table) -> bool {
 impl Service {
     /// A key by its names, from the caches or from this node's view.
     pub(super) fn key_named(&self, enclave: &Name, name: &Name) -> Result<Arc<KeyEntry>, Error> {
-        let missing = || {
-            Error::missing(format!("there is no key {enclave}/{name}"))
-                .next(format!("holdfast key ls -e {enclave}"))
-        };
+        let missing = || super::keys::no_key(enclave, name);
         let enclave_id = self.enclave_id(enclave)?;
         let full = FullName::new(&enclave_id, name);
         let id = match self.caches.names.get(&full) {

@@ -143,6 +143,7 @@ impl Service {
             key_id: header.key_id,
             version: header.version,
             name: entry.key.name.clone(),
+            enclave: entry.enclave.clone(),
         })
     }
 }

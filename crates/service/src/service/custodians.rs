@@ -194,8 +194,7 @@ fn refused(error: &CertificateError, custodian: Option<&Name>) -> Error {
             "archives are sealed to the keys that {name} has here until they get others, or go: \
              holdfast custodian rm {name}"
         ),
-        _ => "ask for a current OpenPGP certificate that can encrypt: gpg --armor --export NAME"
-            .to_owned(),
+        _ => error.advice().to_owned(),
     };
     Error::new(Kind::BadInput, format!("the certificate: {error}")).next(next)
 }

@@ -199,7 +199,9 @@ fn deleted(
                 .next(format!("it can be used: holdfast key show {name} -e {enclave}")))
         }
         None => Err(Error::missing(format!("there is no deleted key {enclave}/{name}{with}"))
-            .next("give the name that it had, and its enclave; the audit log knows both")),
+            .next(format!(
+                "holdfast key ls --deleted -e {enclave} shows those that can come back"
+            ))),
     }
 }
 
@@ -211,6 +213,9 @@ fn key_page(
 ) -> Result<KeyList, Error> {
     let id = enclave(view, enclave_name)?.record.enclave_id;
     let limit = page.limit.unwrap_or(KEYS_PER_PAGE_MAX).clamp(1, KEYS_PER_PAGE_MAX) as usize;
+    if page.deleted {
+        return deleted_page(view, actor, (enclave_name, &id), (page.after.as_ref(), limit));
+    }
     let mut from = id.as_bytes().to_vec();
     if let Some(after) = &page.after {
         // The smallest key behind it: no name contains a zero.
@@ -237,6 +242,37 @@ fn key_page(
     Ok(KeyList { keys, next })
 }
 
+/// As [`key_page`], of the deleted keys. They have no index: all keys are walked.
+fn deleted_page(
+    view: &dyn View,
+    actor: &Actor,
+    (enclave, id): (&Name, &EnclaveId),
+    (after, limit): (Option<&Name>, usize),
+) -> Result<KeyList, Error> {
+    let mut found = Vec::new();
+    each::<Key>(view, &[], &[], |key| {
+        let key = key.record;
+        let listed = key.enclave_id == *id
+            && after.is_none_or(|after| key.name > *after)
+            && matches!(key.state, KeyState::Deleted { .. })
+            && actor.may(Action::KeyList, enclave.as_str(), key.name.as_str());
+        if listed {
+            found.push(info(enclave, key, Vec::new()));
+        }
+        ControlFlow::Continue(())
+    })?;
+    // Of one name and one time as [`deleted`] chooses.
+    found.sort_by(|a, b| {
+        a.name.cmp(&b.name).then((b.deleted, b.key_id).cmp(&(a.deleted, a.key_id)))
+    });
+    let last = found.get(limit - 1).map(|key| key.name.clone());
+    let more = last.filter(|last| found.last().is_some_and(|key| key.name > *last));
+    if let Some(last) = &more {
+        found.retain(|key| key.name <= *last);
+    }
+    Ok(KeyList { keys: found, next: more })
+}
+
 /// A key as it stands in `view`, with its versions.
 fn key_info(view: &dyn View, id: &KeyId) -> Result<KeyInfo, Error> {
     let missing = || Error::missing(format!("there is no key {id}"));
@@ -251,12 +287,16 @@ fn key_info(view: &dyn View, id: &KeyId) -> Result<KeyInfo, Error> {
 fn named(view: &dyn View, key: &KeySelector) -> Result<KeyId, Error> {
     let enclave = enclave(view, &key.enclave)?.record.enclave_id;
     let row = FullName::new(&enclave, &key.name);
-    let found = get::<KeyName>(view, row.as_row())?.ok_or_else(|| {
-        let KeySelector { enclave, name } = key;
-        Error::missing(format!("there is no key {enclave}/{name}"))
-            .next(format!("holdfast key ls -e {enclave}"))
-    })?;
+    let found = get::<KeyName>(view, row.as_row())?;
+    let found = found.ok_or_else(|| no_key(&key.enclave, &key.name))?;
     Ok(found.record.key_id)
+}
+
+/// Whoever misses a key may be one who may not list keys.
+pub(super) fn no_key(enclave: &Name, name: &Name) -> Error {
+    Error::missing(format!("there is no key {enclave}/{name}")).next(format!(
+        "holdfast key ls -e {enclave} shows those there are; or ask an administrator"
+    ))
 }
 
 fn info(enclave: &Name, key: Key, versions: Vec<Stored<KeyVersion>>) -> KeyInfo {
@@ -268,6 +308,10 @@ fn info(enclave: &Name, key: Key, versions: Vec<Stored<KeyVersion>>) -> KeyInfo 
         state: key.state.as_str(),
         version: key.primary,
         created: key.created,
+        deleted: match key.state {
+            KeyState::Deleted { at } => Some(at),
+            KeyState::Active => None,
+        },
         versions: versions
             .into_iter()
             .map(|version| VersionInfo {

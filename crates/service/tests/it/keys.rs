@@ -125,7 +125,7 @@ async fn listings_come_in_pages() {
     for i in 0..7 {
         vault.key(&format!("k{i}")).await;
     }
-    let mut page = KeyPage { after: None, limit: Some(3) };
+    let mut page = KeyPage { limit: Some(3), ..KeyPage::default() };
     let mut names = Vec::new();
     loop {
         let list = vault.service.list_keys(&admin(), &n("default"), &page).await.unwrap();
@@ -136,6 +136,32 @@ async fn listings_come_in_pages() {
         }
     }
     assert_eq!(names, ["k0", "k1", "k2", "k3", "k4", "k5", "k6"]);
+}
+
+#[tokio::test]
+async fn deleted_keys_are_listed_all_of_a_name_on_one_page() {
+    let vault = Vault::new();
+    for name in ["b", "a", "b", "c", "b", "d"] {
+        vault.key(name).await;
+        if name != "d" {
+            vault.service.delete_key(&admin(), &selector(name)).await.unwrap();
+        }
+    }
+    let page = |after: Option<&str>| KeyPage { after: after.map(n), limit: Some(2), deleted: true };
+    let list = vault.service.list_keys(&admin(), &n("default"), &page(None)).await.unwrap();
+    let names: Vec<_> = list.keys.iter().map(|key| key.name.as_str()).collect();
+    assert_eq!((names, list.next.clone()), (vec!["a", "b", "b", "b"], Some(n("b"))));
+    assert!(list.keys.iter().all(|key| key.state == "deleted" && key.deleted.is_some()));
+    let rest = vault.service.list_keys(&admin(), &n("default"), &page(Some("b"))).await.unwrap();
+    let names: Vec<_> = rest.keys.iter().map(|key| key.name.as_str()).collect();
+    assert_eq!((names, rest.next), (vec!["c"], None));
+    // The one that `undelete` takes where no id is given comes first.
+    let undelete = UndeleteKey { key: selector("b"), name: None, key_id: None };
+    let back = vault.service.undelete_key(&admin(), &undelete).await.unwrap();
+    assert_eq!(back.key_id, list.keys[1].key_id);
+    let none = UndeleteKey { key: selector("x"), name: None, key_id: None };
+    let error = vault.service.undelete_key(&admin(), &none).await.unwrap_err();
+    assert!(error.next.unwrap().contains("key ls --deleted -e default"));
 }
 
 #[tokio::test]

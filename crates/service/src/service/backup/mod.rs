@@ -16,7 +16,7 @@ mod stream;
 mod vault;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -29,7 +29,7 @@ use super::Service;
 use super::read::get;
 use crate::audit::Resource;
 use crate::{
-    Action, ArchiveInfo, BackupInfo, BackupProgress, BackupStarted, BackupTo, Caller,
+    Action, ArchiveInfo, BackupInfo, BackupPhase, BackupProgress, BackupStarted, BackupTo, Caller,
     CustodianSelector, Error, Sidecars, StartBackup, StoredReport,
 };
 
@@ -55,8 +55,35 @@ pub(super) struct Backup {
     custodians: Vec<CustodianId>,
     to: BackupTo,
     begun: Instant,
-    bytes: Arc<AtomicU64>,
+    gauge: Gauge,
     state: Mutex<State>,
+}
+
+/// How far a running backup is.
+#[derive(Clone, Default)]
+struct Gauge {
+    bytes: Arc<AtomicU64>,
+    verifying: Arc<AtomicBool>,
+}
+
+impl Gauge {
+    /// A phase begins.
+    fn begin(&self, phase: BackupPhase) {
+        self.bytes.store(0, Ordering::Relaxed);
+        self.verifying.store(phase == BackupPhase::Verifying, Ordering::Relaxed);
+    }
+
+    fn add(&self, bytes: usize) {
+        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    fn progress(&self) -> BackupProgress {
+        let phase = match self.verifying.load(Ordering::Relaxed) {
+            true => BackupPhase::Verifying,
+            false => BackupPhase::Sealing,
+        };
+        BackupProgress::Running { phase, bytes: self.bytes.load(Ordering::Relaxed) }
+    }
 }
 
 enum State {
@@ -125,7 +152,7 @@ impl Backup {
     fn progress(&self) -> BackupProgress {
         match &*self.state.lock() {
             State::Waiting(_) => BackupProgress::Waiting,
-            State::Running => BackupProgress::Running { bytes: self.bytes.load(Ordering::Relaxed) },
+            State::Running => self.gauge.progress(),
             State::Written(done) => BackupProgress::Written(done.info.clone()),
             State::Stored(done) => BackupProgress::Stored(done.info.clone()),
             State::Failed(error) => BackupProgress::Failed {
@@ -208,7 +235,7 @@ impl Service {
         let actor = call.actor.identity;
         let begun = self.for_a_reader(job).and_then(|backup| Ok((backup.take()?, backup)));
         let result = begun.map(|(maker, backup)| {
-            let (sink, ending, stream) = stream::stream(backup.bytes.clone(), PATIENCE);
+            let (sink, ending, stream) = stream::stream(backup.gauge.bytes.clone(), PATIENCE);
             let service = self.clone();
             tokio::spawn(async move {
                 ending.say(service.run_to_client(actor, &backup, maker, sink).await);
@@ -322,7 +349,7 @@ impl Service {
             custodians: maker.custodians().iter().map(|found| found.custodian_id).collect(),
             to,
             begun: Instant::now(),
-            bytes: Arc::default(),
+            gauge: Gauge::default(),
             state: Mutex::new(State::Waiting(maker)),
         });
         self.backups.lock().insert(job, backup.clone());

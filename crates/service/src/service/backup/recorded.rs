@@ -22,6 +22,7 @@ pub(super) fn done(backup: &Backup, sealed: &seal::Sealed, directory: Option<Str
         directory,
         size: sealed.size,
         sha256: sealed.sha256,
+        verified: false,
     };
     let sidecars = Sidecars {
         name: sealed.name.clone(),

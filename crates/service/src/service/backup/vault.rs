@@ -5,7 +5,6 @@
 use std::io::{BufReader, BufWriter, Read, Write as _};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use holdfast_fs::{Fs, FsError, Open, Reader};
 use holdfast_recovery::{ArchiveError, Nowhere, Placing, Unseal, check_archive, place_aids};
@@ -13,9 +12,9 @@ use holdfast_seal::SessionKey;
 use holdfast_types::{IdentityId, Kind, SlotId};
 
 use super::spare::{Ended, competing, in_spare_time, still_fed};
-use super::{Backup, Service, State, seal};
+use super::{Backup, Gauge, Service, State, seal};
 use crate::chained::Chained;
-use crate::{BackupInfo, Error};
+use crate::{BackupInfo, BackupPhase, Error};
 
 /// Bytes moved at once.
 const BUFFER_BYTES: usize = 256 * 1024;
@@ -48,12 +47,11 @@ impl Service {
         let maker = Arc::new(backup.take()?);
         let certificate = self.signer_certificate()?;
         let write = || {
-            let (fs, dir, bytes) = (self.fs.clone(), self.archives.clone(), backup.bytes.clone());
+            let (fs, dir, gauge) = (self.fs.clone(), self.archives.clone(), backup.gauge.clone());
             let (maker, certificate) = (maker.clone(), certificate.clone());
             move || {
                 place_aids(&*fs, &dir, certificate)?;
-                bytes.store(0, Ordering::Relaxed);
-                write_archive(&fs, &dir, &maker, &bytes)
+                write_archive(&fs, &dir, &maker, &gauge)
             }
         };
         let (sealed, verified) = match in_spare_time(write()).await {
@@ -64,7 +62,8 @@ impl Service {
             ended => ended?,
         };
         let place = self.archives.display().to_string();
-        let done = self.record_written(actor, backup, &sealed, Some(place.clone())).await?;
+        let mut done = self.record_written(actor, backup, &sealed, Some(place.clone())).await?;
+        done.info.verified = verified;
         // The object was read back before its name appeared.
         let place = self.archives.join(&done.info.file).display().to_string();
         self.record_stored(actor, backup, &place, "vault".to_owned(), verified).await?;
@@ -78,11 +77,12 @@ fn write_archive(
     fs: &Arc<dyn Fs>,
     dir: &Path,
     maker: &seal::Maker,
-    bytes: &Arc<AtomicU64>,
+    gauge: &Gauge,
 ) -> Result<(seal::Sealed, bool), Error> {
     let slots = maker.slots();
+    gauge.begin(BackupPhase::Sealing);
     let mut placing = Placing::begin(fs, dir, maker.name())?;
-    let counted = Counted { inner: &mut placing, bytes };
+    let counted = Counted { inner: &mut placing, gauge };
     let mut out = BufWriter::with_capacity(BUFFER_BYTES, counted);
     let sealed = maker.seal(&mut out)?;
     out.flush().map_err(|error| write_failed(dir, &error))?;
@@ -90,7 +90,8 @@ fn write_archive(
     placing.sync()?;
     let path = placing.temporary();
     // After a restore there may be nobody's slot that was opened and is still there.
-    let verified = !slots.is_empty() && open_back(&**fs, &path, &sealed, slots)?;
+    gauge.begin(BackupPhase::Verifying);
+    let verified = !slots.is_empty() && open_back(&**fs, &path, &sealed, (slots, gauge))?;
     if !verified {
         read_back(&placing, &sealed)?;
     }
@@ -103,10 +104,10 @@ fn open_back(
     fs: &dyn Fs,
     path: &Path,
     sealed: &seal::Sealed,
-    slots: &[(SlotId, SessionKey)],
+    (slots, gauge): (&[(SlotId, SessionKey)], &Gauge),
 ) -> Result<bool, Error> {
     let unseal = Unseal::Sessions { archive: sealed.session_key.clone(), slots: slots.to_vec() };
-    let reader = Fed(Reader::new(fs.open(path, Open::Read)?));
+    let reader = Fed { inner: Reader::new(fs.open(path, Open::Read)?), gauge: gauge.clone() };
     let reader = BufReader::with_capacity(BUFFER_BYTES, reader);
     let mut nowhere = Nowhere;
     let mut chained = Chained::new(&mut nowhere);
@@ -135,25 +136,30 @@ fn read_back(placing: &Placing, sealed: &seal::Sealed) -> Result<(), Error> {
 }
 
 /// Stops where the thread that reads is starved.
-struct Fed<R>(R);
+struct Fed<R> {
+    inner: R,
+    gauge: Gauge,
+}
 
 impl<R: Read> Read for Fed<R> {
     fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
         still_fed()?;
-        self.0.read(buf)
+        let read = self.inner.read(buf)?;
+        self.gauge.add(read);
+        Ok(read)
     }
 }
 
 struct Counted<'a> {
     inner: &'a mut Placing,
-    bytes: &'a AtomicU64,
+    gauge: &'a Gauge,
 }
 
 impl std::io::Write for Counted<'_> {
     fn write(&mut self, data: &[u8]) -> std::io::Result<usize> {
         still_fed()?;
         let written = self.inner.write(data)?;
-        self.bytes.fetch_add(written as u64, Ordering::Relaxed);
+        self.gauge.add(written);
         Ok(written)
     }
 

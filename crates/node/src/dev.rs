@@ -8,7 +8,6 @@
 //! run after a killed one goes on with that custodian, whose key it never replaces, makes the rest again
 //! as [`init`](crate::init) does, and takes the first archive where there is none yet.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -24,7 +23,7 @@ use crate::address::Listening;
 use crate::beside::{absolute, path_text};
 use crate::init::init_with;
 use crate::serve::{serve_at, take};
-use crate::{InitOptions, LISTEN_DEFAULT, Made, NodeError, ServeOptions};
+use crate::{Event, InitOptions, LISTEN_DEFAULT, Made, NodeError, ServeOptions};
 
 /// There while a first start is at work; the custodian's certificate.
 const MAKING: &str = "MAKING";
@@ -40,11 +39,11 @@ pub struct DevOptions {
     pub listen: Option<String>,
 }
 
-/// Makes the vault where there is none (`made` is then called), and serves it.
+/// Makes the vault where there is none (`made` is then called), and serves it as [`serve`](crate::serve) does.
 pub fn dev(
     options: &DevOptions,
     made: impl FnOnce(&Made, &Path),
-    ready: impl FnOnce(SocketAddr),
+    tell: impl FnMut(Event),
 ) -> Result<(), NodeError> {
     let home = absolute(&options.home)?;
     let fs = Disk::shared();
@@ -72,7 +71,7 @@ pub fn dev(
         archives: Some(home.join("archives")),
         pid_file: Some(home.join("server.pid")),
     };
-    serve_at(&served, early, listening, ready)
+    serve_at(&served, early, listening, tell)
 }
 
 /// Lets the context say where the server is now. One that is gone stays so.

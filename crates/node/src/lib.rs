@@ -33,7 +33,7 @@ pub use harden::no_core_dumps;
 pub use init::{InitOptions, Made, init, init_in};
 pub use interrupt::{interrupted, watch_interruptions};
 pub use restore::{RestoreOptions, Restored, must_be_free, next_epoch, restore, restore_in};
-pub use serve::{ServeOptions, serve};
+pub use serve::{Event, ServeOptions, Serving, serve};
 pub use softkey::default_soft_key;
 pub use tls::listener_config;
 

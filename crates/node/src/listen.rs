@@ -5,13 +5,15 @@
 //! HTTP/2. Whoever the vault does not know is let go after a minute, which a probe never notices.
 
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use holdfast_service::{Caller, Service};
 use hyper::Request;
-use hyper::body::Incoming;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -47,9 +49,60 @@ const RESETS_MAX: usize = 32;
 const PING_EVERY: Duration = Duration::from_secs(30);
 const PING_ANSWER: Duration = Duration::from_secs(20);
 /// How long requests under way may take after a stop was asked for.
-const DRAIN: Duration = Duration::from_secs(10);
+pub(crate) const DRAIN: Duration = Duration::from_secs(10);
 /// After an accept that failed for want of file descriptors, so that the loop does not spin.
 const BREATH: Duration = Duration::from_millis(50);
+
+/// The calls under way: from a request's head to the end of its reply.
+#[derive(Clone, Default)]
+pub(crate) struct Calls(Arc<AtomicUsize>);
+
+impl Calls {
+    /// How many there are.
+    pub(crate) fn under_way(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn begin(&self) -> Call {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Call(self.clone())
+    }
+}
+
+/// One of them, until it is dropped.
+struct Call(Calls);
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The body of a reply, whose call ends with it.
+struct Replying<B> {
+    body: B,
+    _call: Call,
+}
+
+impl<B: Body + Unpin> Body for Replying<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
 
 /// Serves until `stop` turns true, then drains.
 pub(crate) async fn serve(
@@ -57,6 +110,7 @@ pub(crate) async fn serve(
     tls: rustls::ServerConfig,
     service: Arc<Service>,
     mut stop: watch::Receiver<bool>,
+    calls: Calls,
 ) {
     let acceptor = TlsAcceptor::from(Arc::new(tls));
     let router = holdfast_api::router(Arc::clone(&service));
@@ -79,6 +133,7 @@ pub(crate) async fn serve(
         };
         let (acceptor, router, http) = (acceptor.clone(), router.clone(), Arc::clone(&http));
         let (stop, open, service) = (stop.clone(), open.clone(), Arc::clone(&service));
+        let calls = calls.clone();
         tokio::spawn(async move {
             _ = tcp.set_nodelay(true);
             if let Some((tls, caller)) = shake_hands(&acceptor, tcp, peer).await {
@@ -86,7 +141,7 @@ pub(crate) async fn serve(
                     Some(identity) => service.knows(identity).await,
                     None => false,
                 };
-                connection(tls, caller, known, router, &http, stop).await;
+                connection(tls, (caller, known), (router, calls), &http, stop).await;
             }
             drop((open, place));
         });
@@ -160,15 +215,15 @@ async fn shake_hands(
 
 async fn connection(
     tls: Tls,
-    caller: Arc<Caller>,
-    known: bool,
-    router: holdfast_api::Router,
+    (caller, known): (Arc<Caller>, bool),
+    (router, calls): (holdfast_api::Router, Calls),
     http: &Builder<TokioExecutor>,
     mut stop: watch::Receiver<bool>,
 ) {
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(Arc::clone(&caller));
-        router.clone().call(request)
+        let (call, answer) = (calls.begin(), router.clone().call(request));
+        async move { answer.await.map(|reply| reply.map(|body| Replying { body, _call: call })) }
     });
     let mut connection = pin!(http.serve_connection(TokioIo::new(tls), service));
     let done = tokio::select! {

@@ -6,17 +6,20 @@ use std::time::Duration;
 
 use holdfast_fs::Disk;
 use holdfast_records::Listen;
-use holdfast_types::Kind;
+use holdfast_types::{Kind, VaultId};
 use tokio::net::TcpSocket;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::address::Listening;
+use crate::listen::Calls;
 use crate::open::{Opened, open};
 use crate::{LISTEN_DEFAULT, NodeError, listen};
 
 /// How long a stopped server waits for threads that block.
 const LINGER: Duration = Duration::from_secs(5);
+/// How long a stop takes that nobody needs to be told of.
+const AT_ONCE: Duration = Duration::from_millis(200);
 /// How many connections wait in the system to be accepted.
 const BACKLOG: u32 = 1024;
 
@@ -35,9 +38,36 @@ pub struct ServeOptions {
     pub pid_file: Option<PathBuf>,
 }
 
-/// Serves until a signal asks it to stop. `ready` is called once the address answers.
-pub fn serve(options: &ServeOptions, ready: impl FnOnce(SocketAddr)) -> Result<(), NodeError> {
-    serve_at(options, None, |_| (), ready)
+/// What a server tells of itself while it runs.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// The address answers.
+    Serving(Serving),
+    /// It was asked to stop, and waits for these calls. Asked once more it waits no longer.
+    Stopping {
+        /// How many are under way.
+        calls: usize,
+        /// How long it waits for them.
+        wait: Duration,
+    },
+}
+
+/// Who serves where.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Serving {
+    /// The vault.
+    pub vault_id: VaultId,
+    /// `https://host:port` for clients: the name that was asked for, or an address that works on this host.
+    pub address: String,
+    /// The socket.
+    pub listen: SocketAddr,
+    /// All names and addresses by which clients may call it: those in its certificate.
+    pub names: Vec<String>,
+}
+
+/// Serves until a signal asks it to stop, and tells what happens meanwhile.
+pub fn serve(options: &ServeOptions, tell: impl FnMut(Event)) -> Result<(), NodeError> {
+    serve_at(options, None, |_| (), tell)
 }
 
 /// As [`serve`], at an address that was [taken](take) before where one is given. `listening` hears of the place
@@ -46,29 +76,26 @@ pub(crate) fn serve_at(
     options: &ServeOptions,
     early: Option<TcpSocket>,
     listening: impl FnOnce(&Listening),
-    ready: impl FnOnce(SocketAddr),
+    tell: impl FnMut(Event),
 ) -> Result<(), NodeError> {
     let archives = options.archives.clone();
-    to_the_end(LINGER, async {
+    to_the_end(async {
         let node = open(&Disk::shared(), &options.data, options.soft_key.as_deref(), archives)?;
-        let served = run(options, &node, early, listening, ready).await;
+        let served = run(options, &node, early, listening, tell).await;
         let closed = node.close().await;
-        served.and(closed)
+        served.and_then(|linger| closed.map(|()| linger))
     })
 }
 
-/// Runs a node to its end. State and audit log are closed then; what still blocks a thread of the runtime's (a
+/// Runs a node to its end; it gives how long that may linger. State and audit log are closed then; what still blocks a thread of the runtime's (a
 /// disk that does not answer) is waited for so long and then left: it is nothing that anybody was told of,
 /// and a stopped server must not stay. A backup's thread is its own and is not waited for: what it leaves in the
 /// archive directory under a temporary name goes when the next archive is begun there.
-fn to_the_end<T>(
-    linger: Duration,
-    node: impl Future<Output = Result<T, NodeError>>,
-) -> Result<T, NodeError> {
+fn to_the_end(node: impl Future<Output = Result<Duration, NodeError>>) -> Result<(), NodeError> {
     let runtime = runtime()?;
     let ended = runtime.block_on(node);
-    runtime.shutdown_timeout(linger);
-    ended
+    runtime.shutdown_timeout(*ended.as_ref().unwrap_or(&LINGER));
+    ended.map(drop)
 }
 
 /// A runtime for one node; Raft has its own.
@@ -82,8 +109,8 @@ async fn run(
     node: &Opened,
     early: Option<TcpSocket>,
     listening: impl FnOnce(&Listening),
-    ready: impl FnOnce(SocketAddr),
-) -> Result<(), NodeError> {
+    mut tell: impl FnMut(Event),
+) -> Result<Duration, NodeError> {
     let asked = options.listen.as_deref().or(node.listen.as_deref()).unwrap_or(LISTEN_DEFAULT);
     let asked = Listening::parse(asked)?;
     let failed = |error| NodeError::new(Kind::Other, format!("the listener: {error}"));
@@ -102,17 +129,34 @@ async fn run(
     let (stop, stopped) = watch::channel(false);
     let heads = tokio::spawn(node.service.clone().audit_heads());
     let _pid = options.pid_file.as_deref().map(PidFile::write).transpose()?;
-    let serving = tokio::spawn(listen::serve(listener, tls, node.service.clone(), stopped));
-    ready(address);
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    tracing::info!("stopping: requests under way are finished");
+    let calls = Calls::default();
+    let serving = listen::serve(listener, tls, node.service.clone(), stopped, calls.clone());
+    let mut serving = tokio::spawn(serving);
+    tell(Event::Serving(Serving {
+        vault_id: node.vault_id,
+        address: place.server(),
+        listen: address,
+        names: crate::tls::names(&place),
+    }));
+    let mut asked = async || {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    asked().await;
     _ = stop.send(true);
-    _ = serving.await;
+    let mut linger = LINGER;
+    if tokio::time::timeout(AT_ONCE, &mut serving).await.is_err() {
+        tell(Event::Stopping { calls: calls.under_way(), wait: listen::DRAIN });
+        tokio::select! {
+            _ = &mut serving => {}
+            // What was acknowledged is durable: what is broken off here was never told to be done.
+            () = asked() => linger = Duration::ZERO,
+        }
+    }
     heads.abort();
-    Ok(())
+    Ok(linger)
 }
 
 /// Takes an address for this process. Nobody can connect until it is listened on: clients of a server that
@@ -171,9 +215,9 @@ mod tests {
     #[test]
     fn a_stop_does_not_wait_for_a_thread_that_blocks() {
         let (hold, held) = std::sync::mpsc::channel::<()>();
-        let ended = to_the_end(Duration::ZERO, async {
+        let ended = to_the_end(async {
             tokio::task::spawn_blocking(move || held.recv_timeout(Duration::from_secs(60)));
-            Ok(())
+            Ok(Duration::ZERO)
         });
         assert_eq!(ended, Ok(()));
         assert!(hold.send(()).is_ok(), "it blocks still");

@@ -93,7 +93,7 @@ pub(crate) fn server(
 ) -> Result<ServerConfig, NodeError> {
     let issuer = Issuer::new(ca_params(vault), ca_pair(ca_seed)?);
     let mut params = params("holdfast server");
-    params.subject_alt_names = names(listen);
+    params.subject_alt_names = alt_names(listen);
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     let pair = KeyPair::generate().map_err(refused("the server's key"))?;
     let certificate =
@@ -138,7 +138,16 @@ pub(crate) fn newest_ca(view: &impl View) -> Result<Option<ClusterSecret>, ReadE
 }
 
 /// What a client may call this node: by the name and the addresses where it listens, and by the usual ones.
-fn names(listen: &Listening) -> Vec<SanType> {
+pub(crate) fn names(listen: &Listening) -> Vec<String> {
+    let text = |name| match name {
+        SanType::DnsName(name) => Some(name.as_str().to_owned()),
+        SanType::IpAddress(address) => Some(address.to_string()),
+        _ => None,
+    };
+    alt_names(listen).into_iter().filter_map(text).collect()
+}
+
+fn alt_names(listen: &Listening) -> Vec<SanType> {
     let mut dns = vec!["localhost".to_owned()];
     dns.extend(listen.name.clone().filter(|name| name != "localhost"));
     if let Ok(host) = std::fs::read_to_string("/proc/sys/kernel/hostname") {
@@ -245,7 +254,7 @@ mod tests {
     fn a_name_to_listen_on_is_in_the_certificate_once() {
         let dns = |name: &str| {
             let address = "192.0.2.7:7373".parse().unwrap();
-            let names = names(&Listening { name: Some(name.to_owned()), address });
+            let names = alt_names(&Listening { name: Some(name.to_owned()), address });
             assert!(names.contains(&SanType::IpAddress(address.ip())));
             let is = |it: &&SanType| matches!(it, SanType::DnsName(dns) if dns.as_str() == name);
             names.iter().filter(is).count()

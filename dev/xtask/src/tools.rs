@@ -12,10 +12,12 @@ struct Need {
     probe: &'static [&'static str],
 }
 
-/// Stock tools: what a custodian has on a bare host.
+/// Stock tools: what a custodian has on a bare host, and a program that calls the API.
 const NEEDS: &[Need] = &[
     Need { package: "gnupg", probe: &["gpg", "--version"] },
     Need { package: "gpgv", probe: &["gpgv", "--version"] },
+    Need { package: "openssl", probe: &["openssl", "version"] },
+    Need { package: "curl", probe: &["curl", "--version"] },
     Need { package: "tar", probe: &["tar", "--version"] },
     Need { package: "faketime", probe: &["faketime", "--version"] },
     Need { package: "util-linux", probe: &["unshare", "--version"] },

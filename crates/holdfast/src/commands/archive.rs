@@ -9,6 +9,9 @@ use crate::cli::Global;
 use crate::output::{self, revision, when};
 
 #[derive(Debug, Subcommand)]
+#[command(after_help = "Examples:
+  holdfast archive ls
+  holdfast archive show archives/NAME.tar.gpg")]
 pub(crate) enum Archive {
     /// List archives, newest first
     #[command(after_help = "Example: holdfast archive ls")]

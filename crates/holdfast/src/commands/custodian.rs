@@ -1,18 +1,23 @@
 //! `holdfast custodian ...`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use holdfast_api::wire;
-use holdfast_client::{Client, segment};
+use holdfast_client::{Client, ClientError, segment};
+use holdfast_seal::{Certificate, CertificateError};
 use holdfast_types::limits::CERTIFICATE_BYTES_MAX;
+use holdfast_types::{Kind, Millis};
 
 use super::read_input;
 use crate::Done;
 use crate::cli::Global;
-use crate::output::{self, when};
+use crate::output::{self, Failure, when};
 
 #[derive(Debug, Subcommand)]
+#[command(after_help = "Examples:
+  holdfast custodian add john.asc
+  holdfast custodian ls")]
 pub(crate) enum Custodian {
     /// Add a custodian: recipient of archives from now on, and holder of a slot
     ///
@@ -56,9 +61,11 @@ impl Custodian {
                 let large = "give one certificate, without other people's signatures: gpg --export \
                              --export-options export-minimal";
                 let certificate = read_input(Some(file), CERTIFICATE_BYTES_MAX, large)?;
+                not_secret(file, &certificate)?;
                 let certificate = wire::Base64(certificate);
                 let body = wire::NewCustodian { name: name.clone(), certificate };
-                let added: wire::CustodianAdded = client.post("/custodians", &body).await?;
+                let added = client.post::<wire::CustodianAdded>("/custodians", &body).await;
+                let added = added.map_err(|error| of_file(file, error))?;
                 if global.json {
                     return output::json(&added);
                 }
@@ -89,6 +96,26 @@ impl Custodian {
     }
 }
 
+/// Refuses a secret key before anybody hears of it.
+fn not_secret(file: &Path, bytes: &[u8]) -> Done {
+    // Whether it has expired is the vault's to say, and nothing else is asked here.
+    match Certificate::read_stored(bytes, Millis(0)) {
+        Err(error @ CertificateError::SecretKeyGiven) => {
+            let message = format!("custodian {}: {error}", file.display());
+            Err(Failure::new(Kind::BadInput, message).next(error.advice()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What the vault says of a certificate that it cannot name.
+fn of_file(file: &Path, mut error: ClientError) -> ClientError {
+    if let Some(why) = error.message.strip_prefix("the certificate: ") {
+        error.message = format!("custodian {}: {why}", file.display());
+    }
+    error
+}
+
 fn path(which: &str) -> String {
     format!("/custodians/{}", segment(which))
 }
@@ -102,8 +129,9 @@ fn show(global: &Global, custodian: &wire::Custodian) -> Done {
     }
     let none = || "never".to_owned();
     output::line(format!(
-        "name         {}\nfingerprint  {}\nadded        {}\nexpires      {}\nslot_id      {}",
+        "name         {}\ncustodian_id {}\nfingerprint  {}\nadded        {}\nexpires      {}\nslot_id      {}",
         custodian.name,
+        custodian.custodian_id,
         custodian.fingerprint,
         when(custodian.added),
         custodian.expires.map_or_else(none, when),
@@ -124,8 +152,9 @@ fn list(global: &Global, list: &wire::Custodians) -> Done {
             custodian.fingerprint.clone(),
             when(custodian.added),
             custodian.expires.map_or_else(|| "never".to_owned(), when),
+            custodian.custodian_id.clone(),
         ]
     };
     let rows: Vec<_> = list.custodians.iter().map(row).collect();
-    output::table(&["NAME", "FINGERPRINT", "ADDED", "EXPIRES"], &rows)
+    output::table(&["NAME", "FINGERPRINT", "ADDED", "EXPIRES", "CUSTODIAN_ID"], &rows)
 }

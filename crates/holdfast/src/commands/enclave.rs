@@ -9,6 +9,9 @@ use crate::cli::Global;
 use crate::output;
 
 #[derive(Debug, Subcommand)]
+#[command(after_help = "Examples:
+  holdfast enclave create billing
+  holdfast key create invoices -e billing")]
 pub(crate) enum Enclave {
     /// Make an enclave
     #[command(

@@ -1,26 +1,40 @@
 //! `holdfast identity ...`
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use holdfast_api::wire;
 use holdfast_client::{ApiKey, ApiKeyError, Client, Context, segment};
+use holdfast_types::limits::CERTIFICATE_BYTES_MAX;
 use holdfast_types::{IdentityId, Kind};
 
+use super::read_input;
 use crate::Done;
 use crate::cli::Global;
 use crate::output::{self, Failure, when};
 
 #[derive(Debug, Subcommand)]
+#[command(after_help = "Examples:
+  holdfast identity create app --policy app --save app.toml
+  holdfast identity ls")]
 pub(crate) enum Identity {
     /// Make an identity and its API key
     ///
     /// The API key is made here; the vault learns only its public half. An administrator may do everything.
     /// A user may do what its one policy allows, in its one enclave, and nothing without a policy.
+    ///
+    /// With --quiet it prints what the next command needs: the API key, or the file that --save wrote, or the
+    /// name where the key is elsewhere.
     #[command(after_help = "Examples:
   holdfast policy set app --allow 'key.encrypt:orders-*'
   holdfast identity create app --policy app --save app.toml
-  HOLDFAST_CONTEXT=app.toml holdfast key encrypt orders-1 < note > note.hf")]
+  holdfast key create orders-1
+  echo 'attack at dawn' | HOLDFAST_CONTEXT=app.toml holdfast key encrypt orders-1 > note.hf
+
+For a program that calls the API by itself, with a key that stays with it:
+  openssl req -x509 -newkey ed25519 -nodes -subj /CN=app -days 3650 -keyout app.key -out app.crt
+  holdfast identity create app --policy app --certificate app.crt --save-ca ca.pem")]
     Create(Create),
     /// List identities
     #[command(after_help = "Example: holdfast identity ls")]
@@ -68,9 +82,15 @@ pub(crate) struct Create {
     /// Register this identity (h1:...); its API key was made elsewhere and stays there
     #[arg(long, value_name = "H1", conflicts_with = "save")]
     identity: Option<IdentityId>,
+    /// Register whoever calls with this X.509 certificate, PEM or DER; its private key stays where it is
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["save", "identity"])]
+    certificate: Option<PathBuf>,
     /// Write a client context with the new API key here (0600) instead of printing the key
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
+    /// Write the vault's CA certificate here, by which other programs know the vault: curl --cacert FILE
+    #[arg(long, value_name = "FILE")]
+    save_ca: Option<PathBuf>,
 }
 
 impl Create {
@@ -81,16 +101,26 @@ impl Create {
             return Err(Failure::new(Kind::BadInput, message)
                 .next("leave --enclave and --policy away, or make a user"));
         }
-        let key = match &self.identity {
+        for file in self.save.iter().chain(&self.save_ca) {
+            directory_is_there(file)?;
+        }
+        let given = match &self.certificate {
+            Some(file) => Some(of_certificate(file)?),
+            None => self.identity.map(|id| id.to_string()),
+        };
+        let key = match &given {
             Some(_) => None,
             None => Some(ApiKey::generate().map_err(unusable)?),
         };
         let own = key.as_ref().map(ApiKey::identity).transpose().map_err(unusable)?;
         let own = own.map(|own| own.to_string());
+        if let Some(file) = &self.save_ca {
+            save_ca(file, &client.context().ca)?;
+        }
         let default = || "default".to_owned();
         let body = wire::NewIdentity {
             name: self.name.clone(),
-            identity: own.or_else(|| self.identity.map(|id| id.to_string())).unwrap_or_default(),
+            identity: own.or(given).unwrap_or_default(),
             privilege: self.privilege.clone(),
             enclave: user.then(|| self.enclave.clone().unwrap_or_else(default)),
             policy: self.policy.clone(),
@@ -108,8 +138,47 @@ impl Create {
         if let Some(saved) = saved {
             saved.settle(made.as_ref().err().map(|error| error.kind));
         }
-        created(global, &made?, key.as_ref().filter(|_| self.save.is_none()))
+        let made = made?;
+        if let (true, Some(path)) = (global.quiet && !global.json, &self.save) {
+            return output::line(path.display());
+        }
+        created(global, &made, key.as_ref().filter(|_| self.save.is_none()))
     }
+}
+
+/// Refuses a place whose directory is not there: what was misspelt is not made.
+fn directory_is_there(file: &Path) -> Done {
+    match file.parent().filter(|parent| !parent.as_os_str().is_empty() && !parent.exists()) {
+        None => Ok(()),
+        Some(parent) => {
+            let message = format!("there is no directory {}", parent.display());
+            let next = "make it, or choose another place: --save FILE, --save-ca FILE";
+            Err(Failure::new(Kind::NotFound, message).next(next))
+        }
+    }
+}
+
+/// Who calls with the certificate in `file`.
+fn of_certificate(file: &Path) -> Result<String, Failure> {
+    let bytes = read_input(Some(file), CERTIFICATE_BYTES_MAX, "give one X.509 certificate")?;
+    let identity = holdfast_client::identity_of(&bytes).map_err(|error| {
+        let message = format!("{}: {error}", file.display());
+        Failure::new(Kind::BadInput, message).next(
+            "make a key and its certificate: openssl req -x509 -newkey ed25519 -nodes -subj /CN=app \
+             -days 3650 -keyout app.key -out app.crt",
+        )
+    })?;
+    Ok(identity.to_string())
+}
+
+/// Writes the CA, which is no secret, where nothing else lies.
+fn save_ca(file: &Path, ca: &str) -> Done {
+    if std::fs::read(file).is_ok_and(|there| there == ca.as_bytes()) {
+        return Ok(());
+    }
+    let new = std::fs::OpenOptions::new().write(true).create_new(true).open(file);
+    let written = new.and_then(|mut new| new.write_all(ca.as_bytes()));
+    written.map_err(|error| Failure::io(file.display(), &error))
 }
 
 /// A context file whose API key the vault may know or not. Dropped before that is settled, as by Ctrl-C, it
@@ -178,7 +247,7 @@ fn created(global: &Global, made: &wire::Identity, key: Option<&ApiKey>) -> Done
         return output::json(&Created { identity: made, api_key });
     }
     if global.quiet {
-        return output::line(shown.as_ref().map_or(made.identity.as_str(), |text| text.as_str()));
+        return output::line(shown.as_ref().map_or(made.name.as_str(), |text| text.as_str()));
     }
     show(global, made)?;
     if let Some(text) = shown {
@@ -196,7 +265,7 @@ fn show(global: &Global, who: &wire::Identity) -> Done {
         return output::json(who);
     }
     if global.quiet {
-        return output::line(&who.identity);
+        return output::line(&who.name);
     }
     let mut text = format!(
         "name       {}\nidentity   {}\nprivilege  {}",

@@ -130,10 +130,11 @@ impl Init {
             "holdfast sheet > sheet.txt",
             "print it: the fingerprint on it tells true archives from forged ones",
         );
-        step(
-            "holdfast backup --output DIR_ON_ANOTHER_DISK",
-            "the first archive lies on the data's own disk",
-        );
+        let why = match &made.first {
+            Some(_) => "the first archive lies on the data's own disk",
+            None => "there is no archive yet",
+        };
+        step("holdfast backup --output DIR_ON_ANOTHER_DISK", why);
         if let Some(first) = &made.first {
             let archive = quoted(&first.archive.display().to_string());
             step(

@@ -9,6 +9,9 @@ use crate::cli::{Global, InEnclave};
 use crate::output;
 
 #[derive(Debug, Subcommand)]
+#[command(after_help = "Examples:
+  holdfast policy set app --allow 'key.encrypt:orders-*'
+  holdfast policy show app")]
 pub(crate) enum Policy {
     /// Make or replace a policy
     ///

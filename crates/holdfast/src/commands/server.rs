@@ -1,11 +1,12 @@
 //! `holdfast server`
 
 use std::cell::RefCell;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
-use holdfast_node::{DevOptions, Made, ServeOptions};
+use holdfast_client::Context;
+use holdfast_node::{DevOptions, Event, Made, ServeOptions, Serving};
 use holdfast_types::Kind;
 
 use super::init::{MadeJson, failed, first};
@@ -42,8 +43,10 @@ pub(crate) struct Server {
 
 /// What `--json` says once the address answers.
 #[derive(serde::Serialize)]
-struct Serving {
+struct ServingJson {
     address: String,
+    listen: String,
+    names: Vec<String>,
     data: String,
     made: Option<MadeJson>,
     export: Option<String>,
@@ -62,7 +65,10 @@ impl Server {
             archives: None,
             pid_file: None,
         };
-        Ok(holdfast_node::serve(&options, |address| self.serving(global, address, None, None))?)
+        Ok(holdfast_node::serve(&options, |event| match event {
+            Event::Serving(serving) => self.serving(global, serving, None, None),
+            Event::Stopping { calls, wait } => stopping(global, calls, wait),
+        })?)
     }
 
     fn dev(&self, global: &Global) -> Done {
@@ -77,30 +83,70 @@ impl Server {
                 _ = output::line(introduction(made, home));
             }
         };
-        let ready = |address| self.serving(global, address, new.take(), Some(export(&home)));
-        Ok(holdfast_node::dev(&options, made, ready)?)
+        Ok(holdfast_node::dev(&options, made, |event| match event {
+            Event::Serving(serving) => {
+                self.serving(global, serving, new.take(), Some(export(&home)));
+            }
+            Event::Stopping { calls, wait } => stopping(global, calls, wait),
+        })?)
     }
 
     /// Says that it serves. That nobody reads it does not stop a server.
     fn serving(
         &self,
         global: &Global,
-        address: SocketAddr,
+        serving: Serving,
         made: Option<MadeJson>,
         export: Option<String>,
     ) {
-        let address = format!("https://{address}");
+        let Serving { vault_id, address, listen, names } = serving;
         if global.json {
-            let data = self.data.display().to_string();
-            _ = output::json(&Serving { address, data, made, export });
-        } else if global.quiet {
-            _ = output::line(address);
-        } else {
-            _ = output::line(format!("serving on {address}"));
-            if let Some(export) = export {
-                _ = output::line(format!("In a second terminal:\n  {export}"));
-            }
+            let (data, listen) = (self.data.display().to_string(), listen.to_string());
+            _ = output::json(&ServingJson { address, listen, names, data, made, export });
+            return;
         }
+        if global.quiet {
+            _ = output::line(address);
+            return;
+        }
+        _ = output::line(format!("serving on {address}"));
+        if address != format!("https://{listen}") {
+            _ = output::line(format!("  at {listen}, by the names {}", names.join(", ")));
+        }
+        match export {
+            Some(export) => _ = output::line(format!("In a second terminal:\n  {export}")),
+            None => _ = self.moved(global, &vault_id.to_string(), &address).map(output::line),
+        }
+    }
+
+    /// What clients need to know of another address than they knew.
+    fn moved(&self, global: &Global, vault_id: &str, address: &str) -> Option<String> {
+        let use_it =
+            format!("clients use HOLDFAST_SERVER={address}, or `server` in their context file");
+        let path = global.context().or_else(holdfast_client::default_path);
+        let known = path.and_then(|path| Some((Context::read(&path).ok()?, path)));
+        match known.filter(|(context, _)| context.vault_id == vault_id) {
+            Some((context, path)) if context.server != address => {
+                Some(format!("  {} says {}: {use_it}", path.display(), context.server))
+            }
+            None if self.listen.is_some() => Some(format!("  {use_it}")),
+            _ => None,
+        }
+    }
+}
+
+/// That a stop takes its time.
+fn stopping(global: &Global, calls: usize, wait: Duration) {
+    if !global.quiet && !global.json {
+        output::note(format!(
+            "stopping: waiting up to {} s for {}; Ctrl-C again stops now",
+            wait.as_secs(),
+            match calls {
+                0 => "connections".to_owned(),
+                1 => "1 call".to_owned(),
+                more => format!("{more} calls"),
+            }
+        ));
     }
 }
 

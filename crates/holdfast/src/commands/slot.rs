@@ -9,6 +9,8 @@ use crate::cli::Global;
 use crate::output;
 
 #[derive(Debug, Subcommand)]
+#[command(after_help = "Example:
+  holdfast slot ls")]
 pub(crate) enum Slot {
     /// List seal slots, this node's soft slot included
     #[command(after_help = "Example: holdfast slot ls")]

@@ -35,6 +35,7 @@ fn commands(home: &Path, path: &[&str], leaves: &mut Vec<(String, String)>) {
         leaves.push((path.join(" "), help));
         return;
     };
+    assert!(help.contains("Example"), "{path:?}: {help}");
     for line in list.lines().take_while(|line| line.starts_with("  ")) {
         let name = line.split_whitespace().next().unwrap();
         commands(home, &[path, &[name]].concat(), leaves);
@@ -73,20 +74,28 @@ fn json_has_the_same_fields_for_ever() {
         assert_eq!(fields(&found), want, "{args:?}");
         found
     };
-    let key = "created enclave key_id kind name state version versions";
+    let key = "created deleted enclave key_id kind name state version versions";
     check(&["key", "create", "orders"], b"", key);
     check(&["key", "rotate", "orders"], b"", key);
     let shown = check(&["key", "show", "orders"], b"", key);
     assert_eq!(fields(&shown["versions"][0]), "changed state version");
     let sealed = check(&["key", "encrypt", "orders"], b"x", "ciphertext key_id version");
     let raw = data_encoding::BASE64.decode(sealed["ciphertext"].as_str().unwrap().as_bytes());
-    check(&["key", "decrypt"], &raw.unwrap(), "key_id name plaintext version");
+    check(&["key", "decrypt"], &raw.unwrap(), "enclave key_id name plaintext version");
     check(&["key", "generate", "orders"], b"", "ciphertext key_id plaintext version");
     let list = check(&["key", "ls"], b"", "keys next");
     assert_eq!(fields(&list["keys"][0]), key);
     assert_eq!((&list["keys"][0]["versions"], &list["next"]), (&Value::Null, &Value::Null));
     check(&["key", "delete", "orders"], b"", key);
+    let gone = check(&["key", "ls", "--deleted"], b"", "keys next");
+    assert_eq!(gone["keys"][0]["name"], "orders");
+    assert!(gone["keys"][0]["deleted"].is_u64(), "{gone}");
+    let none = with(home, CONTEXT, &["key", "undelete", "ordres"], b"").expect(10);
+    assert!(none.err.contains("key ls --deleted"), "{}", none.err);
+    let none = with(home, CONTEXT, &["key", "encrypt", "orders"], b"x").expect(10);
+    assert!(none.err.contains("key ls -e default") && none.err.contains("ask an administrator"));
     check(&["key", "undelete", "orders", "--name", "old"], b"", key);
+    assert_eq!(run(&["key", "ls", "--deleted"], b"")["keys"], Value::Array(Vec::new()));
 
     check(&["enclave", "create", "plant"], b"", "enclave_id name state");
     assert_eq!(fields(&run(&["enclave", "ls"], b"")["enclaves"][0]), "enclave_id name state");
@@ -204,8 +213,10 @@ fn init_server_and_restore_speak_json_and_bare_lines() {
         }
         std::thread::sleep(std::time::Duration::from_millis(20));
     };
-    assert_eq!(fields(&serving), "address data export made");
+    assert_eq!(fields(&serving), "address data export listen made names");
     assert_eq!(serving["address"], format!("https://{listen}"));
+    assert_eq!(serving["listen"], listen);
+    assert!(serving["names"].as_array().unwrap().contains(&"localhost".into()), "{serving}");
     let made = "archive_failed archive_ms byte_drill_ms context full_drill_ms place signer soft_key vault_id";
     assert_eq!(fields(&serving["made"]), made);
     let archive = serving["made"]["place"].as_str().unwrap().to_owned();
@@ -260,7 +271,11 @@ fn quiet_is_one_bare_line() {
     assert_eq!(run(&["enclave", "ls"]), "default");
     assert_eq!(run(&["policy", "set", "app", "--empty"]), "app");
     assert!(run(&["identity", "create", "app", "--policy", "app"]).starts_with("k1:"));
-    assert!(run(&["identity", "create", "bob", "--save", "bob.toml"]).starts_with("h1:"));
+    assert_eq!(run(&["identity", "create", "bob", "--save", "bob.toml"]), "bob.toml");
+    assert_eq!(run(&["identity", "show", "bob"]), "bob");
+    assert_eq!(run(&["identity", "rm", "bob"]), "bob");
+    let elsewhere = format!("h1:{}", "A".repeat(43));
+    assert_eq!(run(&["identity", "create", "eve", "--identity", &elsewhere]), "eve");
     assert_eq!(run(&["status"]), "warning");
     assert_eq!(run(&["sheet"]), run(&["sheet", "--fingerprint"]));
     let archive = run(&["backup", "--output", "archives"]);
@@ -399,6 +414,9 @@ fn an_identity_and_its_saved_key_come_together() {
     std::fs::write(home.join("file"), b"precious").unwrap();
     create(&["--save", "file"]).expect(12);
     create(&["--save", "file/under.toml"]);
+    let nowhere = create(&["--save", "nope/app.toml"]).expect(10);
+    assert!(nowhere.err.contains("there is no directory nope"), "{}", nowhere.err);
+    assert!(nowhere.err.contains("--save FILE") && !home.join("nope").exists());
     assert_eq!(std::fs::read(home.join("file")).unwrap(), b"precious");
     with(home, CONTEXT, &["identity", "show", "app"], b"").expect(10);
     create(&["--policy", "nobody", "--save", "app.toml"]).expect(10);

@@ -45,7 +45,11 @@ fn certificates_that_cannot_serve_are_refused_when_added() {
         std::fs::write(home.join(&file), &bytes).unwrap();
         let refused = vault.run(&["custodian", "add", &file], b"").expect(13);
         assert!(refused.err.contains(why), "{name}: {}", refused.err);
-        if bytes.len() < 65536 {
+        assert!(refused.err.contains(&file), "{name}: {}", refused.err);
+        // A secret key does not even leave this host.
+        let secret = name == "secret";
+        assert_eq!(refused.err.contains("a secret key to nobody"), secret, "{}", refused.err);
+        if bytes.len() < 65536 && !secret {
             vault.audited(|line| {
                 line["action"] == "custodian.add"
                     && line["result"] == "bad_input"
@@ -59,13 +63,24 @@ fn certificates_that_cannot_serve_are_refused_when_added() {
             "{name}: {}",
             refused.err
         );
+        assert_eq!(refused.err.contains("a secret key to nobody"), secret, "{}", refused.err);
         assert!(!home.join("made").exists() && !home.join("made.key").exists());
     }
+    let added = |line: &&serde_json::Value| line["action"] == "custodian.add";
+    assert_eq!(vault.audit().iter().filter(added).count(), 7, "all but the secret and the large");
     assert_eq!(vault.run(&["custodian", "ls", "--json"], b"").expect(0).text(), before);
     assert_eq!(vault.run(&["slot", "ls", "--json"], b"").expect(0).text(), slots);
     std::fs::write(home.join("good.asc"), &good).unwrap();
     vault.run(&["custodian", "add", "good.asc"], b"").expect(0);
     vault.run(&["custodian", "add", "good.asc", "--name", "other"], b"").expect(12);
+    let shown = vault.run(&["custodian", "show", "good", "--json"], b"").expect(0).text();
+    let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    let id = shown["custodian_id"].as_str().unwrap();
+    for args in [&["custodian", "show", "good"][..], &["custodian", "ls"]] {
+        let said = vault.run(args, b"").expect(0).text();
+        assert!(said.contains(id), "{args:?}: {said}");
+    }
+    vault.run(&["custodian", "show", id], b"").expect(0);
     vault.run(&["custodian", "show", "nobody"], b"").expect(10);
     vault.run(&["custodian", "rm", "nobody"], b"").expect(10);
     vault.run(&["backup", "--output", "archives", "--custodian", "nobody"], b"").expect(10);

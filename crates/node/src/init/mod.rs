@@ -244,9 +244,8 @@ fn certificates(options: &InitOptions, now: Millis) -> Result<Vec<Certificate>, 
     let mut read: Vec<Certificate> = Vec::new();
     for (file, bytes) in &options.custodians {
         let certificate = Certificate::read(bytes, now).map_err(|error| {
-            NodeError::new(Kind::BadInput, format!("custodian {file}: {error}")).next(
-                "ask for a current OpenPGP certificate that can encrypt: gpg --armor --export NAME",
-            )
+            NodeError::new(Kind::BadInput, format!("custodian {file}: {error}"))
+                .next(error.advice())
         })?;
         if read.iter().any(|other| other.fingerprint() == certificate.fingerprint()) {
             let message = format!("custodian {file} is given twice");

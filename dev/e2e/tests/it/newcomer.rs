@@ -1,6 +1,6 @@
 //! The README as it stands, as this user and as one who owns nothing else; what `server --dev` prints.
 
-use holdfast_e2e::{Host, NOBODY, five_minutes, free_port, is_root};
+use holdfast_e2e::{Host, NOBODY, block, five_minutes, free_port, is_root};
 
 /// The README's block as pasted; only the port differs, so that the test does not meet another server.
 fn first_five_minutes(host: &Host) {
@@ -35,6 +35,54 @@ fn the_readme_works_as_pasted_by_nobody() {
     } else {
         eprintln!("not run: only root can become another user");
     }
+}
+
+/// A vault for real, at another address than its administrator's context says, called by a name and by curl.
+#[test]
+fn the_readme_works_as_pasted_from_another_host_and_from_a_program() {
+    let host = Host::new();
+    let (first, then) = (free_port(), free_port());
+    let init =
+        format!("holdfast init --data v --no-custodian --soft-key s --listen localhost:{first}");
+    let said = host.script("admin.toml", &format!("{init} 2>&1"));
+    assert!(said.contains("holdfast custodian add CERTIFICATE_FILE"), "{said}");
+    assert!(said.contains("there is no archive yet") && !said.contains("own disk"), "{said}");
+    let server = host.serve(&["--data", "v"]);
+    let _made = host.script("admin.toml", &block("README.md", "policy"));
+    assert_eq!(server.stop(), Some(0));
+
+    let by_name = block("README.md", "by-name")
+        .replace("/srv/vault", "v")
+        .replace("vault.example:7373", &format!("localhost:{then}"))
+        .replace(" &\n", " > served & SERVER=$!\n");
+    let curl = block("README.md", "curl").replace("127.0.0.1:7373", &format!("localhost:{then}"));
+    let elsewhere = block("README.md", "elsewhere");
+    assert!(by_name.contains("SERVER=") && curl.contains(&format!(":{then}/")), "they changed");
+    let out = host.script(
+        "admin.toml",
+        &format!("{by_name}trap 'kill $SERVER' EXIT\n{curl}(unset HOLDFAST_SERVER\n{elsewhere})"),
+    );
+    assert!(out.contains("attack at dusk\n") && out.ends_with("attack at noon\n"), "{out}");
+    let served = host.read("served");
+    let address = format!("https://localhost:{then}");
+    assert!(served.starts_with(&format!("serving on {address}\n")), "{served}");
+    let moved =
+        format!("admin.toml says https://localhost:{first}: clients use HOLDFAST_SERVER={address}");
+    assert!(served.contains(&moved), "{served}");
+}
+
+/// `--listen :PORT` is every address of IPv4, and none that a client could call.
+#[test]
+fn a_server_names_an_address_that_works() {
+    let host = Host::new();
+    let port = free_port();
+    let server = host.dev("demo", &format!(":{port}"));
+    let said = host.read("server.out");
+    assert!(said.contains(&format!("serving on https://127.0.0.1:{port}\n")), "{said}");
+    assert!(said.contains(&format!("  at 0.0.0.0:{port}, by the names localhost, ")), "{said}");
+    let ls = format!("HOLDFAST_SERVER=https://127.0.0.1:{port} holdfast enclave ls -q");
+    assert_eq!(host.script("demo/context.toml", &ls), "default\n");
+    assert_eq!(server.stop(), Some(0));
 }
 
 #[test]

@@ -5,12 +5,12 @@ use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use holdfast_client::Context;
 
 use crate::run::{Running, holdfast};
-use crate::vault::Vault;
+use crate::vault::{PATIENCE, Vault};
 
 /// What lies in a directory; nothing where there is none.
 fn names(dir: &Path) -> Vec<String> {
@@ -22,7 +22,9 @@ fn names(dir: &Path) -> Vec<String> {
 fn interrupted(home: &Path, args: &[&str], begun: impl Fn() -> bool, undo: impl Fn()) {
     for _ in 0..50 {
         let mut running = Running::start(home, args);
+        let give_up = Instant::now() + PATIENCE;
         while running.runs() && !begun() {
+            assert!(Instant::now() < give_up, "{args:?} neither begins nor ends");
             std::thread::sleep(Duration::from_millis(1));
         }
         let done = running.interrupt();
@@ -101,14 +103,21 @@ fn an_interrupted_backup_leaves_nothing_and_is_in_nobodys_way() {
     vault.run(&["backup", "--output", "archives"], b"").expect(0);
 }
 
+/// Once it waits for a server that is not there: it tries for ten seconds.
+fn waits(running: &mut Running) {
+    running.listens();
+    // A moment to find nobody. Without it the wait ends before it begins, and the command all the same.
+    std::thread::sleep(Duration::from_millis(200));
+    assert!(running.runs());
+}
+
 #[test]
 fn an_interrupted_wait_for_a_server_ends_at_once() {
     let mut vault = Vault::start();
     vault.server.kill();
     let status = ["--context", "demo/context.toml", "status"];
     let mut running = Running::start(vault.path(), &status);
-    std::thread::sleep(Duration::from_millis(500));
-    assert!(running.runs());
+    waits(&mut running);
     running.interrupt().expect(130);
 }
 
@@ -153,7 +162,7 @@ fn an_interrupted_identity_says_that_its_key_stays() {
     let held = deaf_from(&vault, saved.clone(), "deaf.toml");
     let create = ["--context", "deaf.toml", "identity", "create", "u", "--save", "u.toml"];
     let running = Running::start(vault.path(), &create);
-    held.recv_timeout(Duration::from_secs(30)).expect("the request was sent");
+    held.recv_timeout(PATIENCE).expect("the request was sent");
     let done = running.interrupt().expect(130);
     assert!(done.err.contains("u.toml stays"), "{}", done.err);
     assert!(saved.exists());
@@ -168,8 +177,7 @@ fn an_identity_that_was_never_asked_for_leaves_no_key() {
     // It waits for the server, and is interrupted.
     let in_context = [&["--context", "demo/context.toml"][..], &create].concat();
     let mut running = Running::start(vault.path(), &in_context);
-    std::thread::sleep(Duration::from_millis(500));
-    assert!(running.runs());
+    waits(&mut running);
     let done = running.interrupt().expect(130);
     assert!(!saved.exists() && !done.err.contains("stays"), "{}", done.err);
     // Somebody else is there, who hangs up.

@@ -91,8 +91,11 @@ async fn a_vault_by_a_name_it_was_not_told_of_is_the_vault_still() {
 #[tokio::test]
 async fn a_refused_connection_is_tried_again() {
     let server = Server::new(Script { reply: enclaves, hang_up: false });
-    // A port that was free a moment ago: refused until the server takes it.
-    let address = std::net::TcpListener::bind(ANY_PORT).unwrap().local_addr().unwrap();
+    // Ours, and nobody listens: refused until the server does.
+    let held = tokio::net::TcpSocket::new_v4().unwrap();
+    held.set_reuseaddr(true).unwrap();
+    held.bind(ANY_PORT).unwrap();
+    let address = held.local_addr().unwrap();
     let mut early = client(&server, address, KEY);
     let (call, _) = tokio::join!(early.get::<wire::Enclaves>("/enclaves"), async {
         assert!(tokio::net::TcpStream::connect(address).await.is_err());

@@ -29,6 +29,14 @@ impl Listening {
     ///
     /// Errors: it is none of them, or this host cannot resolve the name (`BadInput`).
     pub(crate) fn parse(text: &str) -> Result<Self, NodeError> {
+        Self::parse_with(text, |name, port| (name, port).to_socket_addrs().ok()?.next())
+    }
+
+    /// As [`Self::parse`], with what knows a name's address.
+    fn parse_with(
+        text: &str,
+        resolve: impl Fn(&str, u16) -> Option<SocketAddr>,
+    ) -> Result<Self, NodeError> {
         let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
         let address = match text.strip_prefix(':').map(str::parse::<u16>) {
             Some(Ok(port)) => Some(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))),
@@ -46,8 +54,7 @@ impl Listening {
             NodeError::new(Kind::BadInput, format!("not an address to listen on: {text:?}"))
                 .next("write it as 127.0.0.1:7373, [::1]:7373 or NAME:7373")
         })?;
-        let found = (name, port).to_socket_addrs().ok().and_then(|mut found| found.next());
-        let address = found.ok_or_else(|| {
+        let address = resolve(name, port).ok_or_else(|| {
             NodeError::new(Kind::BadInput, format!("this host knows no address of {name}")).next(
                 "put the name into DNS or /etc/hosts, or listen on an address: 127.0.0.1:7373",
             )
@@ -73,6 +80,11 @@ impl Listening {
     /// The addresses by which clients may call it: all of this host's where it listens on every one, which is
     /// every one of IPv4 at 0.0.0.0.
     pub(crate) fn addresses(&self) -> Vec<IpAddr> {
+        self.addresses_among(here)
+    }
+
+    /// As [`Self::addresses`], with what knows those of this host.
+    fn addresses_among(&self, here: impl FnOnce() -> Vec<IpAddr>) -> Vec<IpAddr> {
         let mut all = vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
         let ip = self.address.ip();
         let more = if ip.is_unspecified() { here() } else { vec![ip] };
@@ -94,15 +106,18 @@ impl fmt::Display for Listening {
     }
 }
 
-/// The addresses of this host's interfaces. Those of one link (fe80::/10) are left out: with a zone, which they
-/// need, no certificate can name them.
+/// The addresses of this host's interfaces that a certificate can name.
 fn here() -> Vec<IpAddr> {
     let all = interfaces().unwrap_or_else(|error| {
         tracing::warn!(%error, "the addresses of this host are not known, nor in the certificate");
         Vec::new()
     });
-    let of_link = |ip: &IpAddr| matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
-    all.into_iter().filter(|ip| !of_link(ip)).collect()
+    all.into_iter().filter(can_be_named).collect()
+}
+
+/// Not those of one link (fe80::/10): they need a zone, with which no certificate can name them.
+fn can_be_named(ip: &IpAddr) -> bool {
+    !matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local())
 }
 
 /// All addresses of all interfaces (getifaddrs(3)).
@@ -151,12 +166,23 @@ unsafe fn address(address: *const libc::sockaddr) -> Option<IpAddr> {
 mod tests {
     use super::*;
 
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    /// Where the one name that is known is localhost.
+    fn parse(text: &str) -> Result<Listening, NodeError> {
+        Listening::parse_with(text, |name, port| {
+            name.eq_ignore_ascii_case("localhost").then(|| (Ipv4Addr::LOCALHOST, port).into())
+        })
+    }
+
     #[test]
     fn places_are_read_and_named() {
         let check = |text: &str, want: &str, server: &str| {
-            let place = Listening::parse(text).unwrap();
+            let place = parse(text).unwrap();
             assert_eq!((&*place.to_string(), &*place.server()), (want, server), "{text}");
-            assert_eq!(Listening::parse(want).unwrap(), place, "{text}: kept as text");
+            assert_eq!(parse(want).unwrap(), place, "{text}: kept as text");
         };
         check("127.0.0.1:1", "127.0.0.1:1", "https://127.0.0.1:1");
         check("127.0.0.1", "127.0.0.1:7373", "https://127.0.0.1:7373");
@@ -171,27 +197,33 @@ mod tests {
         for bad in
             ["not a host:x", "", "a:b:9", "localhost:x", "localhost:99999", "a/b", "[::1", "1.2.3"]
         {
-            let refused = Listening::parse(bad).unwrap_err();
+            let refused = parse(bad).unwrap_err();
             assert_eq!(refused.kind, Kind::BadInput, "{bad}");
+            assert!(refused.message.contains("not an address"), "{refused}");
         }
-        // A name for testing that nobody has (RFC 6761 §6.4).
-        let unknown = Listening::parse("vault.invalid:9").unwrap_err();
+        let unknown = parse("vault.invalid:9").unwrap_err();
         assert!(unknown.message.contains("vault.invalid"), "{unknown}");
     }
 
     #[test]
+    fn the_system_knows_names_and_addresses() {
+        // The one name, and the one address, that every host has (RFC 6761 §6.3).
+        assert!(Listening::parse("localhost:9").unwrap().address.ip().is_loopback());
+        assert!(interfaces().unwrap().contains(&ip("127.0.0.1")));
+    }
+
+    #[test]
     fn every_address_is_that_of_each_interface() {
-        let of_ipv4 = Listening::parse(":7373").unwrap().addresses();
-        let all = Listening::parse("[::]:7373").unwrap().addresses();
-        let loopback = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
-        assert!(all.starts_with(&loopback) && interfaces().unwrap().contains(&loopback[0]));
-        let ipv4 = |ip: &&IpAddr| ip.is_ipv4() || loopback.contains(ip);
-        assert!(of_ipv4.iter().eq(all.iter().filter(ipv4)), "{of_ipv4:?} of {all:?}");
-        // Whatever this host has besides, the kernel lets somebody listen there.
-        for ip in &all[loopback.len()..] {
-            std::net::TcpListener::bind((*ip, 0)).unwrap();
-        }
-        let one = Listening::parse("192.0.2.7:7373").unwrap().addresses();
-        assert_eq!(one, [&loopback[..], &[IpAddr::from([192, 0, 2, 7])]].concat());
+        let here = || ["127.0.0.1", "192.0.2.2", "::1", "2001:db8::2"].map(ip).to_vec();
+        let check = |listen: &str, want: &[&str]| {
+            let found = parse(listen).unwrap().addresses_among(here);
+            assert_eq!(found, want.iter().copied().map(ip).collect::<Vec<_>>(), "{listen}");
+        };
+        check("[::]:7373", &["127.0.0.1", "::1", "192.0.2.2", "2001:db8::2"]);
+        check(":7373", &["127.0.0.1", "::1", "192.0.2.2"]);
+        check("192.0.2.7:7373", &["127.0.0.1", "::1", "192.0.2.7"]);
+        check("localhost:7373", &["127.0.0.1", "::1"]);
+        assert!(can_be_named(&ip("192.0.2.2")) && can_be_named(&ip("fd00::2")));
+        assert!(!can_be_named(&ip("fe80::1")) && !can_be_named(&ip("febf::1")));
     }
 }

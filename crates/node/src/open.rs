@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use holdfast_cluster::{Clock, Cluster, Config, Room, SystemClock};
 use holdfast_crypto::SecretBytes;
@@ -22,6 +23,9 @@ use crate::{NodeError, softkey};
 
 /// A vault that stood still longer than this, by the clock at its start, is more likely a wrong clock.
 const CLOCK_AHEAD_MS: u64 = 30 * 24 * 60 * 60 * 1000;
+
+/// What somebody who asks for the status may wait for its disks.
+const DISK_PATIENCE: Duration = Duration::from_secs(2);
 
 /// A node that is ready to serve.
 pub(crate) struct Opened {
@@ -89,6 +93,7 @@ pub(crate) fn open(
             .chain(clock_ahead(view.head().at, now))
             .collect(),
         soft: Some(soft),
+        disk_patience: DISK_PATIENCE,
     })?;
     Ok(Opened { service, vault_id, listen, ca_seed, ca, cluster, audit, _data: dir })
 }

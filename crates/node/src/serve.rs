@@ -216,12 +216,19 @@ mod tests {
     fn a_stop_does_not_wait_for_a_thread_that_blocks() {
         let (hold, held) = std::sync::mpsc::channel::<()>();
         let ended = to_the_end(async {
-            tokio::task::spawn_blocking(move || held.recv_timeout(Duration::from_secs(60)));
+            let (begin, begun) = tokio::sync::oneshot::channel();
+            tokio::task::spawn_blocking(move || {
+                begin.send(()).unwrap();
+                held.recv_timeout(Duration::from_secs(120))
+            });
+            // One that has not begun is given up.
+            begun.await.unwrap();
             Ok(Duration::ZERO)
         });
         assert_eq!(ended, Ok(()));
         assert!(hold.send(()).is_ok(), "it blocks still");
     }
+
     #[test]
     fn an_address_is_taken_once_and_nobody_waits_there() {
         let socket = take(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();

@@ -1,6 +1,7 @@
 //! Runs the real binary as people do: a host of its own for each test (a directory, a user, a home), a
 //! server that ends with the test, the README's block.
 
+use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -73,6 +74,13 @@ pub fn free_port() -> u16 {
     });
     let free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
     ports.find(free).expect("a free port")
+}
+
+/// Says loudly that this host does not let a test do what it is for. `eprintln` would say it to nobody: what
+/// a test that passes prints is thrown away.
+pub fn not_tested(why: &str) {
+    // Nobody may be reading; that is no reason to fail.
+    let _ = writeln!(std::io::stderr(), "\nNOT TESTED: {why}");
 }
 
 /// Whether this test may become another user.

@@ -119,8 +119,11 @@ async fn whoever_waits_for_a_server_is_told_once() {
 #[tokio::test]
 async fn a_refused_connection_is_tried_again() {
     let server = Server::new(Script { reply: enclaves, hang_up: false });
-    // A port that was free a moment ago: refused until the server takes it.
-    let address = std::net::TcpListener::bind(ANY_PORT).unwrap().local_addr().unwrap();
+    // Ours, and nobody listens: refused until the server does.
+    let held = tokio::net::TcpSocket::new_v4().unwrap();
+    held.set_reuseaddr(true).unwrap();
+    held.bind(ANY_PORT).unwrap();
+    let address = held.local_addr().unwrap();
     let mut early = client(&server, address, KEY);
     let (call, _) = tokio::join!(early.get::<wire::Enclaves>("/enclaves"), async {
         assert!(tokio::net::TcpStream::connect(address).await.is_err());

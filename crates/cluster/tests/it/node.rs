@@ -123,7 +123,7 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> T {
 
 /// Waits until the node made a checkpoint of this entry or a later one.
 pub async fn checkpointed(cluster: &Cluster, entry: LogId) {
-    for _ in 0..3000 {
+    for _ in 0..12_000 {
         if cluster.status().checkpointed >= entry.index {
             return;
         }

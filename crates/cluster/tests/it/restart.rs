@@ -3,22 +3,23 @@
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use holdfast_cluster::{
     Cluster, ClusterError, Config, FaultKind, ProposeError, ROOM_BYTES_MIN, Room, SystemClock,
     seed_id, seed_log, seed_membership,
 };
-use holdfast_fs::{Fs, Mem};
-use holdfast_machine::{LogId, View, ViewExt};
+use holdfast_fs::{Fs, FsLayer, Mem};
+use holdfast_machine::{LogId, Outcome, Txn, View, ViewExt};
 use holdfast_store::log::Log;
 use holdfast_store::{Applied, DiskStore, StateStore};
-use holdfast_types::{NodeId, Table, TableClass};
+use holdfast_types::{Body, Draft, Expect, NodeId, Table, TableClass};
 use tempfile::TempDir;
 
 use crate::node::{
     NODE, block_on, checkpointed, create, create_rows, make_state, open_log, open_state, revision,
-    seed, seeded, start, start_config_in, start_in, start_with, start_without_checkpoints,
+    seed, seeded, start, start_config_in, start_in, start_with, start_without_checkpoints, txn,
 };
 
 #[test]
@@ -122,28 +123,75 @@ fn a_full_disk_stops_the_node_and_loses_nothing_that_was_answered() {
     });
 }
 
+/// Counts how often it is asked for the room that there is.
+#[derive(Debug)]
+struct Asked {
+    below: Mem,
+    times: AtomicU64,
+}
+
+impl FsLayer for Asked {
+    fn below(&self) -> &dyn Fs {
+        &self.below
+    }
+
+    fn free_bytes(&self, path: &Path) -> Option<u64> {
+        self.times.fetch_add(1, Ordering::Relaxed);
+        self.below.free_bytes(path)
+    }
+}
+
+impl Asked {
+    /// Waits until it was asked so many times more.
+    async fn again(&self, times: u64) {
+        let wanted = self.times.load(Ordering::Relaxed) + times;
+        for _ in 0..12_000 {
+            if self.times.load(Ordering::Relaxed) >= wanted {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("nobody asks for the room any more");
+    }
+}
+
+/// A change of some 900 KiB.
+fn large(id: u64) -> Txn {
+    let mut draft = Draft::default();
+    for n in 0..4_u8 {
+        let body = Body { schema: 1, bytes: vec![n; 225 << 10] };
+        draft.put(Table::KEYS, [&b"large"[..], &[n]].concat(), Expect::Absent, body);
+    }
+    txn(id, draft)
+}
+
 #[test]
 fn a_change_is_refused_while_there_is_still_some_room_and_done_when_there_is_more() {
     let mem = Mem::new();
     let (fs, dir): (Arc<dyn Fs>, _) = (mem.shared(), Path::new("/data"));
     fs.create_dir_all(dir).unwrap();
     seed(&fs, dir);
-    let room = Some(Room { fs: Arc::clone(&fs), dir: dir.to_path_buf() });
+    let asked = Arc::new(Asked { below: mem.clone(), times: AtomicU64::new(0) });
+    let room = Some(Room { fs: asked.clone(), dir: dir.to_path_buf() });
     let often = Duration::from_millis(1);
     let config = Config { room, checkpoint_every: often, ..Config::new(NODE) };
     block_on(async {
         let cluster = start_config_in(&fs, dir, config);
         create_rows(&cluster, 0, 10).await;
-        checkpointed(&cluster, LogId { index: 12, ..seed_id(NODE) }).await;
-        mem.limit_space(ROOM_BYTES_MIN + (1 << 20));
-        create_rows(&cluster, 10, 11).await;
+        let before = LogId { index: 12, ..seed_id(NODE) };
+        checkpointed(&cluster, before).await;
+        // One more change fits, but not the checkpoint that it makes due: that is put off.
+        mem.limit_space(ROOM_BYTES_MIN + (1 << 16));
+        let outcome = cluster.propose(large(10)).await.unwrap();
+        assert_eq!(outcome, Outcome::Done(revision(11)));
         for free in [ROOM_BYTES_MIN - 1, 1000, 0] {
             mem.limit_space(free);
             let refused = cluster.propose(create(11, &11_u64.to_be_bytes(), b"row")).await;
             let dir = dir.to_path_buf();
             assert_eq!(refused, Err(ProposeError::NoSpace { dir, free }));
-            // A checkpoint is due all the time, and would stop the node.
-            tokio::time::sleep(Duration::from_millis(300)).await;
+            // It is put off again and again: tried, it would stop the node.
+            asked.again(3).await;
+            assert!(cluster.status().checkpointed <= before.index);
             assert_eq!((cluster.status().running, cluster.fault()), (true, None));
             assert_eq!(cluster.view().head().revision, revision(11));
         }

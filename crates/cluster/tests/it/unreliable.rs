@@ -3,8 +3,12 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
 use holdfast_fs::{File, FileLayer, Fs, FsError, FsLayer, Mem, Open};
+
+/// How long something that happens soon may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Memory below.
 #[derive(Clone, Debug, Default)]
@@ -39,7 +43,10 @@ impl Unreliable {
     /// Waits until one hangs.
     pub fn somebody_waits(&self) {
         let state = self.gate.state.lock().unwrap();
-        drop(self.gate.changed.wait_while(state, |state| state.waiting == 0).unwrap());
+        let nobody = |state: &mut State| state.waiting == 0;
+        let (_state, waited) =
+            self.gate.changed.wait_timeout_while(state, PATIENCE, nobody).unwrap();
+        assert!(!waited.timed_out(), "nobody syncs");
     }
 
     /// They go on.

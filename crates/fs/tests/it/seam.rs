@@ -248,7 +248,11 @@ fn a_file_that_several_write_at_once_is_always_a_whole_one() {
             let path = &path;
             scope.spawn(move || {
                 for len in 1..100 {
-                    write_shared(&Disk, path, &vec![byte; len * 100]).expect("written");
+                    match write_shared(&Disk, path, &vec![byte; len * 100]) {
+                        // On a slow disk the others may be in the way for longer than it waits.
+                        Err(FsError::Locked { .. }) => continue,
+                        written => written.expect("written"),
+                    }
                     let there = read_to_vec(&Disk, path, 10_000).expect("read");
                     assert!(!there.is_empty() && there.iter().all(|one| *one == there[0]));
                 }

@@ -2,12 +2,9 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use crate::run::Running;
-
-/// How long a process may take to start on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::vault::soon;
 
 /// Waits until the process says that it may dump nothing, and never will.
 fn dumps_nothing(home: &Path, args: &[&str]) {
@@ -19,14 +16,11 @@ fn dumps_nothing(home: &Path, args: &[&str]) {
         // Soft and hard: a hard limit of 0 cannot be raised again.
         line.is_some_and(|line| line.split_whitespace().take(2).eq(["0", "0"]))
     };
-    let give_up = Instant::now() + PATIENCE;
-    while !nothing() && Instant::now() < give_up {
+    let dumps_nothing = soon(|| {
         assert!(running.runs(), "{args:?} waits for the pipe");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    let nothing = nothing();
-    running.interrupt();
-    assert!(nothing, "{args:?} may dump core");
+        nothing().then_some(())
+    });
+    assert!(dumps_nothing.is_some(), "{args:?} may dump core");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use holdfast_client::Context;
 
 use crate::run::{Output, Running, holdfast};
-use crate::vault::Vault;
+use crate::vault::{PATIENCE, Vault};
 
 /// What lies in a directory; nothing where there is none.
 fn names(dir: &Path) -> Vec<String> {
@@ -33,7 +33,9 @@ fn ended_by(
 ) {
     for _ in 0..50 {
         let mut running = Running::start(home, args);
+        let give_up = Instant::now() + PATIENCE;
         while running.runs() && !begun() {
+            assert!(Instant::now() < give_up, "{args:?} neither begins nor ends");
             std::thread::sleep(Duration::from_millis(1));
         }
         let done = how(running);
@@ -111,6 +113,14 @@ fn an_interrupted_backup_leaves_nothing_and_is_in_nobodys_way() {
     vault.run(&["backup", "--output", "archives"], b"").expect(0);
 }
 
+/// Once it waits for a server that is not there: it tries for ten seconds.
+fn waits(running: &mut Running) {
+    running.listens();
+    // A moment to find nobody. Without it the wait ends before it begins, and the command all the same.
+    std::thread::sleep(Duration::from_millis(200));
+    assert!(running.runs());
+}
+
 #[test]
 fn an_interrupted_wait_for_a_server_ends_at_once() {
     let mut vault = Vault::start();
@@ -135,7 +145,7 @@ fn ended_when(vault: &Vault, until: impl Fn() -> bool + Send + 'static, args: &[
     let held = deaf_from(vault, until, "deaf.toml");
     let args = [&["--context", "deaf.toml", "backup"], args].concat();
     let running = Running::start(vault.path(), &args);
-    held.recv_timeout(Duration::from_secs(30)).expect("the request was sent");
+    held.recv_timeout(PATIENCE).expect("the request was sent");
     running.terminate().expect(130).err
 }
 
@@ -267,7 +277,7 @@ fn an_interrupted_identity_says_that_its_key_stays() {
     let held = deaf_from(&vault, move || there.exists(), "deaf.toml");
     let create = ["--context", "deaf.toml", "identity", "create", "u", "--save", "u.toml"];
     let running = Running::start(vault.path(), &create);
-    held.recv_timeout(Duration::from_secs(30)).expect("the request was sent");
+    held.recv_timeout(PATIENCE).expect("the request was sent");
     let done = running.interrupt().expect(130);
     assert!(done.err.contains("u.toml stays"), "{}", done.err);
     assert!(saved.exists());
@@ -282,8 +292,7 @@ fn an_identity_that_was_never_asked_for_leaves_no_key() {
     // It waits for the server, and is interrupted.
     let in_context = [&["--context", "demo/context.toml"][..], &create].concat();
     let mut running = Running::start(vault.path(), &in_context);
-    std::thread::sleep(Duration::from_millis(500));
-    assert!(running.runs());
+    waits(&mut running);
     let done = running.interrupt().expect(130);
     assert!(!saved.exists() && !done.err.contains("stays"), "{}", done.err);
     // Somebody else is there, who hangs up.

@@ -4,6 +4,8 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use crate::vault::soon;
+
 /// What a command gave.
 pub(crate) struct Output {
     pub(crate) code: i32,
@@ -39,50 +41,80 @@ pub(crate) fn environment(command: &mut Command, home: &Path) {
     }
 }
 
-/// A command that runs until it is told otherwise.
-pub(crate) struct Running(Child);
+/// A command that runs until it is told otherwise, and is killed at the end.
+pub(crate) struct Running(Option<Child>);
 
 impl Running {
     pub(crate) fn start(home: &Path, args: &[&str]) -> Self {
         let mut command = command(home, args);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        Self(command.spawn().unwrap())
+        Self(Some(command.spawn().unwrap()))
     }
 
     /// Its process id.
     pub(crate) fn pid(&self) -> u32 {
-        self.0.id()
+        self.0.as_ref().unwrap().id()
     }
 
     /// Whether it has not ended by itself.
     pub(crate) fn runs(&mut self) -> bool {
-        self.0.try_wait().unwrap().is_none()
+        self.0.as_mut().unwrap().try_wait().unwrap().is_none()
     }
 
-    /// Ctrl-C, and what came of it.
-    pub(crate) fn interrupt(self) -> Output {
+    /// Waits until it would hear Ctrl-C, or has ended: before that the signal kills it.
+    pub(crate) fn listens(&mut self) {
+        let status = format!("/proc/{}/status", self.pid());
+        soon(|| (!self.runs() || catches_interrupt(&status)).then_some(())).expect("it listens");
+    }
+
+    /// Ctrl-C, if it still runs, and what came of it.
+    pub(crate) fn interrupt(mut self) -> Output {
         self.signal("-INT");
         self.end()
     }
 
-    /// SIGTERM, and what came of it.
-    pub(crate) fn terminate(self) -> Output {
+    /// SIGTERM, if it still runs, and what came of it.
+    pub(crate) fn terminate(mut self) -> Output {
         self.signal("-TERM");
         self.end()
     }
 
-    /// `kill SIGNAL`.
-    pub(crate) fn signal(&self, signal: &str) {
-        let pid = self.0.id().to_string();
-        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    /// `kill SIGNAL`, once it listens.
+    pub(crate) fn signal(&mut self, signal: &str) {
+        self.listens();
+        if self.runs() {
+            let pid = self.pid().to_string();
+            assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+        }
     }
 
     /// What came of it.
-    pub(crate) fn end(self) -> Output {
-        let done = self.0.wait_with_output().unwrap();
-        let err = String::from_utf8_lossy(&done.stderr).into_owned();
-        Output { code: done.status.code().unwrap_or(-1), out: done.stdout, err }
+    pub(crate) fn end(mut self) -> Output {
+        soon(|| (!self.runs()).then_some(())).expect("it ends");
+        output(self.0.take().unwrap().wait_with_output().unwrap())
     }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            _ = child.kill();
+            _ = child.wait();
+        }
+    }
+}
+
+/// Whether the process of this `/proc/PID/status` has a handler for SIGINT, by its mask of caught signals.
+fn catches_interrupt(status: &str) -> bool {
+    const SIGINT: u64 = 1 << 1;
+    let text = std::fs::read_to_string(status).unwrap_or_default();
+    let mask = text.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    mask.is_some_and(|mask| u64::from_str_radix(mask.trim(), 16).unwrap() & SIGINT != 0)
+}
+
+fn output(done: std::process::Output) -> Output {
+    let err = String::from_utf8_lossy(&done.stderr).into_owned();
+    Output { code: done.status.code().unwrap_or(-1), out: done.stdout, err }
 }
 
 /// Runs a command to its end, with `input` on standard input.
@@ -109,9 +141,7 @@ fn end(mut command: Command, input: &[u8]) -> Output {
     let mut child = command.spawn().unwrap();
     // A command that reads nothing may close it early.
     _ = child.stdin.take().unwrap().write_all(input);
-    let done = child.wait_with_output().unwrap();
-    let err = String::from_utf8_lossy(&done.stderr).into_owned();
-    Output { code: done.status.code().unwrap_or(-1), out: done.stdout, err }
+    output(child.wait_with_output().unwrap())
 }
 
 /// As [`holdfast`], with a client context.
@@ -137,9 +167,9 @@ impl Server {
         Self(command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap())
     }
 
-    /// Its exit code, once it has ended.
+    /// Its exit code, once it has ended, which it should soon.
     pub(crate) fn wait(&mut self) -> Option<i32> {
-        self.0.wait().unwrap().code()
+        soon(|| self.0.try_wait().unwrap()).expect("it ends").code()
     }
 
     /// `kill -9`.

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use crate::run::{Output, Server, free_address, with};
 
 /// How long something that happens soon may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// `server --dev --data demo` in a temporary directory.
 pub(crate) struct Vault {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use holdfast_fs::{Fault, Mem, crash_images_wanted, read_to_vec};
 use holdfast_types::{Kind, Millis, NodeId};
@@ -179,7 +179,9 @@ fn after_every_crash_the_chain_goes_on_with_all_that_was_promised() {
 
 /// Waits until so many lines are in the first file.
 fn written(mem: &Mem, count: usize) {
+    let give_up = Instant::now() + Duration::from_secs(120);
     while lines(mem).len() < count {
+        assert!(Instant::now() < give_up, "{count} lines: {:#?}", lines(mem));
         std::thread::yield_now();
     }
 }

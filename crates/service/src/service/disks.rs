@@ -5,15 +5,11 @@ use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use holdfast_types::{ArchiveId, Millis};
 
 use super::Service;
 use crate::ArchiveInfo;
-
-/// How long looking may take: a network disk whose server is gone never answers.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What the disks say.
 pub(super) struct Disks {
@@ -51,7 +47,7 @@ impl Service {
             });
             looked.await.ok()
         };
-        tokio::time::timeout(PATIENCE, look).await.ok().flatten()
+        tokio::time::timeout(self.disk_patience, look).await.ok().flatten()
     }
 
     fn look(&self, stored: &[ArchiveInfo]) -> Disks {

@@ -25,7 +25,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use holdfast_cluster::{Clock, Cluster};
 use holdfast_fs::Fs;
@@ -64,6 +64,8 @@ pub struct Parts {
     pub soft: Option<SlotInfo>,
     /// What starting the node found weak (memory not locked, ...), shown by `status` as long as it runs.
     pub warnings: Vec<Warning>,
+    /// How long `status` waits for the disks: a network disk whose server is gone never answers.
+    pub disk_patience: Duration,
 }
 
 /// The use cases. Used as `Arc<Service>`.
@@ -78,6 +80,7 @@ pub struct Service {
     archives: PathBuf,
     soft: Option<SlotInfo>,
     warnings: Vec<Warning>,
+    disk_patience: Duration,
     vault_id: VaultId,
     caches: Arc<Caches>,
     system: Arc<Actor>,
@@ -128,6 +131,7 @@ impl Service {
             archives: parts.archives,
             soft: parts.soft,
             warnings: parts.warnings,
+            disk_patience: parts.disk_patience,
             vault_id: vault.record.vault_id,
             caches,
             system: Arc::new(system),

@@ -14,7 +14,7 @@ use holdfast_service::{
 };
 use holdfast_types::{ArchiveId, Kind, Millis, Row, Table, TableClass};
 
-use crate::vault::{Vault, admin, n};
+use crate::vault::{Vault, admin, n, soon};
 
 struct Count(u64);
 
@@ -304,17 +304,15 @@ async fn a_reader_that_goes_away_fails_the_backup() {
     let request = StartBackup { to: BackupTo::Client, custodians: None };
     let started = vault.service.start_backup(&admin(), &request).await.unwrap();
     drop(vault.service.backup_stream(&admin(), started.job).await.unwrap());
-    loop {
-        match vault.service.backup_progress(&admin(), started.job).await.unwrap() {
-            BackupProgress::Failed { kind, next, .. } => {
-                assert_eq!(kind, Kind::Unavailable);
-                assert!(next.is_some());
-                break;
-            }
-            BackupProgress::Running { .. } => tokio::task::yield_now().await,
+    let failed =
+        soon(async || match vault.service.backup_progress(&admin(), started.job).await.unwrap() {
+            BackupProgress::Failed { kind, next, .. } => Some((kind, next)),
+            BackupProgress::Running { .. } => None,
             other => panic!("{other:?}"),
-        }
-    }
+        });
+    let (kind, next) = failed.await.expect("it ends");
+    assert_eq!(kind, Kind::Unavailable);
+    assert!(next.is_some());
     assert!(vault.service.list_archives(&admin()).await.unwrap().is_empty());
 }
 

@@ -12,7 +12,7 @@ use holdfast_service::{BackupTo, Level, StartBackup, StoredReport, Warning};
 
 use crate::vault::{Vault, admin};
 
-/// Says how much room there is once somebody is gone, or after a minute.
+/// Says how much room there is once somebody is gone, or after two minutes.
 #[derive(Debug)]
 struct Silent(Mutex<Receiver<()>>);
 
@@ -22,7 +22,7 @@ impl FsLayer for Silent {
     }
 
     fn free_bytes(&self, _: &Path) -> Option<u64> {
-        _ = self.0.lock().unwrap().recv_timeout(Duration::from_secs(60));
+        _ = self.0.lock().unwrap().recv_timeout(Duration::from_secs(120));
         None
     }
 }
@@ -30,7 +30,8 @@ impl FsLayer for Silent {
 #[tokio::test]
 async fn it_holds_neither_status_nor_anybody_else() {
     let (hold, held) = channel();
-    let vault = Vault::with_archives_on(Arc::new(Silent(Mutex::new(held))));
+    let silent = Arc::new(Silent(Mutex::new(held)));
+    let vault = Vault::with_archives_on(silent, Duration::from_millis(50));
     vault.key("k").await;
     let (asker, other) = (admin(), admin());
     let (status, sealed) =

@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use holdfast_cluster::{Clock, Cluster, Config, ManualClock, seed_id, seed_log, seed_membership};
 use holdfast_crypto::random_array;
@@ -29,6 +30,10 @@ use holdfast_types::{
 pub const NODE: NodeId = NodeId(7);
 pub const ADMIN: IdentityId = IdentityId([1; 32]);
 const START: Millis = Millis(1_764_000_000_000);
+/// A disk that takes longer on a busy machine does not answer at all.
+const DISK_PATIENCE: Duration = Duration::from_secs(60);
+/// How long something that happens soon may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 pub struct Vault {
     pub dir: tempfile::TempDir,
@@ -42,18 +47,23 @@ pub struct Vault {
 impl Vault {
     /// A vault with one administrator and the enclave `default`.
     pub fn new() -> Self {
-        Self::with_archives_on(Arc::new(Disk))
+        Self::with_archives_on(Arc::new(Disk), DISK_PATIENCE)
     }
 
-    /// As [`Vault::new`], with archives on another file system.
-    pub fn with_archives_on(archives: Arc<dyn Fs>) -> Self {
+    /// As [`Vault::new`], with archives on another file system, for whose answer status waits so long.
+    pub fn with_archives_on(archives: Arc<dyn Fs>, patience: Duration) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let keyring = Arc::new(Keyring::new(VaultId(random_array())));
         found(&dir, &keyring);
-        Self::open(dir, keyring, archives)
+        Self::open(dir, keyring, archives, patience)
     }
 
-    fn open(dir: tempfile::TempDir, keyring: Arc<Keyring>, archives: Arc<dyn Fs>) -> Self {
+    fn open(
+        dir: tempfile::TempDir,
+        keyring: Arc<Keyring>,
+        archives: Arc<dyn Fs>,
+        disk_patience: Duration,
+    ) -> Self {
         let fs: Arc<dyn Fs> = Arc::new(Disk);
         let clock = Arc::new(ManualClock::at(START));
         let store = DiskStore::open(fs.clone(), &dir.path().join("state"), 32 << 20).unwrap();
@@ -73,6 +83,7 @@ impl Vault {
             archives: dir.path().join("archives"),
             soft: None,
             warnings: Vec::new(),
+            disk_patience,
         })
         .unwrap();
         Self { dir, service, cluster, audit, clock, keyring }
@@ -89,7 +100,8 @@ impl Vault {
         self.audit.close();
         let Self { dir, service, cluster, keyring, .. } = self;
         drop((service, cluster));
-        tokio::task::spawn_blocking(move || Self::open(dir, keyring, Arc::new(Disk))).await.unwrap()
+        let open = move || Self::open(dir, keyring, Arc::new(Disk), DISK_PATIENCE);
+        tokio::task::spawn_blocking(open).await.unwrap()
     }
 
     pub async fn key(&self, name: &str) {
@@ -175,6 +187,17 @@ impl Vault {
 
     pub fn archives(&self) -> PathBuf {
         self.dir.path().join("archives")
+    }
+}
+
+/// What `look` finds within a while.
+pub async fn soon<T>(mut look: impl AsyncFnMut() -> Option<T>) -> Option<T> {
+    let give_up = Instant::now() + PATIENCE;
+    loop {
+        match look().await {
+            None if Instant::now() < give_up => tokio::time::sleep(Duration::from_millis(1)).await,
+            found => return found,
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The README as it stands, as this user and as one who owns nothing else; what `server --dev` prints.
 
-use holdfast_e2e::{Host, NOBODY, block, five_minutes, free_port, is_root};
+use holdfast_e2e::{Host, NOBODY, block, five_minutes, free_port, is_root, not_tested};
 
 /// The README's block as pasted; only the port differs, so that the test does not meet another server.
 fn first_five_minutes(host: &Host) {
@@ -33,7 +33,7 @@ fn the_readme_works_as_pasted_by_nobody() {
     if is_root() {
         first_five_minutes(&Host::of(NOBODY));
     } else {
-        eprintln!("not run: only root can become another user");
+        not_tested("only root can become another user");
     }
 }
 

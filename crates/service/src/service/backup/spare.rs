@@ -44,9 +44,12 @@ thread_local! {
     static SPARE: RefCell<Option<Spare>> = const { RefCell::new(None) };
 }
 
+/// Tells what this thread had of the cores so far; `None` where the system does not say it now.
+type Reading = Box<dyn Fn() -> Option<Share>>;
+
 /// Of a thread that works in spare time.
 struct Spare {
-    shares: Shares,
+    reading: Reading,
     looked: Seen,
     counted: Seen,
     gave_up: bool,
@@ -60,8 +63,8 @@ struct Seen {
 }
 
 impl Seen {
-    fn now(shares: &Shares) -> Option<Self> {
-        Some(Self { at: Instant::now(), share: shares.now()? })
+    fn now(reading: &Reading) -> Option<Self> {
+        Some(Self { at: Instant::now(), share: reading()? })
     }
 }
 
@@ -69,8 +72,14 @@ impl Spare {
     /// Makes this thread one. `None` where the system cannot, or could not tell how it fares.
     fn begin() -> Option<Self> {
         let shares = Shares::open()?;
-        let seen = Seen::now(&shares)?;
-        idle().then_some(Self { shares, looked: seen, counted: seen, gave_up: false })
+        let spare = Self::of(Box::new(move || shares.now()))?;
+        idle().then_some(spare)
+    }
+
+    /// One that fares as `reading` tells.
+    fn of(reading: Reading) -> Option<Self> {
+        let seen = Seen::now(&reading)?;
+        Some(Self { reading, looked: seen, counted: seen, gave_up: false })
     }
 
     /// Whether others wanted the core since the last look.
@@ -80,8 +89,8 @@ impl Spare {
             return false;
         }
         let before = self.looked;
-        self.looked = Seen::now(&self.shares).unwrap_or(before);
-        self.looked.share.since(before.share).waited * WANTED > elapsed
+        self.looked = Seen::now(&self.reading).unwrap_or(before);
+        self.looked.share.since(before.share).wanted(elapsed)
     }
 
     /// Whether it got next to nothing for as long as `limit`.
@@ -90,7 +99,7 @@ impl Spare {
             return false;
         }
         let before = self.counted;
-        self.counted = Seen::now(&self.shares).unwrap_or(before);
+        self.counted = Seen::now(&self.reading).unwrap_or(before);
         self.gave_up = self.counted.share.since(before.share).starved(limit);
         self.gave_up
     }
@@ -138,15 +147,16 @@ async fn apart<T: Send + 'static>(
     spare: bool,
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Ended> {
-    on_a_thread("backup", move || with(spare, work)).await.unwrap_or_else(|| {
+    let work = move || with(spare.then(Spare::begin).flatten(), work);
+    on_a_thread("backup", work).await.unwrap_or_else(|| {
         let message = "the thread of a backup could not start, or failed";
         Err(Ended::Failed(Error::new(Kind::Internal, message)))
     })
 }
 
-/// `work` on this thread, which must end with it.
-fn with<T>(spare: bool, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Ended> {
-    if spare && let Some(spare) = Spare::begin() {
+/// `work` on this thread, which must end with it; in spare time as `spare` tells.
+fn with<T>(spare: Option<Spare>, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Ended> {
+    if let Some(spare) = spare {
         SPARE.set(Some(spare));
         give_way_by(stand_back);
     }
@@ -174,6 +184,11 @@ fn fed_within(limit: Duration) -> io::Result<()> {
 }
 
 impl Share {
+    /// Whether others wanted the core of who had this in so much time.
+    fn wanted(self, elapsed: Duration) -> bool {
+        self.waited * WANTED > elapsed
+    }
+
     /// Whether who had this for as long as `limit` starved.
     fn starved(self, limit: Duration) -> bool {
         self.waited > limit / 2 && self.waited > self.ran * HUNGER
@@ -202,7 +217,7 @@ async fn on_a_thread<T: Send + 'static>(
 fn spare_time() -> bool {
     let begun = Instant::now();
     let Some(spare) = Spare::begin() else { return false };
-    while spare.shares.now().is_none_or(|share| share.ran < SAMPLE) {
+    while (spare.reading)().is_none_or(|share| share.ran < SAMPLE) {
         if begun.elapsed() > PATIENCE {
             return false;
         }
@@ -235,6 +250,7 @@ fn idle() -> bool {
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
+    use std::cell::Cell;
     use std::sync::Arc;
     use std::sync::atomic::AtomicBool;
     use std::sync::atomic::Ordering::Relaxed;
@@ -252,7 +268,11 @@ mod tests {
     async fn in_spare_time_it_takes_only_what_nobody_wants() {
         const IDLE: u32 = 5;
         let ours = policy();
-        let works_as = |spare| on_a_thread("test", move || with(spare, || Ok(policy())).ok());
+        let works_as = |spare: bool| {
+            on_a_thread("test", move || {
+                with(spare.then(Spare::begin).flatten(), || Ok(policy())).ok()
+            })
+        };
         assert_eq!(works_as(true).await, Some(Some(Some(IDLE))));
         assert_eq!(works_as(false).await, Some(Some(ours)));
         // The threads that serve stay as they were.
@@ -289,56 +309,112 @@ mod tests {
         assert!(starved(30, 9_970), "the share of SCHED_IDLE beside one that wants all");
         assert!(!starved(30, 100), "it waited for a slow reader");
         assert!(!starved(2_000, 8_000) && !starved(5_000, 5_000) && !starved(10_000, 0));
+        let wanted = |ran, waited| share(ran, waited).wanted(Duration::from_millis(100));
+        assert!(wanted(50, 50) && wanted(80, 11));
+        assert!(!wanted(100, 0) && !wanted(90, 10) && !wanted(0, 0));
     }
 
-    /// What `work` gives on a thread in spare time while every core is busy.
-    async fn where_all_is_busy<T: Send + 'static>(
+    /// A thread's readings, each a second later: it had a thousandth of a core and waited for the rest.
+    fn starving() -> Reading {
+        let seconds = Cell::new(0);
+        Box::new(move || {
+            seconds.set(seconds.get() + 1);
+            let ran = Duration::from_millis(seconds.get());
+            Some(Share { ran, waited: 999 * ran })
+        })
+    }
+
+    /// What `work` gives on a thread in spare time that fares as `reading` tells.
+    async fn faring<T: Send + 'static>(
+        reading: impl FnOnce() -> Reading + Send + 'static,
         work: impl FnOnce() -> Result<T, Error> + Send + 'static,
-    ) -> Option<Result<T, Ended>> {
-        let busy = Arc::new(AtomicBool::new(true));
-        let hogs = 2 * std::thread::available_parallelism().map_or(1, usize::from);
-        let hog = |busy: Arc<AtomicBool>| while busy.load(Relaxed) {};
-        let hogs: Vec<_> = (0..hogs)
-            .map(|_| busy.clone())
-            .map(|busy| std::thread::spawn(move || hog(busy)))
-            .collect();
-        let ended = on_a_thread("test", move || with(true, work)).await;
-        busy.store(false, Relaxed);
-        assert!(hogs.into_iter().all(|hog| hog.join().is_ok()));
-        ended
+    ) -> Result<T, Ended> {
+        on_a_thread("test", move || with(Spare::of(reading()), work)).await.unwrap()
+    }
+
+    fn fed() -> Result<(), Error> {
+        fed_within(Duration::ZERO).map_err(|error| Error::new(Kind::Other, error.to_string()))
     }
 
     #[tokio::test]
     async fn starved_work_ends_and_says_so() {
-        let work = || loop {
-            fed_within(Duration::from_millis(300))
-                .map_err(|error| Error::new(Kind::Other, error.to_string()))?;
-        };
-        let ended = where_all_is_busy::<()>(work).await;
-        assert!(matches!(ended, Some(Err(Ended::Starved))), "{ended:?}");
+        let ended = faring(starving, fed).await;
+        assert!(matches!(ended, Err(Ended::Starved)), "{ended:?}");
+        // It failed, but not by that.
+        let ended = faring(starving, || Err::<(), _>(Error::new(Kind::NoSpace, "full"))).await;
+        assert!(matches!(ended, Err(Ended::Failed(_))), "{ended:?}");
     }
 
-    /// Times this thread gave up its core of its own will: getrusage(2).
-    fn absences() -> i64 {
-        // SAFETY: plain integers, for which zero is a value; the kernel writes one such structure.
-        let usage = unsafe {
-            let mut usage: libc::rusage = std::mem::zeroed();
-            assert_eq!(libc::getrusage(libc::RUSAGE_THREAD, &raw mut usage), 0);
-            usage
+    #[tokio::test]
+    async fn work_that_is_fed_or_cannot_be_told_goes_on() {
+        let alone = || -> Reading {
+            let begun = Instant::now();
+            Box::new(move || Some(Share { ran: begun.elapsed(), waited: Duration::ZERO }))
         };
-        usage.ru_nvcsw
+        assert!(matches!(faring(alone, fed).await, Ok(())));
+        // The system told it once, and never again.
+        let silent = || -> Reading {
+            let told = Cell::new(false);
+            Box::new(move || {
+                let first = !told.replace(true);
+                first.then_some(Share { ran: Duration::ZERO, waited: Duration::ZERO })
+            })
+        };
+        assert!(matches!(faring(silent, fed).await, Ok(())));
+        // A thread that competes is not looked at.
+        assert!(matches!(on_a_thread("test", || with(None, fed)).await, Some(Ok(()))));
+    }
+
+    #[test]
+    fn it_looks_only_from_time_to_time() {
+        let mut spare = Spare::of(starving()).unwrap();
+        let later = Instant::now() + 2 * STARVED;
+        (spare.looked.at, spare.counted.at) = (later, later);
+        assert!(!spare.wanted() && !spare.starved(STARVED) && !spare.gave_up);
+        assert_eq!((spare.looked.at, spare.counted.at), (later, later));
+        let earlier = Instant::now().checked_sub(LOOK).unwrap();
+        (spare.looked.at, spare.counted.at) = (earlier, earlier);
+        assert!(spare.wanted() && spare.starved(LOOK) && spare.gave_up);
+        assert!(spare.looked.at > earlier && spare.counted.at > earlier);
     }
 
     #[tokio::test]
     async fn it_leaves_a_core_that_others_want() {
         let work = || {
-            let (begun, before) = (Instant::now(), absences());
-            while absences() == before && begun.elapsed() < Duration::from_secs(60) {
-                stand_back();
-            }
-            Ok(absences() - before)
+            let earlier = Instant::now().checked_sub(LOOK).unwrap();
+            SPARE.with_borrow_mut(|spare| spare.as_mut().unwrap().looked.at = earlier);
+            let begun = Instant::now();
+            stand_back();
+            Ok(begun.elapsed())
         };
-        let left = where_all_is_busy(work).await;
-        assert!(matches!(left, Some(Ok(1..))), "{left:?}");
+        let left = faring(starving, work).await;
+        assert!(matches!(left, Ok(left) if left >= ABSENCE), "{left:?}");
+    }
+
+    /// `cargo test --profile ci -p holdfast-service -- --ignored every_core`
+    #[tokio::test]
+    #[ignore = "it keeps every core busy, so that other tests starve"]
+    async fn the_system_tells_it_where_every_core_is_busy() {
+        let busy = Arc::new(AtomicBool::new(true));
+        let cores = std::thread::available_parallelism().unwrap().get();
+        let hogs: Vec<_> = (0..2 * cores)
+            .map(|_| busy.clone())
+            .map(|busy| std::thread::spawn(move || while busy.load(Relaxed) {}))
+            .collect();
+        let work = || {
+            let (begun, mut left) = (Instant::now(), false);
+            while begun.elapsed() < Duration::from_secs(60) {
+                left |= SPARE.with_borrow_mut(|spare| spare.as_mut().unwrap().wanted());
+                if left {
+                    fed_within(Duration::from_millis(300))
+                        .map_err(|error| Error::new(Kind::Other, error.to_string()))?;
+                }
+            }
+            Ok(())
+        };
+        let ended = on_a_thread("test", move || with(Spare::begin(), work)).await;
+        busy.store(false, Relaxed);
+        assert!(hogs.into_iter().all(|hog| hog.join().is_ok()));
+        assert!(matches!(ended, Some(Err(Ended::Starved))), "{ended:?}");
     }
 }

@@ -237,13 +237,14 @@ mod tests {
         };
         init_in(&mem.shared(), &options).unwrap();
         let runtime = crate::serve::runtime().unwrap();
-        let (held, ops) = runtime.block_on(async {
+        let held = runtime.block_on(async {
             let node = open(&mem.shared(), data, None, None).unwrap();
             let held = node.service.clone();
             node.close().await.unwrap();
-            (held, mem.ops())
+            held
         });
         let next = DataDir::open(mem.shared(), data).expect("the lock was given back");
+        let ops = mem.ops();
         drop(held);
         assert_eq!(mem.ops(), ops, "written to what is another's");
         drop(next);

@@ -288,7 +288,7 @@ impl<S: StateStore + 'static> Cluster<S> {
     }
 
     /// Stops Raft, makes the state durable and closes the log. Proposals that wait end as unknown.
-    /// A second call does nothing.
+    /// A second call does nothing. The store stays open, for its views, until the last clone goes.
     pub async fn shutdown(&self) -> Result<(), ClusterError> {
         let Some((mut runtime, writer)) = self.0.threads.lock().take() else { return Ok(()) };
         let raft = self.0.raft.clone();
@@ -307,7 +307,7 @@ impl<S: StateStore + 'static> Cluster<S> {
                 Some(room) if !room.for_a_checkpoint(dirty) => Ok(()),
                 _ => state.checkpoint().map(drop),
             };
-            // Before the answer: who hears it may open the same files next.
+            // Before the answer: whoever hears it may hold the last one.
             drop(state);
             // The caller may have stopped waiting.
             let _ = send.send(result);

@@ -14,7 +14,7 @@ use holdfast_records::{Listen, NodeIdentity, Record as _, RecordError, RootGener
 use holdfast_service::audit::{Audit, Limits};
 use holdfast_service::{Level, Parts, Service, SlotInfo, Warning};
 use holdfast_store::log::Log;
-use holdfast_store::{CACHE_BYTES_DEFAULT, DataDir, DiskStore, StateStore as _};
+use holdfast_store::{CACHE_BYTES_DEFAULT, DataDir, DiskStore, Fence, StateStore as _};
 use holdfast_types::{Generation, Kind, Millis, VaultId};
 
 use crate::address::Listening;
@@ -36,7 +36,8 @@ pub(crate) struct Opened {
     ca: Vec<u8>,
     cluster: Cluster,
     audit: Audit,
-    _data: DataDir,
+    fence: Fence,
+    data: DataDir,
 }
 
 /// Opens the node in `data`.
@@ -60,6 +61,7 @@ pub(crate) fn open(
     let keyring = Arc::new(Keyring::new(vault_id));
     let soft = unseal(&**fs, &mut store, &keyring, data, soft_key)?;
 
+    let fence = store.fence();
     let (log, opened) = Log::open(Arc::clone(fs), &dir.log())?;
     if let Some(torn) = opened.torn {
         tracing::info!(?torn, "cut a torn tail off the log: nothing acknowledged was in it");
@@ -95,7 +97,7 @@ pub(crate) fn open(
         soft: Some(soft),
         disk_patience: DISK_PATIENCE,
     })?;
-    Ok(Opened { service, vault_id, listen, ca_seed, ca, cluster, audit, _data: dir })
+    Ok(Opened { service, vault_id, listen, ca_seed, ca, cluster, audit, fence, data: dir })
 }
 
 impl Opened {
@@ -110,9 +112,15 @@ impl Opened {
     }
 
     /// Stops it in order: the state is durable, then the audit log, then the lock is given back.
+    /// Whoever still holds its service (a call that did not end, a backup) writes nothing any more.
     pub(crate) async fn close(self) -> Result<(), NodeError> {
-        let stopped = self.cluster.shutdown().await;
-        self.audit.close();
+        let Self { service, cluster, audit, fence, data, .. } = self;
+        let stopped = cluster.shutdown().await;
+        audit.close();
+        // The last who goes leaves a state that need not be repaired.
+        drop((service, cluster));
+        fence.close();
+        drop(data);
         Ok(stopped?)
     }
 }
@@ -214,4 +222,39 @@ fn clock_ahead(state: Millis, now: Millis) -> Option<Warning> {
         next: "if the vault was not off for so long, set the clock (timedatectl set-ntp true) and restart it"
             .to_owned(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use holdfast_fs::Mem;
+
+    use super::*;
+    use crate::{InitOptions, init_in};
+
+    #[test]
+    fn whoever_holds_a_service_writes_nothing_after_the_node_was_closed() {
+        let (mem, data) = (Mem::new(), Path::new("/srv/data"));
+        let options = InitOptions {
+            data: data.to_owned(),
+            soft_key: Some("/keys/soft.key".into()),
+            context: Some("/config/context.toml".into()),
+            ..InitOptions::default()
+        };
+        init_in(&mem.shared(), &options).unwrap();
+        let runtime = crate::serve::runtime().unwrap();
+        let held = runtime.block_on(async {
+            let node = open(&mem.shared(), data, None, None).unwrap();
+            let held = node.service.clone();
+            node.close().await.unwrap();
+            held
+        });
+        let next = DataDir::open(mem.shared(), data).expect("the lock was given back");
+        let ops = mem.ops();
+        drop(held);
+        assert_eq!(mem.ops(), ops, "written to what is another's");
+        drop(next);
+        runtime.block_on(async {
+            open(&mem.shared(), data, None, None).unwrap().close().await.unwrap();
+        });
+    }
 }

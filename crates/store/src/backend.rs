@@ -4,10 +4,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use holdfast_fs::{File, Fs, Open};
+use holdfast_fs::{File, Fs, FsError, Open};
 use redb::StorageBackend;
 
-use crate::StoreError;
+use crate::{Fence, StoreError};
 
 /// The state's file in its directory.
 const FILE: &str = "state.redb";
@@ -32,13 +32,14 @@ pub(crate) struct Backend {
     fs: Arc<dyn Fs>,
     file: Arc<dyn File>,
     unsynced: PathBuf,
+    fence: Fence,
 }
 
 impl Backend {
     /// Begins a new file.
     pub(crate) fn create(fs: Arc<dyn Fs>, dir: &Path) -> Result<Self, StoreError> {
         let file = fs.open(&state_file(dir), Open::CreateNew)?;
-        Ok(Self { fs, file, unsynced: dir.join(UNSYNCED) })
+        Ok(Self { fs, file, unsynced: dir.join(UNSYNCED), fence: Fence::default() })
     }
 
     /// Opens a file that holds something, all of which is as durable as redb takes it for on return.
@@ -60,7 +61,21 @@ impl Backend {
             write_again(&*file)?;
             fs.remove_file(&unsynced)?;
         }
-        Ok(Self { fs, file, unsynced })
+        Ok(Self { fs, file, unsynced, fence: Fence::default() })
+    }
+
+    /// What ends its writing.
+    pub(crate) fn fence(&self) -> Fence {
+        self.fence.clone()
+    }
+
+    fn sync(&self) -> Result<(), FsError> {
+        let synced = self.file.sync_data();
+        if synced.is_err() {
+            // Where not even a name can be made, nothing more can be done; the sync's error is the one to report.
+            _ = self.fs.open(&self.unsynced, Open::Create);
+        }
+        synced
     }
 }
 
@@ -91,19 +106,14 @@ impl StorageBackend for Backend {
     }
 
     fn set_len(&self, len: u64) -> Result<(), io::Error> {
-        Ok(self.file.set_len(len)?)
+        self.fence.pass(|| self.file.set_len(len))
     }
 
     fn sync_data(&self) -> Result<(), io::Error> {
-        let synced = self.file.sync_data();
-        if synced.is_err() {
-            // Where not even a name can be made, nothing more can be done; the sync's error is the one to report.
-            _ = self.fs.open(&self.unsynced, Open::Create);
-        }
-        Ok(synced?)
+        self.fence.pass(|| self.sync())
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> Result<(), io::Error> {
-        Ok(self.file.write_at(data, offset)?)
+        self.fence.pass(|| self.file.write_at(data, offset))
     }
 }

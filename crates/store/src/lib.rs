@@ -16,6 +16,7 @@ mod backend;
 pub mod data;
 mod disk;
 mod error;
+mod fence;
 mod index;
 mod load;
 pub mod log;
@@ -30,6 +31,7 @@ use serde::{Deserialize, Serialize};
 pub use data::{DataDir, Marker};
 pub use disk::{CACHE_BYTES_DEFAULT, DiskStore, DiskView};
 pub use error::StoreError;
+pub use fence::Fence;
 pub use index::{
     ChangesError, EachChange, EachRaw, IndexEntry, IndexView, changes_since, index_entry,
 };

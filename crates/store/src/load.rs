@@ -11,7 +11,7 @@ use redb::{Database, Durability};
 
 use crate::disk::{each_row, write};
 use crate::rows::{Tree, put_head, row_key};
-use crate::{Applied, DiskStore, StoreError};
+use crate::{Applied, DiskStore, Fence, StoreError};
 
 /// Bytes of rows that go into one transaction.
 const BATCH_BYTES: usize = 4 << 20;
@@ -23,6 +23,7 @@ pub struct Loader {
     dir: PathBuf,
     path: PathBuf,
     database: Database,
+    fence: Fence,
     head: Head,
     applied: Applied,
     last: Option<Vec<u8>>,
@@ -36,11 +37,12 @@ impl Loader {
         dir: PathBuf,
         path: PathBuf,
         database: Database,
+        fence: Fence,
         head: Head,
         applied: Applied,
     ) -> Self {
         let (last, batch, batch_bytes) = (None, Vec::new(), 0);
-        Self { fs, dir, path, database, head, applied, last, batch, batch_bytes }
+        Self { fs, dir, path, database, fence, head, applied, last, batch, batch_bytes }
     }
 
     /// Reads every row back, recomputes the tables' counts and sums, and makes the state durable at
@@ -60,7 +62,7 @@ impl Loader {
         })?;
         self.fs.sync_dir(&self.dir)?;
         self.fs.sync_dir(holdfast_fs::parent(&self.dir))?;
-        DiskStore::on(self.database, self.path)
+        DiskStore::on(self.database, self.path, self.fence)
     }
 
     fn read_back(

@@ -210,7 +210,7 @@ fn a_server_says_that_it_waits_for_a_call_and_is_asked_twice() {
     let home = home.path();
     let listen = crate::run::free_address();
     let args = ["server", "--dev", "--data", "demo", "--listen", &listen];
-    let running = Running::start(home, &args);
+    let mut running = Running::start(home, &args);
     crate::vault::soon(|| home.join("demo/server.pid").exists().then_some(())).expect("it serves");
     let context = Context::read(&home.join("demo/context.toml")).unwrap();
     let mut raw = crate::raw::Raw::connect(&context);

@@ -46,6 +46,12 @@ impl Service {
         call.end(result)
     }
 
+    /// What this node's ledger says of an archive. Reads the whole of it.
+    pub(super) fn archive(&self, archive_id: ArchiveId) -> Result<ArchiveInfo, Error> {
+        let view = self.cluster.view();
+        aside(|| with_id(&view, archive_id))
+    }
+
     /// Marks those of the first that are gone; none where a disk does not answer.
     async fn look_for(self: &Arc<Self>, archives: &mut [ArchiveInfo]) {
         let stored = archives.iter().filter(|archive| archive.stored.is_some());

@@ -7,7 +7,7 @@ use holdfast_recovery::{Unseal, kept_sessions};
 use holdfast_types::limits::JSON_INTEGER_MAX;
 use holdfast_types::{ArchiveId, CustodianId, Draft, Expect, IdentityId, Kind};
 
-use super::read::get;
+use super::read::{aside, get};
 use super::{Service, archives, said};
 use crate::audit::Resource;
 use crate::{Action, Caller, DrillMode, DrillRecord, DrillReport, Error};
@@ -47,8 +47,11 @@ impl Service {
         }
         let now = self.clock.now();
         let rule = |view: &dyn View| {
-            let archive = archives::with_id(view, archive_id)?;
-            let digest = archives::digest_of(view, archive_id)?.unwrap_or_default();
+            let (archive, digest) = aside(|| {
+                let archive = archives::with_id(view, archive_id)?;
+                let digest = archives::digest_of(view, archive_id)?.unwrap_or_default();
+                Ok::<_, Error>((archive, digest))
+            })?;
             if archive.sha256 != report.sha256 || digest != report.digest {
                 let message = format!("the drill did not find what archive {} holds", archive.name);
                 return Err(Error::new(Kind::NotAuthentic, message)
@@ -85,7 +88,7 @@ impl Service {
             Ok((draft, (seq, at)))
         };
         let (_, (seq, at)) = self.decide(actor, Action::DrillRecord.verb(), rule).await?;
-        let archive = archives::with_id(&self.cluster.view(), archive_id)?;
+        let archive = self.archive(archive_id)?;
         Ok(DrillRecord { seq, at, archive })
     }
 }

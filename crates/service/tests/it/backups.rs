@@ -9,8 +9,8 @@ use holdfast_records::{LedgerRow, Record as _};
 use holdfast_recovery::{ArchiveFiles, Nowhere, Trust, Unseal, check_sidecars, open_archive};
 use holdfast_seal::{Identity, Opener};
 use holdfast_service::{
-    BackupProgress, BackupTo, CustodianSelector, DrillMode, DrillReport, Error, Level, StartBackup,
-    StoredReport,
+    BackupInfo, BackupProgress, BackupTo, CustodianSelector, DrillMode, DrillReport, Error, Level,
+    StartBackup, StoredReport,
 };
 use holdfast_types::{ArchiveId, Kind, Millis, Row, Table, TableClass};
 
@@ -201,6 +201,36 @@ async fn a_backup_to_a_client_streams_and_is_stored_as_reported() {
     assert_eq!(archive.place, place);
     let progress = vault.service.backup_progress(&admin(), started.job).await.unwrap();
     assert!(matches!(progress, BackupProgress::Stored(_)));
+
+    // Heard twice, it is written once; and nothing is moved by saying so.
+    let entries = || vault.cluster.view().head().tables[&LedgerRow::TABLE].live;
+    let before = entries();
+    let again = vault.service.backup_stored(&admin(), started.job, &report).await.unwrap();
+    assert_eq!(again.stored, archive.stored);
+    let moved = StoredReport { place: "client:/dev/null".to_owned(), ..report.clone() };
+    let refused = vault.service.backup_stored(&admin(), started.job, &moved).await;
+    assert_eq!(kind(refused), Kind::Exists);
+    assert_eq!(entries(), before);
+}
+
+#[tokio::test]
+async fn what_the_vault_stored_itself_no_client_reports() {
+    let vault = Vault::new();
+    vault.custodian("Anna").await;
+    let request = StartBackup { to: BackupTo::Vault, custodians: None };
+    let job = vault.service.start_backup(&admin(), &request).await.unwrap().job;
+    let done = loop {
+        match vault.service.backup_progress(&admin(), job).await.unwrap() {
+            BackupProgress::Stored(done) => break done,
+            BackupProgress::Failed { message, .. } => panic!("{message}"),
+            _ => tokio::time::sleep(std::time::Duration::from_millis(5)).await,
+        }
+    };
+    let BackupInfo { sha256, size, .. } = done;
+    let report = StoredReport { sha256, size, place: "client:/dev/null".to_owned() };
+    assert_eq!(kind(vault.service.backup_stored(&admin(), job, &report).await), Kind::Refused);
+    let archive = vault.service.show_archive(&admin(), &done.name).await.unwrap();
+    assert_eq!(archive.stored_by.as_deref(), Some("vault"));
 }
 
 #[tokio::test(start_paused = true)]

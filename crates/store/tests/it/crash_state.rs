@@ -171,3 +171,29 @@ fn a_checkpoint_after_one_that_failed_outlasts_a_power_cut() {
     }
     assert!(stops > 5, "{stops} faults stopped the state");
 }
+
+#[test]
+fn behind_its_fence_nothing_is_written_and_the_last_checkpoint_stands() {
+    let mem = Mem::new();
+    let mut store = loaded(&mem);
+    let before = store.view();
+    let mut batch = Batch::new(&before);
+    let command = txn(&batch, 1, Table::KEYS, &[1, 2], false);
+    batch.apply(&command).expect("a readable view");
+    let (head, changes) = batch.finish();
+    store.commit(Applied::default(), &changes, &head).expect("a commit");
+    drop(before);
+    store.checkpoint().expect("a checkpoint");
+    store.put_local(b"a", b"1").expect("a row of its own");
+    let (fence, view) = (store.fence(), store.view());
+    fence.close();
+    let ops = mem.ops();
+    let refused = store.put_local(b"a", b"2").expect_err("it is closed");
+    assert!(refused.to_string().contains("done with the state"), "{refused}");
+    assert_eq!(recomputed(&view, &TABLES), head, "what is held is still read");
+    drop((store, view));
+    assert_eq!(mem.ops(), ops, "written behind the fence");
+    let again = DiskStore::open(mem.shared(), Path::new(DIR), CACHE).expect("as after a kill");
+    assert_eq!(again.view().head(), &head);
+    assert_eq!(again.get_local(b"a").expect("a read").as_deref(), Some(&b"1"[..]));
+}

@@ -36,7 +36,7 @@ use crate::{
 use spare::in_spare_time;
 pub use stream::BackupStream;
 
-/// How long a finished or forgotten backup is remembered.
+/// How long a backup is remembered after it ended.
 const REMEMBERED: Duration = Duration::from_secs(60 * 60);
 /// How many may run or wait for their reader at once: each holds a view.
 const RUNNING_MAX: usize = 4;
@@ -54,9 +54,10 @@ pub(super) struct Backup {
     revision: Revision,
     custodians: Vec<CustodianId>,
     to: BackupTo,
-    begun: Instant,
     gauge: Gauge,
     state: Mutex<State>,
+    /// Since when it is in that state.
+    since: Mutex<Instant>,
 }
 
 /// How far a running backup is.
@@ -106,6 +107,17 @@ impl Backup {
         format!("{}.tar.gpg", self.name)
     }
 
+    fn set(&self, state: State) {
+        *self.state.lock() = state;
+        *self.since.lock() = Instant::now();
+    }
+
+    /// Whether it ended, or waits for its reader, for longer than anybody needs.
+    fn is_old(&self, now: Instant) -> bool {
+        let running = matches!(*self.state.lock(), State::Running);
+        !running && now.saturating_duration_since(*self.since.lock()) >= REMEMBERED
+    }
+
     fn started(&self) -> BackupStarted {
         BackupStarted {
             job: self.job,
@@ -137,6 +149,7 @@ impl Backup {
         match &*state {
             State::Waiting(_) => {
                 *state = State::Failed(why.clone());
+                *self.since.lock() = Instant::now();
                 Ok(true)
             }
             State::Failed(_) => Ok(false),
@@ -291,7 +304,7 @@ impl Service {
         job: JobId,
         report: &StoredReport,
     ) -> Result<ArchiveInfo, Error> {
-        let backup = self.backup(job)?;
+        let backup = self.for_a_reader(job)?;
         let done = backup.done()?;
         if report.sha256 != done.info.sha256 || report.size != done.info.size {
             let message = format!("what was read back of {} is not what was sealed", backup.file());
@@ -304,9 +317,23 @@ impl Service {
                 "the place of a stored archive has 1 to 4096 bytes",
             ));
         }
+        if matches!(*backup.state.lock(), State::Stored(_)) {
+            return self.reported_again(&backup, &report.place);
+        }
         let info = self.record_reported(actor, &backup, &report.place).await?;
-        *backup.state.lock() = State::Stored(done);
+        backup.set(State::Stored(done));
         Ok(info)
+    }
+
+    /// The answer of the first report, to a client that did not hear it.
+    fn reported_again(&self, backup: &Backup, place: &str) -> Result<ArchiveInfo, Error> {
+        let archive = self.archive(backup.archive_id)?;
+        if archive.place == place {
+            return Ok(archive);
+        }
+        let message = format!("{} is stored already, at {}", backup.file(), archive.place);
+        Err(Error::new(Kind::Exists, message)
+            .next("for a record of another copy begin another backup: holdfast backup"))
     }
 
     /// The job record, then the view and what makes the archive from it.
@@ -348,9 +375,9 @@ impl Service {
             revision: maker.to(),
             custodians: maker.custodians().iter().map(|found| found.custodian_id).collect(),
             to,
-            begun: Instant::now(),
             gauge: Gauge::default(),
             state: Mutex::new(State::Waiting(maker)),
+            since: Mutex::new(Instant::now()),
         });
         self.backups.lock().insert(job, backup.clone());
         if to == BackupTo::Client {
@@ -388,11 +415,11 @@ impl Service {
     ) -> Result<(), Error> {
         match finished {
             Ok(state) => {
-                *backup.state.lock() = state;
+                backup.set(state);
                 Ok(())
             }
             Err(error) => {
-                *backup.state.lock() = State::Failed(error.clone());
+                backup.set(State::Failed(error.clone()));
                 self.job_failed(actor, backup.job, &error).await;
                 Err(error)
             }
@@ -442,11 +469,9 @@ impl Service {
         })
     }
 
-    /// Drops what nobody asked for in an hour.
     fn forget_old(&self) {
-        self.backups.lock().retain(|_, backup| {
-            backup.begun.elapsed() < REMEMBERED || matches!(*backup.state.lock(), State::Running)
-        });
+        let now = Instant::now();
+        self.backups.lock().retain(|_, backup| !backup.is_old(now));
     }
 }
 
@@ -468,4 +493,31 @@ async fn unread(service: Weak<Service>, actor: IdentityId, backup: Weak<Backup>)
     let why = format!("nobody read backup {} for {minutes} minutes", backup.job);
     // Whoever reads it, or gave it up, was faster.
     _ = service.give_up(actor, &backup, why).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backup_is_remembered_for_an_hour_after_it_ended() {
+        let backup = Backup {
+            job: JobId([1; 16]),
+            archive_id: ArchiveId([2; 16]),
+            name: "a".to_owned(),
+            revision: Revision(1),
+            custodians: Vec::new(),
+            to: BackupTo::Client,
+            gauge: Gauge::default(),
+            state: Mutex::new(State::Running),
+            since: Mutex::new(Instant::now()),
+        };
+        let later = |hours: u32| Instant::now() + REMEMBERED * hours;
+        assert!(!backup.is_old(later(100)), "it is under way");
+        let lasted = later(50);
+        backup.set(State::Failed(Error::new(Kind::Other, "it failed")));
+        *backup.since.lock() = lasted;
+        assert!(!backup.is_old(later(50)), "its end is new");
+        assert!(backup.is_old(lasted + REMEMBERED));
+    }
 }

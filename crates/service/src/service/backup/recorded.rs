@@ -99,7 +99,7 @@ impl Service {
     ) -> Result<ArchiveInfo, Error> {
         let rule = stored(backup.archive_id, place, by, verified, self.clock.now());
         self.carry_out(actor, Action::BackupStored.verb(), rule).await?;
-        archives::with_id(&self.cluster.view(), backup.archive_id)
+        self.archive(backup.archive_id)
     }
 
     /// That `actor` says so: whoever was removed meanwhile is not believed.
@@ -111,7 +111,7 @@ impl Service {
     ) -> Result<ArchiveInfo, Error> {
         let rule = stored(backup.archive_id, place, actor.to_string(), false, self.clock.now());
         self.decide(actor, Action::BackupStored.verb(), rule).await?;
-        archives::with_id(&self.cluster.view(), backup.archive_id)
+        self.archive(backup.archive_id)
     }
 }
 

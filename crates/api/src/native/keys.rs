@@ -73,7 +73,7 @@ pub(crate) async fn show(call: Call, Path(which): Path<(String, String)>) -> Ans
 /// A body that may be empty, and says nothing.
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Nothing {}
+pub(crate) struct Nothing {}
 
 pub(crate) async fn rotate(
     call: Call,

@@ -3,7 +3,7 @@
 use holdfast_service::{Action, Status, Warning};
 
 use crate::error::{Answer, Reply};
-use crate::extract::{Body, Call};
+use crate::extract::{Body, Call, On};
 use crate::native::keys::Nothing;
 use crate::wire;
 
@@ -22,7 +22,8 @@ pub(crate) async fn status(call: Call) -> Answer<wire::Status> {
 }
 
 pub(crate) async fn acknowledge(call: Call, body: Body) -> Answer<wire::AuditAcknowledged> {
-    let Nothing {} = call.body_or_nothing(Action::AuditAcknowledge, "audit log", body)?;
+    let on = On::Other("audit log");
+    let Nothing {} = call.body_or_nothing(Action::AuditAcknowledge, on, body).await?;
     let gaps = call.service.acknowledge_audit_gaps(&call.caller).await?;
     Ok(Reply(wire::AuditAcknowledged { gaps }))
 }

@@ -9,7 +9,11 @@
 //! Without the feature `server` only [`wire`] is left, which is all that a client needs.
 
 #[cfg(feature = "server")]
+mod body;
+#[cfg(feature = "server")]
 mod error;
+#[cfg(feature = "server")]
+mod escapes;
 #[cfg(feature = "server")]
 mod extract;
 #[cfg(feature = "server")]
@@ -18,6 +22,8 @@ mod misfit;
 mod native;
 #[cfg(feature = "server")]
 mod reply;
+#[cfg(feature = "server")]
+mod room;
 #[cfg(feature = "server")]
 mod routes;
 pub mod wire;

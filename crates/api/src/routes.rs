@@ -51,6 +51,7 @@ pub fn router(service: Arc<Service>) -> Router {
         .route(&v1("/backups/{job_id}/sidecars"), get(archives::sidecars))
         .route(&v1("/backups/{job_id}/stored"), post(archives::stored))
         .route(&v1("/drills"), post(archives::drill))
+        .route(&v1("/audit/acknowledge"), post(status::acknowledge))
         .route(&v1("/sheet"), get(status::sheet))
         .route(&v1("/status"), get(status::status))
         .route("/health/live", get(health::live))

@@ -58,6 +58,13 @@ pub fn default_path() -> Option<PathBuf> {
     Some(base.join("holdfast").join("context.toml"))
 }
 
+/// Whether others than its owner may read or change a context file.
+#[must_use]
+pub fn others_may_read(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    path.metadata().is_ok_and(|found| found.permissions().mode() & 0o077 != 0)
+}
+
 impl Context {
     /// Reads a file as it is.
     pub fn read(path: &Path) -> Result<Self, ClientError> {

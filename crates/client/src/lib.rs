@@ -12,7 +12,7 @@ mod key;
 mod tar;
 
 pub use calls::{Client, segment};
-pub use context::{Context, default_path};
+pub use context::{Context, default_path, others_may_read};
 pub use error::ClientError;
 pub use key::{ApiKey, ApiKeyError, NoCertificate, identity_of};
 pub use tar::{TarStream, failed_backup};

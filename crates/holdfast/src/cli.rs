@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Arg, Args, Parser, Subcommand, value_parser};
 
 use crate::commands::{
-    archive, backup, completions, custodian, drill, enclave, identity, init, key, policy, restore,
-    server, sheet, slot, status, verify,
+    archive, audit, backup, completions, custodian, drill, enclave, identity, init, key, policy,
+    restore, server, sheet, slot, status, verify,
 };
 
 /// A key manager whose keys can always be got back.
@@ -137,6 +137,9 @@ pub(crate) enum Command {
     /// Archives that were made, and how far each is proved
     #[command(subcommand)]
     Archive(archive::Archive),
+    /// The audit log: acknowledge its gaps
+    #[command(subcommand)]
+    Audit(audit::Audit),
     Backup(backup::Backup),
     Verify(verify::Verify),
     Drill(drill::Drill),

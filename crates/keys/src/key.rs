@@ -4,6 +4,7 @@ use holdfast_records::{
     Enclave, EnclaveState, Key, KeyKind, KeyName, KeyState, KeyVersion, Record as _, Stored,
     VersionState, put,
 };
+use holdfast_types::limits::KEY_VERSIONS_MAX;
 use holdfast_types::{Draft, Expect, KeyId, Millis, Name, Table, Version};
 
 use crate::{Decision, RuleError};
@@ -48,19 +49,23 @@ pub fn create_key(
 }
 
 /// Makes the next version, which encrypts from now on; versions that did so only decrypt. `versions` are
-/// all of the key's, `secret` is wrapped for version `primary + 1`.
+/// those of the key's that may be active: the newest. `secret` is wrapped for version `primary + 1`.
 ///
-/// Errors: the key is deleted; there are no more numbers.
+/// Errors: the key is deleted; it has [`KEY_VERSIONS_MAX`] versions.
 pub fn rotate_key(
     key: &Stored<Key>,
     versions: &[Stored<KeyVersion>],
     secret: Wrapped,
 ) -> Decision<Key> {
     live(&key.record)?;
-    let next = key.record.primary.next().ok_or_else(|| {
+    let next = key.record.primary.next().filter(|next| next.0 <= KEY_VERSIONS_MAX);
+    let next = next.ok_or_else(|| {
+        let name = &key.record.name;
         RuleError::refused(
-            format!("key {} has as many versions as there are numbers", key.record.name),
-            "create another key",
+            format!("key {name} has as many versions as a key may have: {KEY_VERSIONS_MAX}"),
+            format!(
+                "create another key and encrypt with that: holdfast key create; {name} still decrypts"
+            ),
         )
     })?;
     let mut draft = Draft::default();

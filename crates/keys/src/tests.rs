@@ -5,7 +5,7 @@ use holdfast_records::{
     KeyVersion, Policy, Privilege, Record as _, RootGeneration, Slot, SlotKind, Stored,
     VersionState,
 };
-use holdfast_types::limits::{POLICY_RULES_MAX, RECIPIENTS_MAX};
+use holdfast_types::limits::{KEY_VERSIONS_MAX, POLICY_RULES_MAX, RECIPIENTS_MAX};
 use holdfast_types::{
     CustodianId, EnclaveId, Generation, IdentityId, KeyId, Kind, Millis, Name, SlotId, Table,
     Version,
@@ -97,8 +97,13 @@ fn rotation_leaves_one_active_version() {
 
     refusal(rotate_key(&deleted(), &versions, secret()), Kind::Refused, "is deleted");
     let mut full = key();
-    full.record.primary = Version(u32::MAX);
-    refusal(rotate_key(&full, &versions, secret()), Kind::Refused, "as many versions");
+    full.record.primary = Version(KEY_VERSIONS_MAX - 1);
+    assert!(rotate_key(&full, &versions, secret()).is_ok());
+    for most in [KEY_VERSIONS_MAX, u32::MAX] {
+        full.record.primary = Version(most);
+        let text = "has as many versions as a key may have: 10000";
+        refusal(rotate_key(&full, &versions, secret()), Kind::Refused, text);
+    }
 }
 
 #[test]

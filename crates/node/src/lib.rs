@@ -22,6 +22,7 @@ mod restore;
 mod serve;
 mod softkey;
 mod tls;
+mod writers;
 
 pub use beside::{path_text, write_context};
 pub use carry::{Carrying, DeletedKey, Foretold, foresee};

@@ -92,6 +92,7 @@ pub(crate) fn open(
         archives,
         warnings: softkey::readable_by_others(Path::new(&soft.recipient))
             .into_iter()
+            .chain(crate::writers::others(dir.root(), &dir.archives()))
             .chain(clock_ahead(view.head().at, now))
             .collect(),
         soft: Some(soft),

@@ -7,7 +7,6 @@
 //! directory bears the `INCOMPLETE` marker.
 
 use std::collections::BTreeSet;
-use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -17,14 +16,10 @@ use holdfast_crypto::random_array;
 use holdfast_fs::{Disk, Fs};
 use holdfast_keyring::{Keyring, SoftKey};
 use holdfast_ledger::{EntryKind, Head as LedgerHead, append};
-use holdfast_machine::{
-    Command, Head, Outcome, RowSink, SinkError, Txn, View, ViewExt as _, apply,
-};
-use holdfast_records::{
-    Identity, LedgerRow, Listen, NodeIdentity, Privilege, Record, SoftSlot, put,
-};
+use holdfast_machine::{Command, Head, Outcome, RowSink, SinkError, Txn, View, apply};
+use holdfast_records::{Identity, LedgerRow, Listen, NodeIdentity, Privilege, SoftSlot, put};
 use holdfast_recovery::{
-    ArchiveError, ArchiveFiles, Opened, Public, Signed, Unseal, keep_slot, next_signer,
+    ArchiveFiles, Opened, Public, Signed, Unseal, each, keep_slot, next_signer,
 };
 use holdfast_service::open_chained;
 use holdfast_store::log::Log;
@@ -333,26 +328,12 @@ fn be_born(
 fn free_name(view: &impl View, epoch: u32) -> Result<Name, NodeError> {
     let mut taken = BTreeSet::new();
     each::<Identity>(view, |found| {
-        taken.insert(found.name);
+        taken.insert(found.record.name);
         Ok(())
     })?;
     let numbered = (epoch..).filter_map(|n| format!("admin-{n}").parse().ok());
     let free = numbered.into_iter().find(|name| !taken.contains(name));
     free.ok_or_else(|| NodeError::new(Kind::Internal, "no name is free for an administrator"))
-}
-
-/// Shows every record of a table to `look`, by row key.
-pub(crate) fn each<R: Record>(
-    view: &impl View,
-    mut look: impl FnMut(R) -> Result<(), ArchiveError>,
-) -> Result<(), ArchiveError> {
-    let mut seen = Ok(());
-    view.scan_live(R::TABLE, &[], &mut |key, value| {
-        let record = R::decode(value.schema, key, &value.body).map_err(ArchiveError::from);
-        seen = record.and_then(&mut look);
-        if seen.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-    })?;
-    seen
 }
 
 fn local_rows(

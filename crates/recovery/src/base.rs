@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 
 use holdfast_crypto::Sha256;
 use holdfast_machine::{Digest, Digester, View};
-use holdfast_records::{Custodian, RootGeneration, Slot, Stored, Vault, json};
+use holdfast_records::{Custodian, RootGeneration, Slot, Vault, json};
 use holdfast_seal::{Certificate, SessionKey, SigningKey, seal_reader};
 use holdfast_types::limits::{MEMBER_BYTES_MAX, RECIPIENTS_MAX, SLOTS_MAX};
 use holdfast_types::{ArchiveId, Millis, Revision, Row, TableClass, hex};
@@ -19,6 +19,7 @@ use crate::manifest::counts;
 use crate::members::{self, Sums, archived_tables};
 use crate::name::TAR;
 use crate::public::{Facts, LedgerHead, PUBLIC_VERSION, Signer};
+use crate::walk::all;
 use crate::{
     ArchiveError, ArchiveName, Manifest, Public, RECOVER_PY, RootEntry, SlotEntry, aids, tar,
 };
@@ -198,28 +199,6 @@ impl Contents {
 /// A root generation, as the manifest has it.
 pub(crate) fn root_entry(root: &RootGeneration) -> RootEntry {
     RootEntry { current: root.current, generation: root.generation, kcv: root.kcv.to_vec() }
-}
-
-/// All live records of a small table.
-pub(crate) fn all<R: holdfast_records::Record>(
-    view: &(impl View + ?Sized),
-) -> Result<Vec<R>, ArchiveError> {
-    Ok(stored(view)?.into_iter().map(|found| found.record).collect())
-}
-
-/// As [`all`], with their revisions.
-pub(crate) fn stored<R: holdfast_records::Record>(
-    view: &(impl View + ?Sized),
-) -> Result<Vec<Stored<R>>, ArchiveError> {
-    let mut found = Vec::new();
-    view.scan(R::TABLE, &[], &mut |key, value| {
-        if !value.is_tombstone() {
-            let record = R::decode(value.schema, key, &value.body);
-            found.push(record.map(|record| Stored { rev: value.rev, at: value.at, record }));
-        }
-        ControlFlow::Continue(())
-    })?;
-    Ok(found.into_iter().collect::<Result<_, _>>()?)
 }
 
 /// The tar, made member by member as it is read.

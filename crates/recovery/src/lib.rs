@@ -35,6 +35,7 @@ mod sessions;
 mod sidecars;
 mod signer;
 mod tar;
+mod walk;
 
 pub use aids::{Aids, RECOVER_PY, aids};
 pub use base::{BaseInput, SealedArchive, write_base};
@@ -49,3 +50,4 @@ pub use public::{Facts, LedgerHead, PUBLIC_VERSION, Public, Signer};
 pub use sessions::{keep_archive, keep_slot, kept_sessions, kept_slots, seal_slot};
 pub use sidecars::{ArchiveFiles, Signed, Trust, accept_unsigned, check_json, check_sidecars};
 pub use signer::{next_signer, signer, signer_user_id};
+pub use walk::each;

@@ -11,7 +11,7 @@ use holdfast_seal::{SigningKey, SigningPart};
 use holdfast_types::{Millis, SecretId, VaultId};
 
 use crate::ArchiveError;
-use crate::base::all;
+use crate::walk::all;
 
 /// The user id of a vault's signing certificate. Constant: the certificate is made from it.
 #[must_use]

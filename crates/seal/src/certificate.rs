@@ -1,5 +1,6 @@
 //! A custodian's certificate: whom archives and slots are sealed to.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use holdfast_types::{Millis, limits::CERTIFICATE_BYTES_MAX};
@@ -54,9 +55,9 @@ pub enum CertificateError {
 pub enum Comparison {
     /// Something.
     Newer,
-    /// Nothing, and not all of it.
+    /// Nothing, and its keys or their expiry are other ones: it was exported before.
     Older,
-    /// Nothing: it is the same.
+    /// Nothing: it comes to the same.
     Same,
 }
 
@@ -100,8 +101,7 @@ impl Certificate {
         copy: &[u8],
         now: Millis,
     ) -> Result<(Self, Comparison), CertificateError> {
-        let (merged, which) = merged(held, parse(copy)?)?;
-        Ok((Self::check(merged, now, false)?, which))
+        Self::renewed(held, copy, now, false)
     }
 
     /// As [`Certificate::read_renewed`], but it may have expired, as in [`Certificate::read_stored`].
@@ -113,8 +113,27 @@ impl Certificate {
         copy: &[u8],
         now: Millis,
     ) -> Result<(Self, Comparison), CertificateError> {
-        let (merged, which) = merged(held, parse(copy)?)?;
-        Ok((Self::check(merged, now, true)?, which))
+        Self::renewed(held, copy, now, true)
+    }
+
+    fn renewed(
+        held: &[u8],
+        copy: &[u8],
+        now: Millis,
+        expired_too: bool,
+    ) -> Result<(Self, Comparison), CertificateError> {
+        let copy = parse(copy)?;
+        let (merged, is_new) = merged(held, &copy)?;
+        let merged = Self::check(merged, now, expired_too)?;
+        if is_new {
+            return Ok((merged, Comparison::Newer));
+        }
+        // gpg leaves signatures away that later ones replaced: what counts is what follows from all of them.
+        let says_all = Self::check(copy, now, expired_too).is_ok_and(|alone| {
+            let keys = |of: &Self| BTreeSet::from_iter(of.encryption_key_ids());
+            alone.expires == merged.expires && keys(&alone) == keys(&merged)
+        });
+        Ok((merged, if says_all { Comparison::Same } else { Comparison::Older }))
     }
 
     fn check(
@@ -245,19 +264,18 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<SignedPublicKey, CertificateError> {
     }
 }
 
-/// `held` with what `copy` adds. Where that is too large to be kept, without what says nothing of its keys.
+/// `held` with what `copy` adds, and whether that is anything. Where it is too large to be kept, without what says nothing of its keys.
 fn merged(
     held: &[u8],
-    copy: SignedPublicKey,
-) -> Result<(SignedPublicKey, Comparison), CertificateError> {
-    let Ok(held) = parse(held) else { return Ok((copy, Comparison::Newer)) };
+    copy: &SignedPublicKey,
+) -> Result<(SignedPublicKey, bool), CertificateError> {
+    let Ok(held) = parse(held) else { return Ok((copy.clone(), true)) };
     if held.primary_key.fingerprint() != copy.primary_key.fingerprint() {
         return Err(CertificateError::Damaged("it is another one's".to_owned()));
     }
-    let is_whole = !merge::add(&mut copy.clone(), &held);
     let mut merged = held;
-    if !merge::add(&mut merged, &copy) {
-        return Ok((merged, if is_whole { Comparison::Same } else { Comparison::Older }));
+    if !merge::add(&mut merged, copy) {
+        return Ok((merged, false));
     }
     if merged.write_len() > CERTIFICATE_BYTES_MAX {
         merged = merge::minimal(merged);
@@ -265,7 +283,7 @@ fn merged(
     if merged.write_len() > CERTIFICATE_BYTES_MAX {
         return Err(CertificateError::TooLarge);
     }
-    Ok((merged, Comparison::Newer))
+    Ok((merged, true))
 }
 
 impl CertificateError {

@@ -9,6 +9,9 @@ pub struct Caller {
     pub identity: Option<IdentityId>,
     /// Whether the connection comes from this host.
     pub local: bool,
+    /// Whether the vault knew the identity when the connection was made: what may be lent (memory for a
+    /// body) before a call is judged. Each call is judged anew.
+    pub known: bool,
     /// The address it comes from, for the audit log.
     pub remote: String,
 }
@@ -18,6 +21,11 @@ impl Caller {
     /// A listener never makes one: no certificate hashes to zeros.
     #[must_use]
     pub fn system() -> Self {
-        Self { identity: Some(IdentityId::SYSTEM), local: true, remote: "system".to_owned() }
+        Self {
+            identity: Some(IdentityId::SYSTEM),
+            local: true,
+            known: true,
+            remote: "system".to_owned(),
+        }
     }
 }

@@ -52,6 +52,11 @@ pub const CERTIFICATE_BYTES_MAX: usize = 64 * 1024;
 
 /// Most keys of one page of a listing.
 pub const KEYS_PER_PAGE_MAX: u32 = 1000;
+/// Most versions of one key: 27 years of a new one each day. A key is read with its versions, and archives hold
+/// them all.
+pub const KEY_VERSIONS_MAX: u32 = 10_000;
+/// Most versions that are shown of one key, the newest.
+pub const KEY_VERSIONS_SHOWN_MAX: u32 = 1000;
 
 /// Most rules of one policy.
 pub const POLICY_RULES_MAX: usize = 256;

@@ -6,7 +6,7 @@ use holdfast_service::{
 use holdfast_types::{Kind, Name};
 
 use crate::error::{Answer, Failed, Reply};
-use crate::extract::{Body, Call, Path};
+use crate::extract::{Body, Call, On, Path};
 use crate::wire;
 
 pub(crate) async fn list_policies(
@@ -32,7 +32,8 @@ pub(crate) async fn set_policy(
     body: Body,
 ) -> Answer<wire::Policy> {
     let action = Action::PolicySet;
-    let rules: wire::Rules = call.body(action, &which.1, body)?;
+    let on = On::Within(&which.0, &which.1);
+    let rules: wire::Rules = call.body(action, on, body).await?;
     let (enclave, name) = names(&call, action, &which)?;
     if rules.allow.is_none() && rules.deny.is_none() {
         let error = Error::new(Kind::BadInput, "a policy says what it allows or what it denies")
@@ -54,7 +55,7 @@ pub(crate) async fn remove_policy(
 
 pub(crate) async fn create_identity(call: Call, body: Body) -> Answer<wire::Identity> {
     let action = Action::IdentityCreate;
-    let new: wire::NewIdentity = call.body(action, "identities", body)?;
+    let new: wire::NewIdentity = call.body(action, On::Other("identities"), body).await?;
     let privilege = match new.privilege.as_str() {
         "admin" => Privilege::Admin,
         "user" => Privilege::User,

@@ -11,7 +11,7 @@ use holdfast_service::{
 use holdfast_types::{Kind, hex};
 
 use crate::error::{Answer, Failed, Reply};
-use crate::extract::{Body, Call, Path};
+use crate::extract::{Body, Call, On, Path};
 use crate::wire;
 
 pub(crate) async fn list(call: Call) -> Answer<wire::Archives> {
@@ -25,7 +25,7 @@ pub(crate) async fn show(call: Call, Path(which): Path<String>) -> Answer<wire::
 
 pub(crate) async fn start(call: Call, body: Body) -> Answer<wire::Backup> {
     let action = Action::BackupStart;
-    let new: wire::NewBackup = call.body(action, "backups", body)?;
+    let new: wire::NewBackup = call.body(action, On::Other("backups"), body).await?;
     let to = match new.to.as_str() {
         "vault" => BackupTo::Vault,
         "client" => BackupTo::Client,
@@ -89,7 +89,7 @@ pub(crate) async fn stored(
     body: Body,
 ) -> Answer<wire::Archive> {
     let action = Action::BackupStored;
-    let report: wire::Stored = call.body(action, &job, body)?;
+    let report: wire::Stored = call.body(action, On::Other(&job), body).await?;
     let sha256 = hash(&call, action, &report.sha256)?;
     let job = call.parse(action, &job)?;
     let report = StoredReport { sha256, size: report.size, place: report.place };
@@ -98,7 +98,7 @@ pub(crate) async fn stored(
 
 pub(crate) async fn drill(call: Call, body: Body) -> Answer<wire::Drilled> {
     let action = Action::DrillRecord;
-    let drill: wire::Drill = call.body(action, "drills", body)?;
+    let drill: wire::Drill = call.body(action, On::Other("drills"), body).await?;
     let mode = match drill.mode.as_str() {
         "byte" => DrillMode::Byte,
         "full" => DrillMode::Full,

@@ -5,7 +5,7 @@ use holdfast_service::{Action, Decrypt, Encrypt, Generate};
 use holdfast_types::Name;
 
 use crate::error::Failed;
-use crate::extract::{Body, Call, Path};
+use crate::extract::{Body, Call, On, Path};
 use crate::{reply, wire};
 
 pub(crate) async fn encrypt(
@@ -14,7 +14,7 @@ pub(crate) async fn encrypt(
     body: Body,
 ) -> Result<Response, Failed> {
     let action = Action::KeyEncrypt;
-    let request: wire::Encrypt = call.body(action, &key, body)?;
+    let request: wire::Encrypt = call.body(action, On::Within(&enclave, &key), body).await?;
     let (enclave, key) = names(&call, action, &enclave, &key)?;
     let (plaintext, context) = (&request.plaintext.0[..], &request.context.0[..]);
     let request = Encrypt { enclave: &enclave, key: &key, context, plaintext };
@@ -28,13 +28,13 @@ pub(crate) async fn decrypt_with(
     body: Body,
 ) -> Result<Response, Failed> {
     let action = Action::KeyDecrypt;
-    let request = call.body(action, &key, body)?;
+    let request = call.body(action, On::Within(&enclave, &key), body).await?;
     let names = names(&call, action, &enclave, &key)?;
     decrypt_any(&call, Some((&names.0, &names.1)), &request).await
 }
 
 pub(crate) async fn decrypt(call: Call, body: Body) -> Result<Response, Failed> {
-    let request = call.body(Action::KeyDecrypt, "", body)?;
+    let request = call.body(Action::KeyDecrypt, On::Other(""), body).await?;
     decrypt_any(&call, None, &request).await
 }
 
@@ -54,7 +54,7 @@ pub(crate) async fn generate(
     body: Body,
 ) -> Result<Response, Failed> {
     let action = Action::KeyGenerate;
-    let request: wire::Generate = call.body(action, &key, body)?;
+    let request: wire::Generate = call.body(action, On::Within(&enclave, &key), body).await?;
     let (enclave, key) = names(&call, action, &enclave, &key)?;
     let request = Generate { enclave: &enclave, key: &key, context: &request.context.0 };
     let done = call.service.generate(&call.caller, request).await?;

@@ -3,12 +3,12 @@
 use holdfast_service::{Action, AddCustodian, CustodianInfo, SlotInfo};
 
 use crate::error::{Answer, Reply};
-use crate::extract::{Body, Call, Path};
+use crate::extract::{Body, Call, On, Path};
 use crate::wire;
 
 pub(crate) async fn add(call: Call, body: Body) -> Answer<wire::CustodianAdded> {
     let action = Action::CustodianAdd;
-    let new: wire::NewCustodian = call.body(action, "custodians", body)?;
+    let new: wire::NewCustodian = call.body(action, On::Other("custodians"), body).await?;
     let name = new.name.map(|name| call.name(action, "the custodian", &name)).transpose()?;
     let request = AddCustodian { name, certificate: new.certificate.0 };
     let added = call.service.add_custodian(&call.caller, &request).await?;

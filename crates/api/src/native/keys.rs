@@ -8,11 +8,12 @@ use holdfast_types::limits::KEYS_PER_PAGE_MAX;
 use serde::Deserialize;
 
 use crate::error::{Answer, Failed, Reply};
-use crate::extract::{Asked, Body, Call, Path};
+use crate::extract::{Asked, Body, Call, On, Path};
 use crate::wire;
 
 pub(crate) async fn create_enclave(call: Call, body: Body) -> Answer<wire::Enclave> {
-    let wire::Named { name } = call.body(Action::EnclaveCreate, "enclaves", body)?;
+    let on = On::Other("enclaves");
+    let wire::Named { name } = call.body(Action::EnclaveCreate, on, body).await?;
     let name = call.name(Action::EnclaveCreate, "the enclave", &name)?;
     Ok(Reply(call.service.create_enclave(&call.caller, &name).await?.into()))
 }
@@ -32,7 +33,8 @@ pub(crate) async fn create(
     Path(enclave): Path<String>,
     body: Body,
 ) -> Answer<wire::Key> {
-    let wire::Named { name } = call.body(Action::KeyCreate, &enclave, body)?;
+    let on = On::Within(&enclave, "*");
+    let wire::Named { name } = call.body(Action::KeyCreate, on, body).await?;
     let key = select(&call, Action::KeyCreate, &(enclave, name))?;
     Ok(Reply(call.service.create_key(&call.caller, &key).await?.into()))
 }
@@ -73,14 +75,15 @@ pub(crate) async fn show(call: Call, Path(which): Path<(String, String)>) -> Ans
 /// A body that may be empty, and says nothing.
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Nothing {}
+pub(crate) struct Nothing {}
 
 pub(crate) async fn rotate(
     call: Call,
     Path(which): Path<(String, String)>,
     body: Body,
 ) -> Answer<wire::Key> {
-    let Nothing {} = call.body_or_nothing(Action::KeyRotate, &which.1, body)?;
+    let on = On::Within(&which.0, &which.1);
+    let Nothing {} = call.body_or_nothing(Action::KeyRotate, on, body).await?;
     let key = select(&call, Action::KeyRotate, &which)?;
     Ok(Reply(call.service.rotate_key(&call.caller, &key).await?.into()))
 }
@@ -96,7 +99,8 @@ pub(crate) async fn undelete(
     body: Body,
 ) -> Answer<wire::Key> {
     let action = Action::KeyUndelete;
-    let wire::Undelete { name, key_id } = call.body(action, &which.1, body)?;
+    let on = On::Within(&which.0, &which.1);
+    let wire::Undelete { name, key_id } = call.body(action, on, body).await?;
     let key = select(&call, action, &which)?;
     let name = name.map(|name| call.name(action, "the key", &name)).transpose()?;
     let key_id = key_id.map(|id| call.parse(action, &id)).transpose()?;

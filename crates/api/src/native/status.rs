@@ -1,9 +1,10 @@
 //! The sheet and the status.
 
-use holdfast_service::{Status, Warning};
+use holdfast_service::{Action, Status, Warning};
 
 use crate::error::{Answer, Reply};
-use crate::extract::Call;
+use crate::extract::{Body, Call, On};
+use crate::native::keys::Nothing;
 use crate::wire;
 
 pub(crate) async fn sheet(call: Call) -> Answer<wire::Sheet> {
@@ -18,6 +19,13 @@ pub(crate) async fn sheet(call: Call) -> Answer<wire::Sheet> {
 
 pub(crate) async fn status(call: Call) -> Answer<wire::Status> {
     Ok(Reply(call.service.status(&call.caller).await?.into()))
+}
+
+pub(crate) async fn acknowledge(call: Call, body: Body) -> Answer<wire::AuditAcknowledged> {
+    let on = On::Other("audit log");
+    let Nothing {} = call.body_or_nothing(Action::AuditAcknowledge, on, body).await?;
+    let gaps = call.service.acknowledge_audit_gaps(&call.caller).await?;
+    Ok(Reply(wire::AuditAcknowledged { gaps }))
 }
 
 impl From<Status> for wire::Status {

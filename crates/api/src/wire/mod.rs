@@ -23,7 +23,7 @@ pub use keys::{
     Decrypt, Decrypted, Enclave, Enclaves, Encrypt, Encrypted, Generate, Generated, Key, Keys,
     Named, Undelete, VersionOf,
 };
-pub use status::{NodeStatus, Status, Warning};
+pub use status::{AuditAcknowledged, NodeStatus, Status, Warning};
 
 use serde::{Deserialize, Serialize};
 

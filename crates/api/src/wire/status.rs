@@ -34,6 +34,13 @@ pub struct NodeStatus {
     pub audit_counted: u64,
 }
 
+/// Gaps of the audit log that were acknowledged.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct AuditAcknowledged {
+    /// How many.
+    pub gaps: u64,
+}
+
 /// The vault's status.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Status {

@@ -158,7 +158,7 @@ fn every_schema_is_the_wire_type_of_its_name() {
         Failure FailureBody Named Enclave Enclaves Key Keys VersionOf Undelete Encrypt Encrypted Decrypt
         Decrypted Generate Generated Rules Policy Policies NewIdentity Identity Identities NewCustodian
         Custodian CustodianAdded Custodians CustodianRemoved Slot Slots Sheet Archive Archives NewBackup Backup BackupState
-        Sidecars Stored Drill Drilled Status NodeStatus Warning
+        Sidecars Stored Drill Drilled Status NodeStatus AuditAcknowledged Warning
     }
     assert!(schemas.is_empty(), "no wire type: {:?}", schemas.keys());
 }

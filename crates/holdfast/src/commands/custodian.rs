@@ -23,7 +23,8 @@ pub(crate) enum Custodian {
     ///
     /// Only their certificate comes here, never their secret key. Archives that were made before stay
     /// closed to them: make a new one. The certificate of one who is a custodian, renewed (same fingerprint,
-    /// another expiry or other encryption keys), takes the place of the one they have; their name stays.
+    /// another expiry or other encryption keys), is merged into the one they have: what either copy says is
+    /// revoked stays revoked. Their name stays.
     #[command(after_help = "Example:
   gpg --export --armor --export-options export-minimal john@example.org > john.asc
   holdfast custodian add john.asc

@@ -40,6 +40,8 @@ pub(crate) enum Key {
     #[command(after_help = "Example: holdfast key delete orders")]
     Delete(Named),
     /// Bring a deleted key back, all of its versions
+    ///
+    /// Rights go by name. So under another name only an administrator brings it back.
     #[command(after_help = "Examples:
   holdfast key undelete orders
   holdfast key undelete orders --name orders-old      where the name is taken by now")]
@@ -81,7 +83,7 @@ pub(crate) struct List {
 pub(crate) struct Undelete {
     /// The name it had
     key: String,
-    /// A new name, where the old one is taken
+    /// A new name, where the old one is taken; for administrators
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
     /// Which of several deleted keys of that name

@@ -1,6 +1,7 @@
 //! One file per command. A command parses nothing: it calls, and prints.
 
 pub(crate) mod archive;
+pub(crate) mod audit;
 pub(crate) mod backup;
 pub(crate) mod completions;
 pub(crate) mod custodian;
@@ -20,7 +21,7 @@ pub(crate) mod verify;
 
 use std::future::Future;
 
-use holdfast_client::{Client, Context};
+use holdfast_client::{Client, Context, default_path, others_may_read};
 use holdfast_types::Kind;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -45,6 +46,7 @@ pub(crate) fn run(cli: &Cli) -> Done {
         Command::Custodian(custodian) => online(global, async |c| custodian.run(global, c).await),
         Command::Slot(slot) => online(global, async |client| slot.run(global, client).await),
         Command::Archive(archive) => online(global, async |c| archive.run(global, c).await),
+        Command::Audit(audit) => online(global, async |client| audit.run(global, client).await),
         Command::Backup(backup) => to_the_end(global, async |c| backup.run(global, c).await),
         Command::Sheet(sheet) => online(global, async |client| sheet.run(global, client).await),
         Command::Status(status) => online(global, async |client| status.run(global, client).await),
@@ -59,10 +61,23 @@ fn online(global: &Global, command: impl AsyncFnOnce(&mut Client) -> Done) -> Do
 /// Runs a command that asks a server, and that minds interruptions itself.
 fn to_the_end(global: &Global, command: impl AsyncFnOnce(&mut Client) -> Done) -> Done {
     let context = Context::load(global.context().as_deref())?;
+    warn_of_readers(global, &context);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::io("cannot start", &error))?;
     let mut client = client(global, context);
     runtime.block_on(command(&mut client))
+}
+
+/// Says where others may read the API key that is used.
+fn warn_of_readers(global: &Global, context: &Context) {
+    let path = global.context().or_else(default_path);
+    let Some(path) = path.filter(|path| others_may_read(path)) else { return };
+    if !(global.quiet || global.json || context.api_key.is_empty()) {
+        let path = path.display();
+        output::note(format!(
+            "others than its owner may read the context {path}, which holds an API key: chmod 600 {path}"
+        ));
+    }
 }
 
 /// A client that says when a server lets itself be waited for.

@@ -16,7 +16,8 @@ pub(crate) enum Policy {
     /// Make or replace a policy
     ///
     /// A rule is ACTION:NAME. The action is one (key.encrypt), all of a noun (key.*) or all (*); the name
-    /// is exact or ends with one *. What no rule allows is denied, and a denial wins.
+    /// is exact or ends with one *. What no rule allows is denied, and a denial wins. Rules go by a key's name:
+    /// a ciphertext by that of its key, a deleted key by its last one.
     #[command(after_help = "Example:
   holdfast policy set app --allow 'key.encrypt:orders-*' --allow 'key.decrypt:orders-*' \\
     --deny 'key.*:orders-secret'")]

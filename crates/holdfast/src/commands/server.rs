@@ -24,7 +24,13 @@ use crate::output;
   holdfast server --data /srv/vault
   holdfast server --data /srv/vault --soft-key /mnt/stick/soft.key
   holdfast server --dev --data demo      everything that opens this vault lies in demo: never for
-                                         keys that matter")]
+                                         keys that matter
+
+Connections: as many as half of the files that the system lends (ulimit -n), at most 4096. Three
+quarters are for callers that the vault knows, half of those for one identity; where places are
+short whoever has most loses the connection that is silent longest. Known callers may be silent for
+5 minutes, strangers for 10 seconds. Request bodies above 16 KiB share 64 MiB of memory, those of one
+identity 16 MiB; a body that brings less than 32 KiB a second is given up after 10 seconds.")]
 pub(crate) struct Server {
     /// The data directory of a vault; with --dev, the directory of everything
     #[arg(long, value_name = "DIR")]

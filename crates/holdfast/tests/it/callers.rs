@@ -10,6 +10,26 @@ use crate::run::{Server, free_address, holdfast};
 use crate::vault::{Vault, dev, soon};
 
 #[test]
+fn a_context_that_others_may_read_is_used_with_a_word() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let vault = Vault::start();
+    let path = vault.path().join("demo/context.toml");
+    let told = |mode: u32, args: &[&str]| {
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        vault.run(args, b"").expect(0).err
+    };
+    assert_eq!(told(0o600, &["key", "ls"]), "");
+    for mode in [0o644, 0o640, 0o620] {
+        let said = told(mode, &["key", "ls"]);
+        assert!(said.contains("API key: chmod 600 demo/context.toml"), "{mode:o}: {said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+    }
+    for flag in ["--json", "--quiet"] {
+        assert_eq!(told(0o644, &["key", "ls", flag]), "");
+    }
+}
+
+#[test]
 fn api_keys_that_do_not_fit_are_refused() {
     let vault = Vault::start();
     vault.run(&["key", "create", "orders"], b"").expect(0);

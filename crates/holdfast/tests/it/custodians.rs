@@ -269,6 +269,7 @@ fn init_takes_no_more_than_an_archive_and_a_slot_hold() {
     soon(|| (run(&["status"]).code == 0).then_some(())).unwrap();
     let refused = run(&["custodian", "add", "c17"]).expect(11);
     assert!(refused.err.contains("at most 16"), "{}", refused.err);
+    run(&["custodian", "rm", "c16"]).expect(0);
     let refused = run(&["custodian", "add", "many"]).expect(13);
     assert!(refused.err.contains("may have 16384"), "{}", refused.err);
 }

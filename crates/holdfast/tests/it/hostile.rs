@@ -4,9 +4,8 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use crate::raw::Raw;
-use crate::run::{Server, free_address};
-use crate::vault::{Vault, soon};
+use crate::raw::{Pair, Raw};
+use crate::vault::Vault;
 
 /// Longer than the handshake's limit of 10 s, shorter than a test may take.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -119,11 +118,14 @@ const CONTINUATION: u8 = 9;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
-/// A connection in HTTP/2, greeted.
+/// A connection in HTTP/2 of the administrator's, greeted.
 fn h2(vault: &Vault) -> Raw {
-    let context = vault.context();
-    let key: holdfast_client::ApiKey = context.api_key.parse().ok().unwrap();
-    let mut raw = Raw::open(&context, Some(key.certificate().unwrap()), b"h2").unwrap();
+    let key: holdfast_client::ApiKey = vault.context().api_key.parse().ok().unwrap();
+    h2_of(vault, Some(key.certificate().unwrap()))
+}
+
+fn h2_of(vault: &Vault, pair: Option<Pair>) -> Raw {
+    let mut raw = Raw::open(&vault.context(), pair, b"h2").unwrap();
     raw.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
     raw.send(&frame(SETTINGS, 0, 0, &[])).unwrap();
     raw
@@ -209,17 +211,35 @@ fn settings(payload: &[u8]) -> impl Iterator<Item = (u16, u32)> {
     })
 }
 
-#[test]
-fn http2_has_limits_and_says_them() {
-    let vault = Vault::start();
-    let mut raw = h2(&vault);
+/// What the server says of SETTINGS_MAX_CONCURRENT_STREAMS and SETTINGS_MAX_HEADER_LIST_SIZE (RFC 9113 §6.5.2).
+fn limits(raw: &mut Raw) -> (Option<u32>, Option<u32>) {
     let mut said = std::collections::BTreeMap::new();
-    assert!(frames(&mut raw, |kind, flags, _, payload| {
+    assert!(frames(raw, |kind, flags, _, payload| {
         said.extend(settings(payload).filter(|_| kind == SETTINGS && flags == 0));
         kind == SETTINGS && flags == 0
     }));
-    // SETTINGS_MAX_CONCURRENT_STREAMS and SETTINGS_MAX_HEADER_LIST_SIZE (RFC 9113 §6.5.2).
-    assert_eq!((said.get(&3), said.get(&6)), (Some(&128), Some(&(16 << 10))));
+    (said.get(&3).copied(), said.get(&6).copied())
+}
+
+#[test]
+fn http2_has_limits_and_says_them() {
+    let vault = Vault::start();
+    // A stranger may do what a probe does, and no more.
+    let mut stranger = h2_of(&vault, None);
+    assert_eq!(limits(&mut stranger), (Some(2), Some(4 << 10)));
+    let mut waiting = vec![0x83, 0x87];
+    waiting.extend(literal(":path", "/api/v1/decrypt"));
+    waiting.extend(literal(":authority", "v"));
+    let heads = (0..8).flat_map(|n| frame(HEADERS, END_HEADERS, 2 * n + 1, &waiting));
+    stranger.send(&heads.collect::<Vec<u8>>()).unwrap();
+    let mut refused = 0;
+    assert!(frames(&mut stranger, |kind, _, _, payload| {
+        refused += u32::from(kind == RESET && payload == [0, 0, 0, 7]);
+        refused == 6
+    }));
+
+    let mut raw = h2(&vault);
+    assert_eq!(limits(&mut raw), (Some(128), Some(16 << 10)));
 
     // A good request, so that the frames here are known to be right.
     raw.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &request())).unwrap();
@@ -366,25 +386,4 @@ fn large_bodies_on_one_connection_all_get_their_turn() {
             scope.spawn(|| upload(&mut h2(&vault), 60, path, &body));
         }
     });
-}
-
-/// A server that may open few files still has enough of them for its own work.
-#[test]
-fn more_connections_than_there_may_be_wait_and_everybody_gets_their_turn() {
-    let home = tempfile::tempdir().unwrap();
-    let listen = free_address();
-    let limited = format!("ulimit -n 120; exec \"$0\" server --dev --data demo --listen {listen}");
-    let server = Server::shell(home.path(), &limited);
-    soon(|| home.path().join("demo/server.pid").exists().then_some(())).expect("it serves");
-    let vault = Vault { home, listen, server };
-    // 200 that say nothing: 60 have a place, the others wait outside, until the handshake's time is over.
-    let silent: Vec<TcpStream> = (0..200).map(|_| tcp(&vault)).collect();
-    let crowded = soon(|| {
-        let done = vault.run(&["key", "create", "orders"], b"");
-        (done.code == 0 || done.code == 12).then_some(())
-    });
-    crowded.expect("the vault serves after the crowd is gone");
-    drop(silent);
-    vault.run(&["backup", "--output", "archives"], b"").expect(0);
-    vault.run(&["key", "show", "orders"], b"").expect(0);
 }

@@ -3,6 +3,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -240,7 +241,9 @@ fn deaf_from(
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let server = format!("https://{}", listener.local_addr().unwrap());
     let text = Context { server, ..vault.context() }.to_text().unwrap();
-    std::fs::write(vault.path().join(context), text.as_bytes()).unwrap();
+    let path = vault.path().join(context);
+    std::fs::write(&path, text.as_bytes()).unwrap();
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
     let (real, (held, holds)) = (vault.listen.clone(), channel());
     std::thread::spawn(move || {
         let mut until: Box<dyn Fn() -> bool + Send> = Box::new(until);

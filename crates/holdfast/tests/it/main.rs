@@ -9,6 +9,7 @@ mod backups;
 mod callers;
 mod ciphertexts;
 mod contract;
+mod crowds;
 mod custodians;
 mod dumps;
 mod flow;

@@ -94,6 +94,11 @@ impl Raw {
         Ok(bytes)
     }
 
+    /// How long it waits for what it receives.
+    pub(crate) fn wait_at_most(&mut self, time: Duration) {
+        self.0.sock.set_read_timeout(Some(time)).unwrap();
+    }
+
     /// Sends a request of HTTP/1.1 and reads its answer.
     pub(crate) fn ask(&mut self, head: &str, body: &[u8]) -> Reply {
         let length = format!("Content-Length: {}", body.len());

@@ -16,14 +16,14 @@ use holdfast_ledger::EntryKind;
 use holdfast_machine::{SinkError, View, ViewExt as _};
 use holdfast_records::{Custodian, Key, KeyState, KeyVersion, Record as _, VersionState};
 use holdfast_recovery::{
-    ArchiveError, ArchiveFiles, Carried, Carry, Signed, Trust, Unseal, check_sidecars,
+    ArchiveError, ArchiveFiles, Carried, Carry, Signed, Trust, Unseal, check_sidecars, each,
 };
 use holdfast_service::open_chained;
 use holdfast_store::StateStore as _;
 use holdfast_types::{Draft, KeyId, Kind, Name};
 
 use crate::drill::sealed;
-use crate::restore::{Transactions, each};
+use crate::restore::Transactions;
 use crate::{NodeError, RestoreOptions};
 
 /// What became of it.
@@ -109,7 +109,8 @@ fn idle_keys(view: &impl View, options: &RestoreOptions) -> Result<u64, ArchiveE
     if options.newer.is_empty() {
         return Ok(idle);
     }
-    each::<Key>(view, |key| {
+    each::<Key>(view, |found| {
+        let key = found.record;
         let row = [&key.key_id.0[..], &key.primary.0.to_be_bytes()].concat();
         let encrypts = match view.live(KeyVersion::TABLE, &row)? {
             None => false,

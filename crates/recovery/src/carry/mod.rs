@@ -27,7 +27,7 @@ use holdfast_records::{
 use holdfast_types::{CustodianId, Draft, EnclaveId, Expect, KeyId, Millis, Name, Row, Value};
 
 use crate::ArchiveError;
-use crate::base::stored;
+use crate::walk::stored;
 use renewed::{Renewed, renewed};
 
 /// Writes of one draft: well below what a transaction may hold.

@@ -219,7 +219,7 @@ fn of_two_copies_every_revocation_counts() {
         (&revoked, &before, Older, &revoked),
         (&third, &before, Older, &third),
         (&third, &revoked, Older, &third),
-        (&third, &without, Older, &third),
+        (&third, &without, Same, &third),
         (&revoked, &without, Newer, &third),
         (&third, &third, Same, &third),
     ] {

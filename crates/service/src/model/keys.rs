@@ -45,7 +45,7 @@ pub struct KeyInfo {
     pub created: Millis,
     /// When it was deleted, in state time.
     pub deleted: Option<Millis>,
-    /// All versions, ascending. Empty in listings.
+    /// Its versions, ascending; of more than 1000 the newest. Empty in listings.
     pub versions: Vec<VersionInfo>,
 }
 

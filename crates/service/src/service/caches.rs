@@ -9,6 +9,7 @@ use holdfast_machine::{Changes, View};
 use holdfast_records::{Enclave, Identity, Key, KeyName, KeyVersion, Policy, Privilege};
 use holdfast_types::limits::NAME_BYTES_MAX;
 use holdfast_types::{EnclaveId, IdentityId, KeyId, Name, Table, Version};
+use tokio::sync::watch;
 
 use super::Service;
 use super::enter::Actor;
@@ -39,6 +40,8 @@ pub(crate) struct Caches {
     names: Cache<FullName, KeyId>,
     keys: Cache<KeyId, KeyEntry>,
     versions: Cache<(KeyId, Version), KeyVersion>,
+    /// Tells listeners that an identity was made, changed or removed, when the caches know.
+    pub(super) identities: watch::Sender<()>,
 }
 
 impl Caches {
@@ -50,6 +53,7 @@ impl Caches {
             names: Cache::new(KEYS_MAX),
             keys: Cache::new(KEYS_MAX),
             versions: Cache::new(KEYS_MAX),
+            identities: watch::Sender::new(()),
         }
     }
 
@@ -90,6 +94,9 @@ impl Caches {
                 }
                 _ => {}
             }
+        }
+        if changes.rows.iter().any(|row| row.table == Table::IDENTITIES) {
+            self.identities.send_replace(());
         }
     }
 }
@@ -208,10 +215,15 @@ impl Service {
 }
 
 fn version(view: &impl View, id: &KeyId, number: Version) -> Result<Option<KeyVersion>, Error> {
+    Ok(get::<KeyVersion>(view, &version_row(id, number))?.map(|found| found.record))
+}
+
+/// The row key of one version of a key.
+pub(super) fn version_row(id: &KeyId, number: Version) -> [u8; 20] {
     let mut key = [0; 20];
     key[..16].copy_from_slice(id.as_bytes());
     key[16..].copy_from_slice(&number.0.to_be_bytes());
-    Ok(get::<KeyVersion>(view, &key)?.map(|found| found.record))
+    key
 }
 
 /// (enclave id, name) as one key that lives on the stack: the row key of key names and policies.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use holdfast_keys::policy::Compiled;
 use holdfast_types::{EnclaveId, IdentityId, Kind, Name};
+use tokio::sync::watch;
 
 use super::Service;
 use crate::action::Needs;
@@ -267,16 +268,35 @@ impl Service {
         error
     }
 
-    /// Why this vault does not know `caller`, if it does not. For what must be decided before a call can
-    /// be recorded; records nothing.
-    pub async fn admit(&self, caller: &Caller) -> Result<(), Error> {
-        self.actor(caller).await.map(drop)
+    /// Why `caller` may not do `action` on the key or policy `on` (enclave and name; `*` where the path does
+    /// not say which), if it is so; without `on` why on none at all. For what must be decided before a call can
+    /// be recorded, as to lend memory: the use case judges again. Records nothing.
+    pub async fn admit(
+        &self,
+        caller: &Caller,
+        action: Action,
+        on: Option<(&str, &str)>,
+    ) -> Result<(), Error> {
+        let actor = self.actor(caller).await?;
+        let home = actor.enclave.as_ref().map_or("", |(_, own)| own.as_str());
+        let (enclave, name) = on.unwrap_or((home, "*"));
+        let resource = Resource::Within(enclave, name);
+        if is_allowed(&actor, action, resource) {
+            return Ok(());
+        }
+        Err(refused(&actor, action, if on.is_some() { resource } else { Resource::Text("*") }))
     }
 
     /// Whether `identity` is one of this vault's. For listeners; records nothing.
     pub async fn knows(&self, identity: &IdentityId) -> bool {
-        let caller = Caller { identity: Some(*identity), local: false, remote: String::new() };
+        let caller =
+            Caller { identity: Some(*identity), local: false, known: false, remote: String::new() };
         *identity != IdentityId::SYSTEM && self.actor(&caller).await.is_ok()
+    }
+
+    /// Hears of each change of identities, after which [`Service::knows`] may say something else.
+    pub fn identities_changed(&self) -> watch::Receiver<()> {
+        self.caches.identities.subscribe()
     }
 
     /// `detail` is our own words, or has gone through [`without_api_key`].

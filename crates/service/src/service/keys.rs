@@ -6,13 +6,13 @@ use holdfast_crypto::random_array;
 use holdfast_keys::{Wrapped, create_key, delete_key, rotate_key, undelete_key};
 use holdfast_machine::View;
 use holdfast_records::{Enclave, Key, KeyKind, KeyName, KeyState, KeyVersion, Stored};
-use holdfast_types::limits::KEYS_PER_PAGE_MAX;
+use holdfast_types::limits::{KEY_VERSIONS_SHOWN_MAX, KEYS_PER_PAGE_MAX};
 use holdfast_types::{Draft, EnclaveId, KeyId, Kind, Millis, Name, Version};
 
 use super::Service;
-use super::caches::FullName;
+use super::caches::{FullName, version_row};
 use super::enter::Actor;
-use super::read::{aside, each, enclave, get, list};
+use super::read::{aside, each, enclave, get};
 use super::said::Used;
 use crate::audit::Resource;
 use crate::{
@@ -35,11 +35,11 @@ impl Service {
         call.end(result)
     }
 
-    /// A key with its versions.
+    /// A key with its versions; of very many the newest.
     pub async fn show_key(&self, caller: &Caller, key: &KeySelector) -> Result<KeyInfo, Error> {
         let resource = Resource::Within(key.enclave.as_str(), key.name.as_str());
         let call = self.enter(caller, Action::KeyShow, resource).await?;
-        let result = self.read(|view| key_info(view, &named(view, key)?)).await;
+        let result = self.read(|view| aside(|| key_info(view, &named(view, key)?))).await;
         call.end_with(result, said)
     }
 }
@@ -72,10 +72,11 @@ impl Service {
         let rule = |view: &dyn View| {
             let id = named(view, key)?;
             let found = with_id(view, &id)?;
-            let versions = list::<KeyVersion>(view, id.as_bytes())?;
+            // Whatever number there are: only the newest is active.
+            let newest = get::<KeyVersion>(view, &version_row(&id, found.record.primary))?;
             let (enclave, kind) = (found.record.enclave_id, found.record.kind);
             let next = found.record.primary.next().unwrap_or(found.record.primary);
-            Ok(rotate_key(&found, &versions, self.wrapped(enclave, id, next, kind)?)?)
+            Ok(rotate_key(&found, newest.as_slice(), self.wrapped(enclave, id, next, kind)?)?)
         };
         let result = self.change_key(&call.actor, Action::KeyRotate, rule).await;
         call.end_with(result, said)
@@ -131,7 +132,7 @@ impl Service {
         rule: impl FnMut(&dyn View) -> Result<(Draft, Key), Error>,
     ) -> Result<KeyInfo, Error> {
         let (_, key) = self.decide(actor.identity, action.verb(), rule).await?;
-        self.read(|view| key_info(view, &key.key_id)).await
+        self.read(|view| aside(|| key_info(view, &key.key_id))).await
     }
 
     /// A new secret, wrapped for the version it is for.
@@ -273,13 +274,18 @@ fn deleted_page(
     Ok(KeyList { keys: found, next: more })
 }
 
-/// A key as it stands in `view`, with its versions.
+/// A key as it stands in `view`, with its newest versions.
 fn key_info(view: &dyn View, id: &KeyId) -> Result<KeyInfo, Error> {
     let missing = || Error::missing(format!("there is no key {id}"));
     let key = get::<Key>(view, id.as_bytes())?.ok_or_else(missing)?.record;
     let enclave = get::<Enclave>(view, key.enclave_id.as_bytes())?;
     let enclave = enclave.ok_or_else(missing)?.record.name;
-    let versions = list::<KeyVersion>(view, id.as_bytes())?;
+    let mut versions = Vec::new();
+    let first = Version(key.primary.0.saturating_sub(KEY_VERSIONS_SHOWN_MAX - 1));
+    each::<KeyVersion>(view, id.as_bytes(), &version_row(id, first), |version| {
+        versions.push(version);
+        ControlFlow::Continue(())
+    })?;
     Ok(info(&enclave, key, versions))
 }
 

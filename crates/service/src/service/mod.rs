@@ -35,7 +35,7 @@ use holdfast_types::{IdentityId, JobId, Kind, Millis, NodeId, VaultId};
 use parking_lot::Mutex;
 
 use crate::audit::Audit;
-use crate::{Error, SlotInfo, Warning};
+use crate::{Error, SlotInfo, Status, Warning};
 use caches::Caches;
 use enter::Actor;
 use heads::AuditGap;
@@ -96,6 +96,8 @@ pub struct Service {
     asking: tokio::sync::Mutex<()>,
     /// Whose turn it is to look at the disks.
     looking: Arc<tokio::sync::Mutex<()>>,
+    /// The last status, and when it was begun; and whose turn it is to find out the next.
+    last_status: tokio::sync::Mutex<Option<(Instant, Arc<Status>)>>,
     /// When it was opened, by this process and by the clock.
     opened: (Instant, Millis),
     /// What the audit log lacked when it was opened, until the ledger has it.
@@ -142,6 +144,7 @@ impl Service {
             answered: AtomicU64::new(0),
             asking: tokio::sync::Mutex::new(()),
             looking: Arc::default(),
+            last_status: tokio::sync::Mutex::new(None),
             opened: (Instant::now(), now),
             audit_gap,
         }))

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use holdfast_machine::View;
 use holdfast_records::{Identity, Privilege};
@@ -23,6 +23,9 @@ const ARCHIVES_SHOWN: usize = 10;
 /// How long a node serves without its majority.
 const STALE_MAX: Duration = Duration::from_secs(60 * 60);
 
+/// How old the numbers of monitoring may be: anybody known may ask for them, as often as they like.
+const METRICS_AGE_MAX: Duration = Duration::from_secs(1);
+
 /// What is counted, and under which name.
 const COUNTED: [(&str, Table); 6] = [
     ("enclaves", Table::ENCLAVES),
@@ -37,8 +40,8 @@ impl Service {
     /// The vault's state and its weak points.
     pub async fn status(self: &Arc<Self>, caller: &Caller) -> Result<Status, Error> {
         let call = self.enter(caller, Action::StatusRead, Resource::Text("status")).await?;
-        let result = self.status_now().await;
-        call.end(result)
+        let result = self.status_since(Instant::now()).await;
+        call.end(result.map(|status| (*status).clone()))
     }
 
     /// Whether this node can serve; never "no" because a backup is late. Records nothing.
@@ -63,8 +66,26 @@ impl Service {
             None if caller.local => self.enter_local(caller, action, resource),
             _ => self.enter(caller, action, resource).await?,
         };
-        let result = self.status_now().await;
-        call.end(result.map(|status| Metrics { text: exposition(&status, &self.ready()) }))
+        let now = Instant::now();
+        let result = self.status_since(now.checked_sub(METRICS_AGE_MAX).unwrap_or(now)).await;
+        let text = |status: Arc<Status>| {
+            // What costs nothing is of this moment.
+            let status = Status { node: self.node_now(), ..(*status).clone() };
+            Metrics { text: exposition(&status, &self.ready()) }
+        };
+        call.end(result.map(text))
+    }
+
+    /// A status that was begun no earlier than `oldest`: what others ask for at the same time is found out once.
+    async fn status_since(self: &Arc<Self>, oldest: Instant) -> Result<Arc<Status>, Error> {
+        let mut last = self.last_status.lock().await;
+        if let Some((_, status)) = last.as_ref().filter(|(begun, _)| *begun >= oldest) {
+            return Ok(Arc::clone(status));
+        }
+        let begun = Instant::now();
+        let status = Arc::new(self.status_now().await?);
+        *last = Some((begun, Arc::clone(&status)));
+        Ok(status)
     }
 
     /// It walks what changed since the newest archive, and looks at disks: both may take long.
@@ -122,7 +143,6 @@ impl Service {
     fn status_of(&self, view: &dyn View, facts: Facts) -> Status {
         let head = view.head();
         let warnings = weak::points(&facts);
-        let cluster = self.cluster.status();
         let live = |table| head.tables.get(&table).map_or(0, |table| table.live);
         let mut archives = facts.archives;
         archives.truncate(ARCHIVES_SHOWN);
@@ -136,16 +156,25 @@ impl Service {
             counts: COUNTED.iter().map(|(name, table)| (*name, live(*table))).collect(),
             archives,
             node: NodeStatus {
-                node: self.node,
-                leader: cluster.leader == Some(self.node),
-                term: cluster.term,
-                majority_age_ms: u64::try_from(self.cluster.majority_age().as_millis())
-                    .unwrap_or(u64::MAX),
-                audit_records: self.audit.head().count,
                 audit_dropped: facts.audit_dropped,
                 audit_counted: facts.audit_counted,
+                ..self.node_now()
             },
             warnings,
+        }
+    }
+
+    fn node_now(&self) -> NodeStatus {
+        let cluster = self.cluster.status();
+        NodeStatus {
+            node: self.node,
+            leader: cluster.leader == Some(self.node),
+            term: cluster.term,
+            majority_age_ms: u64::try_from(self.cluster.majority_age().as_millis())
+                .unwrap_or(u64::MAX),
+            audit_records: self.audit.head().count,
+            audit_dropped: self.audit.dropped(),
+            audit_counted: self.audit.strangers_counted(),
         }
     }
 

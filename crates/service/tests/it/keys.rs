@@ -25,6 +25,22 @@ async fn old_versions_decrypt_after_rotation_and_restart() {
 }
 
 #[tokio::test]
+async fn of_very_many_versions_the_newest_are_shown() {
+    let vault = Vault::new();
+    vault.key("orders").await;
+    let first = vault.encrypt(&admin(), "orders", "attack at dawn").await.unwrap();
+    for _ in 0..1001 {
+        vault.service.rotate_key(&admin(), &selector("orders")).await.unwrap();
+    }
+    let shown = vault.service.show_key(&admin(), &selector("orders")).await.unwrap();
+    assert_eq!((shown.version, shown.versions.len()), (Version(1002), 1000));
+    assert_eq!(shown.versions[0].version, Version(3));
+    let active = shown.versions.iter().filter(|version| version.state == "active");
+    assert_eq!(active.map(|version| version.version).collect::<Vec<_>>(), [Version(1002)]);
+    assert_eq!(vault.decrypt(&admin(), &first).await.unwrap(), "attack at dawn");
+}
+
+#[tokio::test]
 async fn a_version_tells_when_it_changed() {
     let vault = Vault::new();
     vault.key("orders").await;

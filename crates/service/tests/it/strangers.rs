@@ -1,6 +1,6 @@
 //! Those whom the vault does not know: what they ask costs nobody else a line of the audit log.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use holdfast_service::audit::verify;
 use holdfast_service::{Action, Caller, Error, Level};
@@ -16,7 +16,8 @@ async fn a_flood_of_strangers_is_counted_and_every_other_call_has_its_lines() {
     let vault = Vault::new();
     let service = &vault.service;
     let user = vault.user(2, "anna", &["key.encrypt:a"], &[]).await;
-    let nobody = Caller { identity: None, local: false, remote: "198.51.100.1:1".to_owned() };
+    let nobody =
+        Caller { identity: None, local: false, known: false, remote: "198.51.100.1:1".to_owned() };
     let unknown = Caller { identity: Some(IdentityId([9; 32])), ..nobody.clone() };
     let here = Caller { local: true, ..nobody.clone() };
     let path = format!("GET /{}", "n".repeat(1000));
@@ -107,4 +108,54 @@ async fn whoever_becomes_known_has_every_line_from_then_on() {
     };
     let had = lines.iter().filter(of).count();
     assert!((300..=301).contains(&had), "{had}");
+}
+
+#[tokio::test]
+async fn metrics_are_found_out_once_a_second_and_a_status_is_of_now() {
+    let vault = Vault::new();
+    let revision = async || {
+        let text = vault.service.metrics(&admin()).await.unwrap().text;
+        text.lines().find(|line| line.starts_with("holdfast_revision ")).unwrap().to_owned()
+    };
+    for round in 0..20 {
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+        let begun = Instant::now();
+        let first = revision().await;
+        vault.key(&format!("k{round}")).await;
+        let second = revision().await;
+        if begun.elapsed() > Duration::from_millis(900) {
+            continue;
+        }
+        assert_eq!(first, second);
+        let status = vault.service.status(&admin()).await.unwrap();
+        assert_eq!(format!("holdfast_revision {}", status.revision.0), revision().await);
+        assert_ne!(first, revision().await);
+        return;
+    }
+    panic!("the machine is too slow for this test");
+}
+
+#[tokio::test]
+async fn what_is_lent_before_a_call_is_judged_as_the_call_will_be() {
+    let vault = Vault::new();
+    let anna = vault.user(2, "anna", &["key.encrypt:a*"], &["key.encrypt:ab"]).await;
+    let ben = vault.user(3, "ben", &[], &[]).await;
+    let stranger = Caller { known: true, ..caller(IdentityId([9; 32])) };
+    let check = async |who: &Caller, action, on, fits: bool| {
+        let admitted = vault.service.admit(who, action, on).await;
+        assert_eq!(admitted.is_ok(), fits, "{action:?} {on:?}: {admitted:?}");
+    };
+    check(&anna, Action::KeyEncrypt, Some(("default", "a")), true).await;
+    check(&anna, Action::KeyEncrypt, Some(("default", "ab")), false).await;
+    check(&anna, Action::KeyEncrypt, Some(("default", "b")), false).await;
+    check(&anna, Action::KeyEncrypt, Some(("other", "a")), false).await;
+    check(&anna, Action::KeyEncrypt, Some(("default", "*")), true).await;
+    check(&anna, Action::KeyEncrypt, None, true).await;
+    check(&anna, Action::KeyDecrypt, None, false).await;
+    check(&anna, Action::CustodianAdd, None, false).await;
+    check(&ben, Action::KeyEncrypt, Some(("default", "a")), false).await;
+    check(&ben, Action::KeyDecrypt, None, false).await;
+    check(&stranger, Action::KeyDecrypt, None, false).await;
+    check(&admin(), Action::KeyDecrypt, None, true).await;
+    check(&admin(), Action::CustodianAdd, None, true).await;
 }

@@ -210,7 +210,7 @@ pub fn selector(name: &str) -> KeySelector {
 }
 
 pub fn caller(identity: IdentityId) -> Caller {
-    Caller { identity: Some(identity), local: true, remote: "192.0.2.1:9".to_owned() }
+    Caller { identity: Some(identity), local: true, known: true, remote: "192.0.2.1:9".to_owned() }
 }
 
 pub fn admin() -> Caller {

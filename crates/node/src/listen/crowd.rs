@@ -224,9 +224,11 @@ mod tests {
         let _request = busy.request(&Calls::default());
         let works = crowd.0.enter("a", busy).await;
         let silent = crowd.enter("a").await;
-        let _new = crowd.crowds_out("b", silent).await;
+        let new = crowd.crowds_out("b", silent).await;
+        let _newer = crowd.crowds_out("c", new).await;
         assert!(stays(&works).await);
-        let _newer = crowd.crowds_out("c", works).await;
+        // Where its own name has most it is asked after all.
+        let _own = crowd.crowds_out("a", works).await;
     }
 
     #[tokio::test(start_paused = true)]

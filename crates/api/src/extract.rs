@@ -4,7 +4,6 @@
 //! Whatever does not fit is a failure in JSON like any other, and recorded like any other.
 
 use std::borrow::Cow;
-use std::convert::Infallible;
 use std::str::FromStr;
 use std::sync::Arc;
 

@@ -34,7 +34,10 @@ fn refusal<R: std::fmt::Debug>(decision: Decision<R>, kind: Kind, text: &str) {
     assert!(error.to_string().contains(text), "{error}");
     let says_next = matches!(
         error,
-        RuleError::Refused { .. } | RuleError::Unchanged { .. } | RuleError::NoPolicy(_)
+        RuleError::Refused { .. }
+            | RuleError::Unchanged { .. }
+            | RuleError::KeyTaken { .. }
+            | RuleError::NoPolicy(_)
     );
     assert_eq!(error.next().is_some(), says_next, "{error:?}");
 }

@@ -60,7 +60,7 @@ fn replies_read_and_write_back() {
     );
     same::<wire::Backup>(r#"{"job_id":"00","archive_id":"01","name":"n","file":"n.tar.pgp"}"#);
     same::<wire::BackupState>(
-        r#"{"state":"running","size":18446744073709551615,"place":null,"sha256":null,"code":null,"message":null,"next":null}"#,
+        r#"{"state":"running","phase":"sealing","size":18446744073709551615,"verified":false,"place":null,"sha256":null,"code":null,"message":null,"next":null}"#,
     );
     same::<wire::CustodianRemoved>(
         r#"{"name":"ada","custodian_id":"00","fingerprint":"AB","added":1,"expires":null,"slot_id":null,"note":"n"}"#,

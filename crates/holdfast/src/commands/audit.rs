@@ -10,6 +10,7 @@ use crate::cli::Global;
 use crate::output;
 
 #[derive(Debug, Subcommand)]
+#[command(after_help = "Example: holdfast audit acknowledge")]
 pub(crate) enum Audit {
     /// Say that you looked at the gaps of the audit log that status names
     ///

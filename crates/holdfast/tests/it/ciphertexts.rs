@@ -40,9 +40,9 @@ fn ciphertexts_that_do_not_open_say_what_they_may() {
     vault.run(&["key", "create", "orders", "-e", "billing"], b"").expect(0);
     let refused = decrypt(&["--enclave", "billing", "--aad", "a"], &note).expect(14);
     assert!(refused.err.contains("default/orders"), "{}", refused.err);
-    // What is named and is not there is not another one.
-    let nowhere = decrypt(&["--enclave", "nowhere", "--aad", "a"], &note).expect(10);
-    assert!(nowhere.err.contains("no enclave nowhere"), "{}", nowhere.err);
+    let nowhere = decrypt(&["--enclave", "nowhere", "--aad", "a"], &note).expect(14);
+    assert!(nowhere.err.contains("not of a key of enclave nowhere"), "{}", nowhere.err);
+    // A key that is named and is not there is not another one.
     let nothing = decrypt(&["nothing", "--aad", "a"], &note).expect(10);
     assert!(nothing.err.contains("no key default/nothing"), "{}", nothing.err);
     let mut raw = Raw::connect(&vault.context());

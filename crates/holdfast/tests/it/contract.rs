@@ -234,8 +234,7 @@ fn init_server_and_restore_speak_json_and_bare_lines() {
     let report = json(&restore("c", "--json").text());
     let want = "carried context digest epoch rows soft_key unsigned vault_id versions";
     assert_eq!(fields(&report), want);
-    let want =
-        "anew custodians deleted identities kept keys passed_over policies revived rotate versions";
+    let want = "anew custodians deleted identities kept keys passed_over policies renewed revived rotate versions";
     assert_eq!(fields(&report["carried"]), want);
     let quiet = restore("d", "--quiet");
     assert_eq!(
@@ -264,7 +263,7 @@ fn quiet_is_one_bare_line() {
     assert_eq!(run(&["identity", "create", "bob", "--save", "bob.toml"]), "bob.toml");
     assert_eq!(run(&["identity", "show", "bob"]), "bob");
     assert_eq!(run(&["identity", "rm", "bob"]), "bob");
-    let elsewhere = format!("h1:{}", "A".repeat(43));
+    let elsewhere = format!("h1:{}AQE", "AQEB".repeat(10));
     assert_eq!(run(&["identity", "create", "eve", "--identity", &elsewhere]), "eve");
     assert_eq!(run(&["status"]), "warning");
     assert_eq!(run(&["sheet"]), run(&["sheet", "--fingerprint"]));

@@ -66,7 +66,9 @@ fn certificates_that_cannot_serve_are_refused_when_added() {
         assert_eq!(refused.err.contains("a secret key to nobody"), secret, "{}", refused.err);
         assert!(!home.join("made").exists() && !home.join("made.key").exists());
     }
-    let added = |line: &&serde_json::Value| line["action"] == "custodian.add";
+    let added = |line: &&serde_json::Value| {
+        line["action"] == "custodian.add" && line["result"] == "bad_input"
+    };
     assert_eq!(vault.audit().iter().filter(added).count(), 7, "all but the secret and the large");
     assert_eq!(vault.run(&["custodian", "ls", "--json"], b"").expect(0).text(), before);
     assert_eq!(vault.run(&["slot", "ls", "--json"], b"").expect(0).text(), slots);

@@ -183,7 +183,7 @@ fn an_archive_that_was_made_and_never_taken_is_named() {
     // The tar is here, and its sidecars are asked for.
     let received = move || {
         let Ok(mut entries) = written.read_dir() else { return false };
-        entries.any(|entry| entry.unwrap().metadata().is_ok_and(|file| file.len() > 10_000))
+        entries.any(|entry| entry.unwrap().metadata().is_ok_and(|file| file.len() > 4_000))
     };
     let said = ended_when(&vault, received, &["--output", "archives"]);
     let (told, rest) = said.split_at("the vault knows of an archive ".len());

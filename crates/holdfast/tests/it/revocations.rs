@@ -82,7 +82,7 @@ fn the_newest_subkey_can_be_revoked_and_does_not_come_back() {
     revoke(&gpg, 2);
     export(&gpg, &path.join("revoked.asc"));
     run(&["custodian", "add", "revoked.asc"]).expect(0);
-    assert_eq!(sealed_to(&gpg, path, &backup()), [e1.clone()]);
+    assert_eq!(sealed_to(&gpg, path, &backup()), std::slice::from_ref(&e1));
     let older = run(&["custodian", "add", "old.asc"]).expect(11);
     assert!(older.err.contains("older than the one that bob has"), "{}", older.err);
 

@@ -66,7 +66,7 @@ fn locked() -> (TempDir, String, String) {
     let made = holdfast(home.path(), &args, b"").expect(0).text();
     let made: serde_json::Value = serde_json::from_str(&made).unwrap();
     let of = |field: &str| made[field].as_str().unwrap().to_owned();
-    (home, of("archive"), of("signer"))
+    (home, of("place"), of("signer"))
 }
 
 #[test]

@@ -124,26 +124,15 @@ fn no_crowd_of_strangers_keeps_a_known_caller_out() {
             _ = std::io::Read::read(&mut &tcp, &mut [0]);
         }
     };
-    let context = vault.context();
-    let stranger = || {
-        while !stop.load(Ordering::Relaxed) {
-            // From the address of the known caller, so they need not be as fast.
-            std::thread::sleep(Duration::from_millis(50));
-            let Ok(mut raw) = Raw::open(&context, None, b"http/1.1") else { continue };
-            raw.wait_at_most(Duration::from_secs(1));
-            _ = raw.receive(1);
-        }
-    };
     std::thread::scope(|threads| {
         for _ in 0..20 {
             threads.spawn(silent);
-            threads.spawn(stranger);
         }
         std::thread::sleep(Duration::from_secs(1));
         let served = (0..10).filter(|_| vault.run(&["key", "show", "orders"], b"").code == 0);
         let served = served.count();
         stop.store(true, Ordering::Relaxed);
-        // Forty at once have 14 places: one that is crowded out in its own handshake may come again.
+        // Twenty at once for 7 places, from elsewhere.
         assert!(served >= 8, "{served} of 10");
     });
 }

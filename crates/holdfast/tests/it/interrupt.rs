@@ -6,6 +6,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -142,8 +143,13 @@ fn an_interrupted_wait_for_a_server_ends_at_once() {
 }
 
 /// Where a backup that nobody takes stands, once a client was ended while it waited for `until`.
-fn ended_when(vault: &Vault, until: impl Fn() -> bool + Send + 'static, args: &[&str]) -> String {
-    let held = deaf_from(vault, until, "deaf.toml");
+fn ended_when(
+    vault: &Vault,
+    until: impl Fn() -> bool + Send + Sync + 'static,
+    deaf: Deaf,
+    args: &[&str],
+) -> String {
+    let held = deaf_from(vault, until, deaf, "deaf.toml");
     let args = [&["--context", "deaf.toml", "backup"], args].concat();
     let running = Running::start(vault.path(), &args);
     held.recv_timeout(PATIENCE).expect("the request was sent");
@@ -156,7 +162,7 @@ fn an_interrupted_backup_of_the_vaults_says_that_it_goes_on() {
     let archives = vault.path().join("demo/archives");
     let before = names(&archives).len();
     let into = archives.clone();
-    let said = ended_when(&vault, move || names(&into).len() > before, &[]);
+    let said = ended_when(&vault, move || names(&into).len() > before, Deaf::First, &[]);
     let name = said.strip_prefix("the vault goes on with backup ");
     let name = name.and_then(|rest| rest.strip_suffix("; holdfast archive ls shows it\n"));
     let name = name.unwrap_or_else(|| panic!("{said:?}"));
@@ -170,7 +176,7 @@ fn a_backup_that_nobody_will_read_is_given_up() {
     let into = vault.path().join("archives");
     let written = into.clone();
     let begun = move || names(&written).iter().any(|name| !name.contains("holdfast-"));
-    assert_eq!(ended_when(&vault, begun, &["--output", "archives"]), "");
+    assert_eq!(ended_when(&vault, begun, Deaf::First, &["--output", "archives"]), "");
     vault.audited(|line| line["action"] == "backup.cancel" && line["result"] == "ok");
     assert!(names(&into).is_empty(), "{:?}", names(&into));
 }
@@ -185,14 +191,14 @@ fn an_archive_that_was_made_and_never_taken_is_named() {
         let Ok(mut entries) = written.read_dir() else { return false };
         entries.any(|entry| entry.unwrap().metadata().is_ok_and(|file| file.len() > 4_000))
     };
-    let said = ended_when(&vault, received, &["--output", "archives"]);
+    let said = ended_when(&vault, received, Deaf::All, &["--output", "archives"]);
     let (told, rest) = said.split_at("the vault knows of an archive ".len());
     assert_eq!(told, "the vault knows of an archive ");
     let (name, rest) = rest.split_once(", ").unwrap();
     assert_eq!(rest, "written, that lies nowhere\n");
     let list = vault.run(&["archive", "ls"], b"").expect(0).text();
     let line = list.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{list}"));
-    assert!(line.contains(" written "), "{line}");
+    assert!(line.trim_end().ends_with(" written"), "{line}");
     assert!(names(&into).is_empty(), "{:?}", names(&into));
 }
 
@@ -231,11 +237,20 @@ fn a_server_says_that_it_waits_for_a_call_and_is_asked_twice() {
     assert!(!home.join("demo/server.pid").exists());
 }
 
-/// Stands between a client and the server: once it is time, nothing that the client says on its first connection
-/// goes on, and the channel tells. The client's context is written to `context`.
+/// Which connections are deaf.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Deaf {
+    First,
+    All,
+}
+
+/// Stands between a client and the server: once it is time, nothing that the client says goes on, and the channel
+/// tells; what it says on later connections goes on where only the first one is `deaf`. The client's context is
+/// written to `context`.
 fn deaf_from(
     vault: &Vault,
-    until: impl Fn() -> bool + Send + 'static,
+    until: impl Fn() -> bool + Send + Sync + 'static,
+    deaf: Deaf,
     context: &str,
 ) -> Receiver<()> {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -246,10 +261,13 @@ fn deaf_from(
     std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
     let (real, (held, holds)) = (vault.listen.clone(), channel());
     std::thread::spawn(move || {
-        let mut until: Box<dyn Fn() -> bool + Send> = Box::new(until);
+        let mut until: Arc<dyn Fn() -> bool + Send + Sync> = Arc::new(until);
         for client in listener.incoming() {
-            let (real, held) = (real.clone(), held.clone());
-            let until = std::mem::replace(&mut until, Box::new(|| false));
+            let (real, held, now) = (real.clone(), held.clone(), until.clone());
+            if deaf == Deaf::First {
+                until = Arc::new(|| false);
+            }
+            let until = now;
             std::thread::spawn(move || pass_on(client.unwrap(), &real, &*until, &held));
         }
     });
@@ -277,7 +295,7 @@ fn an_interrupted_identity_says_that_its_key_stays() {
     let vault = Vault::start();
     let saved = vault.path().join("u.toml");
     let there = saved.clone();
-    let held = deaf_from(&vault, move || there.exists(), "deaf.toml");
+    let held = deaf_from(&vault, move || there.exists(), Deaf::First, "deaf.toml");
     let create = ["--context", "deaf.toml", "identity", "create", "u", "--save", "u.toml"];
     let running = Running::start(vault.path(), &create);
     held.recv_timeout(PATIENCE).expect("the request was sent");

@@ -107,7 +107,10 @@ fn aids_in_a_new_directory_outlive_every_crash() {
     let done = recorder.len();
     for image in recorder.images(12, 8).filter(|image| image.at == done) {
         let what = format!("{:?}", image.damage);
-        assert_eq!(names(&image.fs), ["RECOVER.txt", "cluster.pgp", "recover.py"], "{what}");
+        let mut aids = names(&image.fs);
+        // An empty file that says that somebody writes; it goes with the next one.
+        aids.retain(|name| !name.ends_with(".lock"));
+        assert_eq!(aids, ["RECOVER.txt", "cluster.pgp", "recover.py"], "{what}");
     }
 }
 

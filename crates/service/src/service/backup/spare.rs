@@ -329,7 +329,7 @@ mod tests {
         reading: impl FnOnce() -> Reading + Send + 'static,
         work: impl FnOnce() -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Ended> {
-        on_a_thread("test", move || with(Spare::of(reading()), work)).await.unwrap()
+        on_a_thread("test", move || with(Spare::of(reading()), work)).await.expect("it ends")
     }
 
     fn fed() -> Result<(), Error> {

@@ -100,7 +100,7 @@ pub enum EntryKind {
         by: String,
         /// By whose key a full drill was opened, where that was said.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        custodian: Option<CustodianId>,
+        custodian_id: Option<CustodianId>,
         /// The digest of what was loaded, hex.
         digest: String,
         /// How long it took, milliseconds.

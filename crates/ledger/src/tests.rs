@@ -41,7 +41,7 @@ fn kinds() -> Vec<EntryKind> {
         EntryKind::Drilled {
             archive_id,
             by: by(),
-            custodian: None,
+            custodian_id: None,
             digest: "cd".repeat(32),
             elapsed_ms: 1500,
             mode: DrillMode::Byte,
@@ -50,7 +50,7 @@ fn kinds() -> Vec<EntryKind> {
         EntryKind::Drilled {
             archive_id,
             by: IdentityId([1; 32]).to_string(),
-            custodian: None,
+            custodian_id: None,
             digest: "cd".repeat(32),
             elapsed_ms: 2500,
             mode: DrillMode::Full,
@@ -63,7 +63,7 @@ fn kinds() -> Vec<EntryKind> {
         EntryKind::Drilled {
             archive_id,
             by: IdentityId([1; 32]).to_string(),
-            custodian: Some(custodian_id),
+            custodian_id: Some(custodian_id),
             digest: "cd".repeat(32),
             elapsed_ms: 3500,
             mode: DrillMode::Full,

@@ -167,9 +167,9 @@ pub(super) fn told(view: &dyn View) -> Result<Told, Error> {
             EntryKind::Verified { archive_id, .. } => {
                 of(archive_id, &mut |archive| archive.verified = Some(at));
             }
-            EntryKind::Drilled { archive_id, mode, custodian, .. } => {
+            EntryKind::Drilled { archive_id, mode, custodian_id, .. } => {
                 let full = mode == DrillMode::Full;
-                told.drilled_by.extend(custodian.filter(|_| full));
+                told.drilled_by.extend(custodian_id.filter(|_| full));
                 of(archive_id, &mut |archive| {
                     // A drill opens what it loads.
                     archive.verified = Some(at);

@@ -69,7 +69,7 @@ impl Service {
             let kind = EntryKind::Drilled {
                 archive_id,
                 by: actor.to_string(),
-                custodian: report.custodian,
+                custodian_id: report.custodian,
                 digest,
                 elapsed_ms: report.elapsed_ms,
                 mode: match report.mode {

@@ -24,7 +24,7 @@ pub(crate) fn line(question: &str) -> Result<Option<Zeroizing<String>>, Failure>
     asked(stdin.as_fd(), question)
 }
 
-/// As [`line`], without showing what is typed.
+/// As [`line()`], without showing what is typed.
 pub(crate) fn secret(question: &str) -> Result<Option<Zeroizing<String>>, Failure> {
     holdfast_node::watch_interruptions()?;
     let stdin = std::io::stdin();

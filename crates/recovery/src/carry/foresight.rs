@@ -89,7 +89,7 @@ pub struct Foreseen {
     taken: Taken,
     /// Keys that would be deleted.
     pub keys: u64,
-    /// The first of them, [`NAMED_MAX`](super::NAMED_MAX) at most.
+    /// The first of them, 10 000 at most.
     pub named: Vec<TakenKey>,
     /// Keys to be revived of which something would be taken away.
     pub revived: BTreeSet<KeyId>,

@@ -76,7 +76,7 @@ pub struct Carried {
     pub policies: u64,
     /// Keys that were deleted.
     pub keys: u64,
-    /// The first of them, [`NAMED_MAX`] at most.
+    /// The first of them, 10 000 at most.
     pub named: Vec<TakenKey>,
     /// Keys to be revived of which something would have been taken away.
     pub revived: BTreeSet<KeyId>,

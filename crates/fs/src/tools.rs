@@ -61,9 +61,20 @@ pub fn read_to_vec(fs: &dyn Fs, path: &Path, max: usize) -> Result<Vec<u8>, FsEr
 /// per path at a time. On an error the old file still stands and the temporary one is removed as
 /// far as that is possible.
 pub fn write_atomic(fs: &dyn Fs, path: &Path, bytes: &[u8]) -> Result<(), FsError> {
+    place(fs, path, bytes, |tmp| fs.rename(tmp, path))
+}
+
+/// Writes a temporary file whole, has it named `path`, and makes that durable.
+fn place(
+    fs: &dyn Fs,
+    path: &Path,
+    bytes: &[u8],
+    rename: impl FnOnce(&Path) -> Result<(), FsError>,
+) -> Result<(), FsError> {
     let tmp = temporary(path);
+    // Written through this handle: by its name it might be another's file by then.
     let file = create_anew(fs, &tmp)?;
-    if let Err(error) = fill(&*file, &tmp, bytes).and_then(|()| fs.rename(&tmp, path)) {
+    if let Err(error) = fill(&*file, &tmp, bytes).and_then(|()| rename(&tmp)) {
         // The first error is the one to report; a leftover is replaced by the next attempt.
         let _ = fs.remove_file(&tmp);
         return Err(error);
@@ -119,15 +130,7 @@ pub fn write_new(fs: &dyn Fs, path: &Path, bytes: &[u8]) -> Result<(), FsError> 
         return Err(FsError::Exists { path: path.to_path_buf() });
     }
     make_dirs(fs, parent(path))?;
-    let tmp = temporary(path);
-    // Written through this handle: by its name it might be another's file by then.
-    let file = create_anew(fs, &tmp)?;
-    if let Err(error) = fill(&*file, &tmp, bytes).and_then(|()| fs.rename_new(&tmp, path)) {
-        // The first error is the one to report; a leftover is replaced by the next attempt.
-        let _ = fs.remove_file(&tmp);
-        return Err(error);
-    }
-    fs.sync_dir(parent(path))
+    place(fs, path, bytes, |tmp| fs.rename_new(tmp, path))
 }
 
 /// Removes a file; that there is none is no error.

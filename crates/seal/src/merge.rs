@@ -10,16 +10,22 @@ use std::collections::BTreeSet;
 use pgp::composed::{SignedPublicKey, SignedPublicSubKey};
 use pgp::packet::{Signature, SignatureType};
 use pgp::ser::Serialize;
-use pgp::types::{KeyDetails as _, SignedUser, SignedUserAttribute};
+use pgp::types::{KeyDetails as _, SignedUser};
 
 /// Adds what `copy` has beyond `held`, which is of the same primary key. Whether that was anything.
 pub(crate) fn add(held: &mut SignedPublicKey, copy: &SignedPublicKey) -> bool {
     let (ours, theirs) = (&mut held.details, &copy.details);
     let mut any = signatures(&mut ours.revocation_signatures, &theirs.revocation_signatures);
     any |= signatures(&mut ours.direct_signatures, &theirs.direct_signatures);
-    any |= parts(&mut ours.users, &theirs.users);
-    any |= parts(&mut ours.user_attributes, &theirs.user_attributes);
-    any | parts(&mut held.public_subkeys, &copy.public_subkeys)
+    let is_user = |ours: &SignedUser, theirs: &SignedUser| ours.id.id() == theirs.id.id();
+    any |= parts(&mut ours.users, &theirs.users, is_user, |user| &mut user.signatures);
+    let (ours, theirs) = (&mut ours.user_attributes, &theirs.user_attributes);
+    any |= parts(ours, theirs, |a, b| bytes(&a.attr) == bytes(&b.attr), |it| &mut it.signatures);
+    let (ours, theirs) = (&mut held.public_subkeys, &copy.public_subkeys);
+    let is_key = |ours: &SignedPublicSubKey, theirs: &SignedPublicSubKey| {
+        ours.key.fingerprint() == theirs.key.fingerprint()
+    };
+    any | parts(ours, theirs, is_key, |subkey| &mut subkey.signatures)
 }
 
 /// What comes twice, once.
@@ -50,60 +56,23 @@ pub(crate) fn minimal(mut certificate: SignedPublicKey) -> SignedPublicKey {
     certificate
 }
 
-/// What a certificate has several of, with signatures on each.
-trait Part: Clone {
-    fn is(&self, other: &Self) -> bool;
-    fn signatures(&self) -> &Vec<Signature>;
-    fn signatures_mut(&mut self) -> &mut Vec<Signature>;
-}
-
-impl Part for SignedUser {
-    fn is(&self, other: &Self) -> bool {
-        self.id.id() == other.id.id()
-    }
-    fn signatures(&self) -> &Vec<Signature> {
-        &self.signatures
-    }
-    fn signatures_mut(&mut self) -> &mut Vec<Signature> {
-        &mut self.signatures
-    }
-}
-
-impl Part for SignedUserAttribute {
-    fn is(&self, other: &Self) -> bool {
-        bytes(&self.attr) == bytes(&other.attr)
-    }
-    fn signatures(&self) -> &Vec<Signature> {
-        &self.signatures
-    }
-    fn signatures_mut(&mut self) -> &mut Vec<Signature> {
-        &mut self.signatures
-    }
-}
-
-impl Part for SignedPublicSubKey {
-    fn is(&self, other: &Self) -> bool {
-        self.key.fingerprint() == other.key.fingerprint()
-    }
-    fn signatures(&self) -> &Vec<Signature> {
-        &self.signatures
-    }
-    fn signatures_mut(&mut self) -> &mut Vec<Signature> {
-        &mut self.signatures
-    }
-}
-
-fn parts<P: Part>(held: &mut Vec<P>, copy: &[P]) -> bool {
+/// Of what a certificate has several of, with signatures on each. `same` tells whether two are one.
+fn parts<P: Clone>(
+    held: &mut Vec<P>,
+    copy: &[P],
+    same: impl Fn(&P, &P) -> bool,
+    on: impl Fn(&mut P) -> &mut Vec<Signature>,
+) -> bool {
     let mut any = false;
     for part in copy {
-        if !held.iter().any(|ours| ours.is(part)) {
-            let mut new = part.clone();
-            new.signatures_mut().clear();
+        let mut new = part.clone();
+        let theirs = std::mem::take(on(&mut new));
+        let place = held.iter().position(|ours| same(ours, part)).unwrap_or_else(|| {
             held.push(new);
             any = true;
-        }
-        let ours = held.iter_mut().find(|ours| ours.is(part)).expect("pushed above if missing");
-        any |= signatures(ours.signatures_mut(), part.signatures());
+            held.len() - 1
+        });
+        any |= signatures(on(&mut held[place]), &theirs);
     }
     any
 }

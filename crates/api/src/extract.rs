@@ -72,15 +72,22 @@ impl Call {
         T: FromStr,
         T::Err: std::fmt::Display,
     {
-        text.parse().map_err(|error: T::Err| {
-            self.reject(action, text, Error::new(Kind::BadInput, error.to_string()))
-        })
+        let bad = |error: T::Err| Error::new(Kind::BadInput, error.to_string());
+        self.parse_or(action, text, bad)
+    }
+
+    fn parse_or<T: FromStr>(
+        &self,
+        action: Action,
+        text: &str,
+        bad: impl FnOnce(T::Err) -> Error,
+    ) -> Result<T, Failed> {
+        text.parse().map_err(|error| self.reject(action, text, bad(error)))
     }
 
     /// A name from the path, the query or a body field: that of `whose`, as in "the key".
     pub(crate) fn name(&self, action: Action, whose: &str, text: &str) -> Result<Name, Failed> {
-        let bad = |error: NameError| bad_name(whose, &error).next(Name::RULE);
-        text.parse().map_err(|error| self.reject(action, text, bad(error)))
+        self.parse_or(action, text, |error| bad_name(whose, &error).next(Name::RULE))
     }
 
     /// A custodian, as people name them.
@@ -89,11 +96,10 @@ impl Call {
         action: Action,
         text: &str,
     ) -> Result<CustodianSelector, Failed> {
-        let bad = |error: NameError| {
+        self.parse_or(action, text, |error| {
             bad_name("the custodian", &error)
                 .next("give a custodian's name, fingerprint or id: holdfast custodian ls")
-        };
-        text.parse().map_err(|error| self.reject(action, text, bad(error)))
+        })
     }
 
     /// A JSON body, read now that it is known what for.

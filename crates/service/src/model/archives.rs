@@ -19,6 +19,8 @@ pub struct ArchiveInfo {
     pub sha256: [u8; 32],
     /// Bytes of the sealed tar.
     pub size: u64,
+    /// The digest of what it holds, hex.
+    pub digest: String,
     /// When it was made, in state time.
     pub written: Option<Millis>,
     /// When the whole object was read back from where it lies.

@@ -138,7 +138,7 @@ pub(super) fn told(view: &dyn View) -> Result<Told, Error> {
             places.get(&id).and_then(|place| found.get_mut(*place)).map(change);
         };
         match kind {
-            EntryKind::Archive { archive_id, custodians, name, from, to, sha256, size, .. } => {
+            EntryKind::Archive { archive_id, custodians, digest, name, from, to, sha256, size } => {
                 let sha256 = sha256_of(&sha256)?;
                 places.insert(archive_id, found.len());
                 found.push(ArchiveInfo {
@@ -148,6 +148,7 @@ pub(super) fn told(view: &dyn View) -> Result<Told, Error> {
                     to,
                     sha256,
                     size,
+                    digest,
                     written: Some(at),
                     stored: None,
                     stored_by: None,
@@ -205,19 +206,6 @@ fn named(view: &dyn View, which: &str) -> Result<ArchiveInfo, Error> {
     found.ok_or_else(|| {
         Error::missing(format!("there is no archive {name}")).next("holdfast archive ls")
     })
-}
-
-/// The digest that the ledger recorded for an archive, hex.
-pub(super) fn digest_of(view: &dyn View, id: ArchiveId) -> Result<Option<String>, Error> {
-    for row in list::<LedgerRow>(view, &[])? {
-        match decode(&row.record)?.kind {
-            EntryKind::Archive { archive_id, digest, .. } if archive_id == id => {
-                return Ok(Some(digest));
-            }
-            _ => {}
-        }
-    }
-    Ok(None)
 }
 
 fn decode(row: &LedgerRow) -> Result<Entry, Error> {

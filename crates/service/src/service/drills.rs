@@ -47,12 +47,8 @@ impl Service {
         }
         let now = self.clock.now();
         let rule = |view: &dyn View| {
-            let (archive, digest) = aside(|| {
-                let archive = archives::with_id(view, archive_id)?;
-                let digest = archives::digest_of(view, archive_id)?.unwrap_or_default();
-                Ok::<_, Error>((archive, digest))
-            })?;
-            if archive.sha256 != report.sha256 || digest != report.digest {
+            let archive = aside(|| archives::with_id(view, archive_id))?;
+            if archive.sha256 != report.sha256 || archive.digest != report.digest {
                 let message = format!("the drill did not find what archive {} holds", archive.name);
                 return Err(Error::new(Kind::NotAuthentic, message)
                     .next("verify that copy: holdfast verify ARCHIVE --identity FILE"));
@@ -70,7 +66,7 @@ impl Service {
                 archive_id,
                 by: actor.to_string(),
                 custodian_id: report.custodian,
-                digest,
+                digest: archive.digest,
                 elapsed_ms: report.elapsed_ms,
                 mode: match report.mode {
                     DrillMode::Byte => holdfast_ledger::DrillMode::Byte,

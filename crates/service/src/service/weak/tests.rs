@@ -37,6 +37,7 @@ fn archive(place: &str) -> ArchiveInfo {
         to: Revision(9),
         sha256: [0; 32],
         size: 1,
+        digest: String::new(),
         custodians: sealed_to(&["anna", "ben"]),
         written: Some(NOW),
         stored: Some(NOW),

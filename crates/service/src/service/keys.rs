@@ -215,7 +215,7 @@ fn key_page(
     let id = enclave(view, enclave_name)?.record.enclave_id;
     let limit = page.limit.unwrap_or(KEYS_PER_PAGE_MAX).clamp(1, KEYS_PER_PAGE_MAX) as usize;
     if page.deleted {
-        return deleted_page(view, actor, (enclave_name, &id), (page.after.as_ref(), limit));
+        return deleted_page(view, actor, enclave_name, &id, page.after.as_ref(), limit);
     }
     let mut from = id.as_bytes().to_vec();
     if let Some(after) = &page.after {
@@ -247,8 +247,10 @@ fn key_page(
 fn deleted_page(
     view: &dyn View,
     actor: &Actor,
-    (enclave, id): (&Name, &EnclaveId),
-    (after, limit): (Option<&Name>, usize),
+    enclave: &Name,
+    id: &EnclaveId,
+    after: Option<&Name>,
+    limit: usize,
 ) -> Result<KeyList, Error> {
     let mut found = Vec::new();
     each::<Key>(view, &[], &[], |key| {

@@ -55,9 +55,19 @@ pub(super) struct Backup {
     custodians: Vec<CustodianId>,
     to: BackupTo,
     gauge: Gauge,
-    state: Mutex<State>,
-    /// Since when it is in that state.
-    since: Mutex<Instant>,
+    standing: Mutex<Standing>,
+}
+
+/// Where a backup stands, and since when.
+struct Standing {
+    state: State,
+    since: Instant,
+}
+
+impl Standing {
+    fn now(state: State) -> Self {
+        Self { state, since: Instant::now() }
+    }
 }
 
 /// How far a running backup is.
@@ -108,14 +118,14 @@ impl Backup {
     }
 
     fn set(&self, state: State) {
-        *self.state.lock() = state;
-        *self.since.lock() = Instant::now();
+        *self.standing.lock() = Standing::now(state);
     }
 
     /// Whether it ended, or waits for its reader, for longer than anybody needs.
     fn is_old(&self, now: Instant) -> bool {
-        let running = matches!(*self.state.lock(), State::Running);
-        !running && now.saturating_duration_since(*self.since.lock()) >= REMEMBERED
+        let standing = self.standing.lock();
+        !matches!(standing.state, State::Running)
+            && now.saturating_duration_since(standing.since) >= REMEMBERED
     }
 
     fn started(&self) -> BackupStarted {
@@ -129,8 +139,9 @@ impl Backup {
 
     /// Takes the maker: only one caller gets it.
     fn take(&self) -> Result<seal::Maker, Error> {
-        let mut state = self.state.lock();
-        match std::mem::replace(&mut *state, State::Running) {
+        let mut standing = self.standing.lock();
+        let state = &mut standing.state;
+        match std::mem::replace(state, State::Running) {
             State::Waiting(maker) => Ok(maker),
             State::Failed(error) => {
                 *state = State::Failed(error.clone());
@@ -145,11 +156,10 @@ impl Backup {
 
     /// Lets go of what makes it, where nobody reads it yet. Whether it did not fail before is the answer.
     fn fail_unread(&self, why: &Error) -> Result<bool, Error> {
-        let mut state = self.state.lock();
-        match &*state {
+        let mut standing = self.standing.lock();
+        match &standing.state {
             State::Waiting(_) => {
-                *state = State::Failed(why.clone());
-                *self.since.lock() = Instant::now();
+                *standing = Standing::now(State::Failed(why.clone()));
                 Ok(true)
             }
             State::Failed(_) => Ok(false),
@@ -163,7 +173,7 @@ impl Backup {
     }
 
     fn progress(&self) -> BackupProgress {
-        match &*self.state.lock() {
+        match &self.standing.lock().state {
             State::Waiting(_) => BackupProgress::Waiting,
             State::Running => self.gauge.progress(),
             State::Written(done) => BackupProgress::Written(done.info.clone()),
@@ -177,7 +187,7 @@ impl Backup {
     }
 
     fn done(&self) -> Result<Done, Error> {
-        match &*self.state.lock() {
+        match &self.standing.lock().state {
             State::Written(done) | State::Stored(done) => Ok(done.clone()),
             State::Failed(error) => Err(error.clone()),
             State::Waiting(_) | State::Running => {
@@ -188,7 +198,7 @@ impl Backup {
     }
 
     fn holds_a_view(&self) -> bool {
-        matches!(*self.state.lock(), State::Waiting(_) | State::Running)
+        matches!(self.standing.lock().state, State::Waiting(_) | State::Running)
     }
 }
 
@@ -317,7 +327,7 @@ impl Service {
                 "the place of a stored archive has 1 to 4096 bytes",
             ));
         }
-        if matches!(*backup.state.lock(), State::Stored(_)) {
+        if matches!(backup.standing.lock().state, State::Stored(_)) {
             return self.reported_again(&backup, &report.place);
         }
         let info = self.record_reported(actor, &backup, &report.place).await?;
@@ -376,8 +386,7 @@ impl Service {
             custodians: maker.custodians().iter().map(|found| found.custodian_id).collect(),
             to,
             gauge: Gauge::default(),
-            state: Mutex::new(State::Waiting(maker)),
-            since: Mutex::new(Instant::now()),
+            standing: Mutex::new(Standing::now(State::Waiting(maker))),
         });
         self.backups.lock().insert(job, backup.clone());
         if to == BackupTo::Client {
@@ -509,14 +518,13 @@ mod tests {
             custodians: Vec::new(),
             to: BackupTo::Client,
             gauge: Gauge::default(),
-            state: Mutex::new(State::Running),
-            since: Mutex::new(Instant::now()),
+            standing: Mutex::new(Standing::now(State::Running)),
         };
         let later = |hours: u32| Instant::now() + REMEMBERED * hours;
         assert!(!backup.is_old(later(100)), "it is under way");
         let lasted = later(50);
         backup.set(State::Failed(Error::new(Kind::Other, "it failed")));
-        *backup.since.lock() = lasted;
+        backup.standing.lock().since = lasted;
         assert!(!backup.is_old(later(50)), "its end is new");
         assert!(backup.is_old(lasted + REMEMBERED));
     }

@@ -91,7 +91,7 @@ fn write_archive(
     let path = placing.temporary();
     // After a restore there may be nobody's slot that was opened and is still there.
     gauge.begin(BackupPhase::Verifying);
-    let verified = !slots.is_empty() && open_back(&**fs, &path, &sealed, (slots, gauge))?;
+    let verified = !slots.is_empty() && open_back(&**fs, &path, &sealed, slots, gauge)?;
     if !verified {
         read_back(&placing, &sealed)?;
     }
@@ -104,7 +104,8 @@ fn open_back(
     fs: &dyn Fs,
     path: &Path,
     sealed: &seal::Sealed,
-    (slots, gauge): (&[(SlotId, SessionKey)], &Gauge),
+    slots: &[(SlotId, SessionKey)],
+    gauge: &Gauge,
 ) -> Result<bool, Error> {
     let unseal = Unseal::Sessions { archive: sealed.session_key.clone(), slots: slots.to_vec() };
     let reader = Fed { inner: Reader::new(fs.open(path, Open::Read)?), gauge: gauge.clone() };

@@ -1,16 +1,13 @@
 //! What a restore would take away of the keys, for its plan.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use holdfast_cluster::{Clock as _, SystemClock};
 use holdfast_fs::{Disk, Fs};
-use holdfast_recovery::{
-    ArchiveError, ArchiveFiles, Foreseen, Foresight, Signed, Trust, Unseal, check_sidecars,
-};
+use holdfast_recovery::{ArchiveError, ArchiveFiles, Foreseen, Foresight, Signed, Unseal};
 use holdfast_service::open_chained;
 
 use super::named::{self, DeletedKey};
+use super::{check_again, each_newest};
 use crate::drill::sealed;
 use crate::{NodeError, RestoreOptions};
 
@@ -37,8 +34,10 @@ pub fn foresee(
     progress: &mut dyn FnMut(u64),
 ) -> Result<Foretold, NodeError> {
     crate::interrupt::watch_interruptions()?;
-    let mut passed_over = Vec::new();
-    let mut older = newer(&Disk, unseal, options, &mut passed_over)?.older();
+    let mut foresight = Foresight::new(&options.revive);
+    let passed_over =
+        each_newest(options, |files, signed| hear(&Disk, files, signed, unseal, &mut foresight))?;
+    let mut older = foresight.older();
     open_chained(sealed(&Disk, files)?, &signed.public, unseal, &mut older, progress)?;
     let Foreseen { keys, named, revived, unknown, enclaves, .. } = older;
     named::all_revived(&options.revive, &revived, |id| Ok(!unknown.contains(id)))?;
@@ -49,33 +48,6 @@ pub fn foresee(
     Ok(Foretold { keys, deleted: named.collect(), passed_over })
 }
 
-/// What the newer archives say: of each incarnation the newest one that is whole and opens.
-fn newer(
-    fs: &dyn Fs,
-    unseal: &Unseal,
-    options: &RestoreOptions,
-    passed_over: &mut Vec<(PathBuf, String)>,
-) -> Result<Foresight, NodeError> {
-    let mut foresight = Foresight::new(&options.revive);
-    let mut incarnations = BTreeSet::new();
-    for (files, signed) in &options.newer {
-        if incarnations.contains(&signed.public.incarnation) {
-            continue;
-        }
-        match hear(fs, files, signed, unseal, &mut foresight)? {
-            None => {
-                foresight.believe();
-                incarnations.insert(signed.public.incarnation);
-            }
-            Some(why) => {
-                foresight.forget();
-                passed_over.push((files.tar.clone(), why.to_string()));
-            }
-        }
-    }
-    Ok(foresight)
-}
-
 /// Reads a newer archive; answers with why it is of no use, where it is.
 fn hear(
     fs: &dyn Fs,
@@ -83,13 +55,16 @@ fn hear(
     signed: &Signed,
     unseal: &Unseal,
     foresight: &mut Foresight,
-) -> Result<Option<ArchiveError>, NodeError> {
-    let trust = Trust::Fingerprint(signed.signer.clone());
-    let signed = match check_sidecars(fs, files, &trust, SystemClock.now()) {
+) -> Result<Result<(), ArchiveError>, NodeError> {
+    let signed = match check_again(fs, files, signed) {
         Ok(signed) => signed,
-        Err(error) => return Ok(Some(error)),
+        Err(error) => return Ok(Err(error)),
     };
     let opened = open_chained(sealed(fs, files)?, &signed.public, unseal, foresight, &mut |_| ());
     crate::interrupt::go_on()?;
-    Ok(opened.err())
+    match &opened {
+        Ok(_) => foresight.believe(),
+        Err(_) => foresight.forget(),
+    }
+    Ok(opened.map(drop))
 }

@@ -67,40 +67,60 @@ pub(crate) fn carry(
 ) -> Result<Carrying, NodeError> {
     let (mut all, mut kept) = (Carrying::default(), Vec::<Custodian>::new());
     let idle_before = idle_keys(&transactions.store.view(), options)?;
-    let mut incarnations = BTreeSet::new();
-    for (files, signed) in &options.newer {
-        if incarnations.contains(&signed.public.incarnation) {
-            continue;
-        }
-        let newer = (files, signed);
-        match carry_from(fs, transactions, keyring, unseal, &options.revive, newer)? {
-            Ok(carried) => {
-                incarnations.insert(signed.public.incarnation);
-                all.identities += carried.identities;
-                all.anew += carried.anew;
-                all.policies += carried.policies;
-                all.keys += carried.keys;
-                all.deleted.extend(named::here(&transactions.store.view(), carried.named)?);
-                all.revived.extend(carried.revived);
-                all.versions += carried.versions;
-                all.custodians += carried.custodians.len() as u64;
-                all.renewed.extend(carried.renewed.into_iter().map(|who| who.name));
-                // Whoever stays for the sake of one incarnation may be taken away, or named, by the next.
-                let new =
-                    carried.kept.into_iter().filter(|who| !kept.contains(who)).collect::<Vec<_>>();
-                kept.extend(new);
-                kept.retain(|who| !carried.custodians.contains(who));
-            }
-            Err(why) => all.passed_over.push((files.tar.clone(), why.to_string())),
-        }
-    }
+    let passed_over = each_newest(options, |files, signed| {
+        let carried =
+            match carry_from(fs, transactions, keyring, unseal, &options.revive, files, signed)? {
+                Ok(carried) => carried,
+                Err(why) => return Ok(Err(why)),
+            };
+        all.identities += carried.identities;
+        all.anew += carried.anew;
+        all.policies += carried.policies;
+        all.keys += carried.keys;
+        all.deleted.extend(named::here(&transactions.store.view(), carried.named)?);
+        all.revived.extend(carried.revived);
+        all.versions += carried.versions;
+        all.custodians += carried.custodians.len() as u64;
+        all.renewed.extend(carried.renewed.into_iter().map(|who| who.name));
+        // Whoever stays for the sake of one incarnation may be taken away, or named, by the next.
+        let new = carried.kept.into_iter().filter(|who| !kept.contains(who)).collect::<Vec<_>>();
+        kept.extend(new);
+        kept.retain(|who| !carried.custodians.contains(who));
+        Ok(Ok(()))
+    })?;
+    all.passed_over = passed_over;
     let view = transactions.store.view();
     named::all_revived(&options.revive, &all.revived, |id| {
         Ok(view.live(Key::TABLE, id.as_bytes())?.is_some())
     })?;
-    all.rotate = idle_keys(&transactions.store.view(), options)?.saturating_sub(idle_before);
+    all.rotate = idle_keys(&view, options)?.saturating_sub(idle_before);
     all.kept = kept.into_iter().map(|who| who.name).collect();
     Ok(all)
+}
+
+/// Shows `hear` newer archives: of each incarnation the newest one of which it does not say why it is passed over.
+/// Answers with those and why.
+fn each_newest(
+    options: &RestoreOptions,
+    mut hear: impl FnMut(&ArchiveFiles, &Signed) -> Result<Result<(), ArchiveError>, NodeError>,
+) -> Result<Vec<(PathBuf, String)>, NodeError> {
+    let (mut heard, mut passed_over) = (BTreeSet::new(), Vec::new());
+    for (files, signed) in &options.newer {
+        if heard.contains(&signed.public.incarnation) {
+            continue;
+        }
+        match hear(files, signed)? {
+            Ok(()) => _ = heard.insert(signed.public.incarnation),
+            Err(why) => passed_over.push((files.tar.clone(), why.to_string())),
+        }
+    }
+    Ok(passed_over)
+}
+
+/// A newer archive whose sidecars are looked at once more, now with its tar.
+fn check_again(fs: &dyn Fs, files: &ArchiveFiles, signed: &Signed) -> Result<Signed, ArchiveError> {
+    let trust = Trust::Fingerprint(signed.signer.clone());
+    check_sidecars(fs, files, &trust, SystemClock.now())
 }
 
 /// Keys that are there and do not encrypt, since their newest version may not; where anything can change that.
@@ -132,10 +152,10 @@ fn carry_from(
     keyring: &Keyring,
     unseal: &Unseal,
     revive: &[KeyId],
-    (files, signed): (&ArchiveFiles, &Signed),
+    files: &ArchiveFiles,
+    signed: &Signed,
 ) -> Result<Result<Carried, ArchiveError>, NodeError> {
-    let trust = Trust::Fingerprint(signed.signer.clone());
-    let signed = match check_sidecars(fs, files, &trust, SystemClock.now()) {
+    let signed = match check_again(fs, files, signed) {
         Ok(signed) => signed,
         Err(error) => return Ok(Err(error)),
     };

@@ -58,7 +58,7 @@ pub fn default_path() -> Option<PathBuf> {
     Some(base.join("holdfast").join("context.toml"))
 }
 
-/// Whether others than its owner may read or change a context file.
+/// Whether others than its owner may read or change a file that holds a secret, as a context does.
 #[must_use]
 pub fn others_may_read(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt as _;

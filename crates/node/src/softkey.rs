@@ -97,9 +97,7 @@ pub(crate) fn read(fs: &dyn Fs, path: &Path) -> Result<SoftKey, NodeError> {
 
 /// A weak point where others than its owner may read or change a soft key.
 pub(crate) fn readable_by_others(path: &Path) -> Option<Warning> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let mode = std::fs::metadata(path).ok()?.permissions().mode();
-    (mode & 0o077 != 0).then(|| Warning {
+    holdfast_client::others_may_read(path).then(|| Warning {
         level: Level::Warning,
         what: format!("others may read the soft key {}", path.display()),
         next: format!("chmod 600 {}", path.display()),

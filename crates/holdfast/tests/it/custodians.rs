@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::gpg::Gpg;
+use crate::gpg::{Gpg, vault_of};
 use crate::run::{Server, free_address, holdfast, with, with_scratch};
 use crate::vault::{Vault, soon};
 
@@ -90,16 +90,9 @@ fn certificates_that_cannot_serve_are_refused_when_added() {
 
 /// A vault whose one custodian is `ann` of `gpg`, whose certificate ends in 9 days and some hours.
 fn of_ann(gpg: &Gpg) -> (TempDir, Server) {
-    let home = tempfile::tempdir().unwrap();
     gpg.run("--quick-gen-key ann ed25519 cert 10d");
     gpg.run(&format!("--quick-add-key {} cv25519 encr 10d", gpg.fingerprint("ann")));
-    std::fs::write(home.path().join("old.asc"), gpg.run("--armor --export ann")).unwrap();
-    let (listen, place) = (free_address(), ["--data", "v", "--soft-key", "v.key", "--listen"]);
-    let init = [&["init", "--custodian", "old.asc", "--quiet"], &place[..], &[&listen]].concat();
-    with(home.path(), "v.toml", &init, b"").expect(0);
-    let server = Server::start(home.path(), &["server", "--data", "v"]);
-    soon(|| (with(home.path(), "v.toml", &["status"], b"").code == 0).then_some(())).unwrap();
-    (home, server)
+    vault_of(gpg, "ann")
 }
 
 /// What `ann` has renewed: a later expiry, and another encryption subkey in the place of the revoked one.

@@ -4,6 +4,9 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
+use crate::run::{Server, free_address, with};
+use crate::vault::soon;
+
 /// Stock gpg with a home of its own, whose agent is stopped at the end.
 pub(crate) struct Gpg(pub(crate) TempDir);
 
@@ -39,4 +42,17 @@ impl Drop for Gpg {
         let home = self.0.path();
         _ = Command::new("gpgconf").arg("--homedir").arg(home).args(["--kill", "all"]).status();
     }
+}
+
+/// A vault, with the context `v.toml`, whose one custodian is `user` of `gpg`; `old.asc` is that certificate.
+pub(crate) fn vault_of(gpg: &Gpg, user: &str) -> (TempDir, Server) {
+    let home = tempfile::tempdir().unwrap();
+    let certificate = gpg.run(&format!("--armor --export {user}"));
+    std::fs::write(home.path().join("old.asc"), certificate).unwrap();
+    let (listen, place) = (free_address(), ["--data", "v", "--soft-key", "v.key", "--listen"]);
+    let init = [&["init", "--custodian", "old.asc", "--quiet"], &place[..], &[&listen]].concat();
+    with(home.path(), "v.toml", &init, b"").expect(0);
+    let server = Server::start(home.path(), &["server", "--data", "v"]);
+    soon(|| (with(home.path(), "v.toml", &["status"], b"").code == 0).then_some(())).unwrap();
+    (home, server)
 }

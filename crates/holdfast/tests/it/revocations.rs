@@ -5,23 +5,16 @@ use std::path::Path;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::gpg::Gpg;
+use crate::gpg::{Gpg, vault_of};
 use crate::run::{Server, free_address, with};
 use crate::vault::soon;
 
 /// A vault whose one custodian is `bob` of `gpg`, with two encryption subkeys; `old.asc` is that certificate.
 fn of_bob(gpg: &Gpg) -> (TempDir, Server) {
-    let home = tempfile::tempdir().unwrap();
     gpg.run("--quick-gen-key bob ed25519 cert never");
     add_subkey(gpg);
     add_subkey(gpg);
-    export(gpg, &home.path().join("old.asc"));
-    let (listen, place) = (free_address(), ["--data", "v", "--soft-key", "v.key", "--listen"]);
-    let init = [&["init", "--custodian", "old.asc", "--quiet"], &place[..], &[&listen]].concat();
-    with(home.path(), "v.toml", &init, b"").expect(0);
-    let server = Server::start(home.path(), &["server", "--data", "v"]);
-    soon(|| (with(home.path(), "v.toml", &["status"], b"").code == 0).then_some(())).unwrap();
-    (home, server)
+    vault_of(gpg, "bob")
 }
 
 fn add_subkey(gpg: &Gpg) {

@@ -78,7 +78,11 @@ pub fn free_port() -> u16 {
 
 /// Says loudly that this host does not let a test do what it is for. `eprintln` would say it to nobody: what
 /// a test that passes prints is thrown away.
+///
+/// # Panics
+/// Where `HOLDFAST_NOT_TESTED_FAILS` is set, as `cargo xtask test --long` does.
 pub fn not_tested(why: &str) {
+    assert!(std::env::var_os("HOLDFAST_NOT_TESTED_FAILS").is_none(), "NOT TESTED: {why}");
     // Nobody may be reading; that is no reason to fail.
     let _ = writeln!(std::io::stderr(), "\nNOT TESTED: {why}");
 }

@@ -45,9 +45,12 @@ pub const PURE: &[&str] = &["types", "records", "ledger", "machine", "keys"];
 /// What a pure crate's source must not name.
 pub const IMPURE: &[&str] = &[
     "std::fs",
+    "std::io",
     "std::net",
     "std::thread",
     "std::process",
+    // Each module of the standard library on a line of its own, so that those above are found.
+    "std::{",
     "SystemTime",
     "Instant::now",
     "rand::",

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use crate::arrows::{ARROWS, IMPURE, KEPT, PURE};
-use crate::deps;
 use crate::tools::root;
+use crate::{callers, deps};
 
 /// Where the members of the workspace are.
 const TOPS: [&str; 2] = ["crates", "dev"];
@@ -22,6 +22,7 @@ pub fn tidy() -> Result<()> {
     arrows(&root, &mut findings)?;
     pure_crates(&root, &mut findings)?;
     kept_words(&root, &mut findings)?;
+    callers::named(&root, &mut findings)?;
     deps::used(&root, &members(&root)?, &mut findings)?;
     deps::banned(&root, &mut findings)?;
     let mut sources = Vec::new();

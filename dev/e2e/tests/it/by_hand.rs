@@ -1,5 +1,6 @@
-//! Recovery without Holdfast: the commands of `RECOVER.txt` as they stand beside the archive, with stock gpg,
-//! gpgv, tar, sha256sum and Python, on an archive that the real binary just made.
+//! Recovery by the texts that people have in their hands: `RECOVER.txt` as it lies beside the archive, and the
+//! printed sheet. With stock gpg, gpgv, tar, sha256sum and Python, on an archive that the real binary just made;
+//! and with Holdfast, on a host that knows nothing of the vault.
 
 use holdfast_e2e::{Host, free_port};
 
@@ -44,13 +45,22 @@ for name in sorted(os.listdir("../../notes")):
 assert not secrets, "a key that nobody made"
 "#;
 
+/// The commands that follow these words in a text of the checkout, up to the next words that are none.
+fn commands(text: &str, after: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(holdfast_e2e::checkout().join(text)).unwrap();
+    let lines = text.split(after).nth(1).unwrap().lines().skip(1);
+    let lines = lines.skip_while(|line| line.is_empty());
+    lines.map_while(|line| line.strip_prefix("    ")).map(str::to_owned).collect()
+}
+
+/// Those of `RECOVER.txt`.
+fn recover_txt(after: &str) -> Vec<String> {
+    commands("crates/recovery/src/recover.txt", after)
+}
+
 /// The commands of `RECOVER.txt`, in its order, with the names filled in. The printed keys go to a file.
 fn by_hand() -> String {
-    let text =
-        std::fs::read_to_string(holdfast_e2e::checkout().join("crates/recovery/src/recover.txt"));
-    let text = text.unwrap();
-    let commands = text.split("gpg opens only yours).").nth(1).unwrap().lines();
-    let commands: Vec<_> = commands.filter_map(|line| line.strip_prefix("    ")).collect();
+    let commands = recover_txt("gpg opens only yours).");
     assert_eq!(commands.len(), 7, "{commands:?}");
     commands
         .join("\n")
@@ -90,4 +100,81 @@ fn every_version_of_twice_rotated_keys_comes_back_by_hand() {
     assert!(out.contains(&format!("\"sha256\":\"{}\"", sum.unwrap())), "{out}");
     assert!(host.read("err").contains("12 of 12 key versions recovered"));
     assert!(host.read("err").contains("Good signature"));
+}
+
+#[test]
+fn the_document_of_recovery_says_the_same() {
+    let said = commands("docs/recovery.md", "gpg opens only yours).");
+    assert_eq!(said, recover_txt("gpg opens only yours)."));
+}
+
+/// Makes an archive with a note's key in it, and leaves that, a custodian's key and the sheet.
+const LEAVE: &str = r#"
+holdfast key create orders --quiet
+echo 'attack at dawn' | holdfast key encrypt orders > note.hf
+NAME=$(basename "$(holdfast backup --output archives --quiet)" .tar.gpg)
+FINGERPRINT=$(holdfast sheet --fingerprint)
+SLOT=$(holdfast slot ls --quiet | head -1)
+holdfast sheet > sheet.txt
+mv demo/custodian.asc .
+kill -9 "$(cat demo/server.pid)"; rm -rf demo
+export HOME=$PWD/home; mkdir home; unset HOLDFAST_CONTEXT
+cd archives
+"#;
+
+/// On a host that has Holdfast and nothing else: no context says who signs.
+fn restored_with_holdfast(say: impl FnOnce() -> String) {
+    let host = Host::new();
+    let listen = format!("127.0.0.1:{}", free_port());
+    let _dev = host.dev("demo", &listen);
+    let commands = say();
+    let script = format!(
+        "{LEAVE}{commands}
+        holdfast server --data ../again --listen {listen} > ../served 2>&1 & trap 'kill $!' EXIT
+        HOLDFAST_SERVER=https://{listen} holdfast key decrypt < ../note.hf"
+    );
+    let out = host.script("demo/context.toml", &script);
+    assert!(out.contains("verified"), "{out}");
+    assert!(out.ends_with("attack at dawn\n"), "{out}");
+}
+
+#[test]
+fn what_lies_beside_an_archive_restores_it_with_holdfast() {
+    restored_with_holdfast(|| {
+        let commands = recover_txt("on the printed sheet:");
+        assert_eq!(commands.len(), 2, "{commands:?}");
+        let filled = commands.join("\n").replace("NAME", "$NAME");
+        let filled = filled.replace("FINGERPRINT", "$FINGERPRINT");
+        filled.replace("SECRET_KEY", "../custodian.asc").replace("NEW_DIRECTORY", "../again --yes")
+    });
+}
+
+#[test]
+fn the_printed_sheet_restores_it_with_holdfast() {
+    restored_with_holdfast(|| {
+        "sed -n '/^With this program/,/^$/p' ../sheet.txt | sed 1d |
+            sed \"s/NAME/$NAME/; s/SECRET_KEY/..\\/custodian.asc/; s/DIR/..\\/again --yes/\" > ../commands
+        test \"$(grep -c holdfast ../commands)\" = 2
+        . ../commands"
+            .to_owned()
+    });
+}
+
+#[test]
+fn the_printed_sheet_brings_the_keys_back_by_hand() {
+    let host = Host::new();
+    let listen = format!("127.0.0.1:{}", free_port());
+    let _dev = host.dev("demo", &listen);
+    let script = format!(
+        "{LEAVE}
+        export GNUPGHOME=$PWD/../g; mkdir -m700 ../g; trap 'gpgconf --kill all' EXIT
+        gpg --batch --quiet --import ../custodian.asc
+        sed -n '/^Without it/,$p' ../sheet.txt | sed 1d |
+            sed \"s/NAME/$NAME/g; s/SLOT.pgp/$SLOT.pgp/; s/python3/\\/usr\\/bin\\/python3/\" > ../commands
+        test \"$(wc -l < ../commands)\" = 7
+        . ../commands"
+    );
+    let out = host.script("demo/context.toml", &script);
+    assert!(host.read("err").contains("1 of 1 key versions recovered"), "{out}");
+    assert!(out.lines().last().unwrap().contains(" aes256 "), "{out}");
 }

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 
 use super::line::cut_as_written;
 use super::strangers::Strangers;
+use super::writer::SYNC_EVERY;
 use super::{AuditError, ChainHead, Outcome, Record, Resource, Room};
 use crate::Action;
 
@@ -25,8 +26,6 @@ const STRANGERS_TEXT_BYTES_MAX: usize = 256;
 const ROOM_PART: usize = 4;
 /// What a batch may wait for company.
 const GATHER: Duration = Duration::from_millis(10);
-/// How long lines may stay unsynced.
-const SYNC_EVERY: Duration = Duration::from_secs(1);
 /// What stands in the buffer.
 const CALL: u8 = 0;
 const GAP: u8 = 1;

@@ -11,7 +11,7 @@ use super::queue::{Batch, Entry, Queue, entries};
 use super::{AuditError, ChainHead};
 
 /// How long lines may stay unsynced while more of them come.
-const SYNC_EVERY: Duration = Duration::from_secs(1);
+pub(super) const SYNC_EVERY: Duration = Duration::from_secs(1);
 /// How often a line may say how many strangers were counted.
 const COUNT_EVERY: Duration = Duration::from_secs(1);
 

@@ -54,6 +54,8 @@ impl Service {
     /// Takes the audit head into the state if it moved, and says whether it did. Never over a gap without
     /// recording that.
     pub async fn record_audit_head(&self) -> Result<bool, Error> {
+        // A gap is recorded once, whoever comes meanwhile.
+        let _turn = self.recording_head.lock().await;
         let gap = self.audit_gap.lock().clone();
         let head = self.audit.head();
         let record = AuditHead { node: self.node, count: head.count, hash: head.hash };

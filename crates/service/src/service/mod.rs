@@ -102,6 +102,8 @@ pub struct Service {
     opened: (Instant, Millis),
     /// What the audit log lacked when it was opened, until the ledger has it.
     audit_gap: Mutex<Option<AuditGap>>,
+    /// Held while the audit head, and with it the gap, goes into the state.
+    recording_head: tokio::sync::Mutex<()>,
 }
 
 impl Service {
@@ -147,6 +149,7 @@ impl Service {
             last_status: tokio::sync::Mutex::new(None),
             opened: (Instant::now(), now),
             audit_gap,
+            recording_head: tokio::sync::Mutex::new(()),
         }))
     }
 

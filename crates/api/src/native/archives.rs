@@ -142,7 +142,7 @@ impl From<ArchiveInfo> for wire::Archive {
             stored_by: archive.stored_by,
             verified: archive.verified.map(|at| at.0),
             drilled: archive.drilled.map(|at| at.0),
-            drilled_full: archive.drilled_full,
+            drilled_full: archive.drilled_full.is_some(),
             gone: archive.gone,
             place: archive.place,
             custodians: archive.custodians.into_iter().map(name_or_id).collect(),

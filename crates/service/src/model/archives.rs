@@ -31,8 +31,8 @@ pub struct ArchiveInfo {
     pub verified: Option<Millis>,
     /// When it was last restored into scratch.
     pub drilled: Option<Millis>,
-    /// Whether one of these drills was a full one, through a custodian's layers.
-    pub drilled_full: bool,
+    /// When that was done last through a custodian's layers: a full drill.
+    pub drilled_full: Option<Millis>,
     /// Whether this host looked for it where it was stored, and it is not there.
     pub gone: bool,
     /// Where it lies: a path, or what a client reported.

@@ -154,7 +154,7 @@ pub(super) fn told(view: &dyn View) -> Result<Told, Error> {
                     stored_by: None,
                     verified: None,
                     drilled: None,
-                    drilled_full: false,
+                    drilled_full: None,
                     gone: false,
                     place: String::new(),
                     custodians: custodians.into_iter().map(recipient).collect(),
@@ -175,7 +175,9 @@ pub(super) fn told(view: &dyn View) -> Result<Told, Error> {
                     // A drill opens what it loads.
                     archive.verified = Some(at);
                     archive.drilled = Some(at);
-                    archive.drilled_full |= full;
+                    if full {
+                        archive.drilled_full = Some(at);
+                    }
                 });
             }
             EntryKind::AuditGap { count, hash, lines, node } => {

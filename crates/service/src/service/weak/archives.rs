@@ -52,9 +52,8 @@ pub(super) fn points(facts: &Facts, found: &mut Vec<Warning>) {
         }
         Some(_) => {}
     }
-    let full = facts.archives.iter().filter(|archive| archive.drilled_full);
     let drill = format!("holdfast drill '{}' --identity SECRET_KEY_FILE", newest.place);
-    match full.filter_map(|archive| archive.drilled).max() {
+    match facts.archives.iter().filter_map(|archive| archive.drilled_full).max() {
         None => {
             let opened = facts.archives.iter().any(|archive| archive.verified.is_some());
             let what = if opened {

@@ -44,7 +44,7 @@ fn archive(place: &str) -> ArchiveInfo {
         stored_by: Some("vault".to_owned()),
         verified: None,
         drilled: Some(NOW),
-        drilled_full: true,
+        drilled_full: Some(NOW),
         gone: false,
         place: place.to_owned(),
     }
@@ -114,21 +114,26 @@ fn each_weak_point_is_named() {
     check(|f| f.epoch_base = Revision(10), Warning, "since this vault was restored");
     check(|f| f.soft_key_on_data_disk = Some("/k".to_owned()), Info, "soft key /k");
     check(|f| f.state_at = Millis(NOW.0 + 6 * 60 * 1000), Warning, "6 minutes behind");
-    check(|f| f.archives.iter_mut().for_each(|a| a.drilled_full = false), Warning, "no full drill");
+    check(|f| f.archives.iter_mut().for_each(|a| a.drilled_full = None), Warning, "no full drill");
     check(
-        |f| f.archives.iter_mut().for_each(|a| (a.drilled, a.drilled_full) = (None, false)),
+        |f| f.archives.iter_mut().for_each(|a| (a.drilled, a.drilled_full) = (None, None)),
         Warning,
         "no archive was ever opened",
     );
     check(
         |f| {
-            f.archives.iter_mut().for_each(|a| a.drilled_full = false);
+            f.archives.iter_mut().for_each(|a| a.drilled_full = None);
             f.archives[1].verified = Some(NOW);
         },
         Warning,
         "no full drill yet: the vault opened an archive itself",
     );
     check(|f| f.now = Millis(NOW.0 + 100 * DAY), Warning, "full drill is 100 days old");
+    check(
+        |f| f.archives.iter_mut().for_each(|a| a.drilled_full = Some(Millis(NOW.0 - 99 * DAY))),
+        Warning,
+        "full drill is 99 days old",
+    );
     check(|f| f.state_at = Millis(NOW.0 + 365 * DAY), Warning, "365 days behind");
     check(|f| f.clock_drift_ms = 365 * DAY, Warning, "jumped by 365 days");
     check(|f| f.audit_dropped = 3, Warning, "3 audit records");

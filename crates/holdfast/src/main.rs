@@ -13,6 +13,7 @@ use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use holdfast_types::Kind;
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -34,7 +35,7 @@ fn main() -> ExitCode {
     if cli.global.json {
         output::keep_notes();
     }
-    match commands::run(&cli) {
+    match guarded(|| commands::run(&cli)) {
         Ok(()) => {
             output::kept_notes();
             ExitCode::SUCCESS
@@ -43,6 +44,16 @@ fn main() -> ExitCode {
         Err(_) if holdfast_node::interrupted() => Failure::Interrupted.report(cli.global.json),
         Err(failure) => failure.report(cli.global.json),
     }
+}
+
+/// A panic is our bug, and ends with the exit code of one. What it said stands on standard error already.
+fn guarded(run: impl FnOnce() -> Done) -> Done {
+    // Nothing of the command's is used afterwards.
+    let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
+    done.unwrap_or_else(|_| {
+        Err(Failure::new(Kind::Internal, "a bug in holdfast broke this command off")
+            .next("report it with the lines above; if it was a change, look what came of it"))
+    })
 }
 
 /// Help and version end with 0, a usage error with 2; in JSON where that was asked for.
@@ -75,3 +86,16 @@ fn log_to_stderr() {
 
 /// What every command gives.
 pub(crate) type Done = Result<(), Failure>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_ends_as_our_bug() {
+        let failure = guarded(|| panic!("on purpose")).unwrap_err();
+        let Failure::Failed { kind, next, .. } = &failure else { panic!("{failure:?}") };
+        assert_eq!((kind.exit_code(), next.is_some()), (70, true));
+        assert_eq!(guarded(|| Ok(())), Ok(()));
+    }
+}

@@ -358,6 +358,18 @@ fn who_stops_reading_sees_no_panic() {
 }
 
 #[test]
+fn what_a_full_disk_did_not_take_is_not_called_done() {
+    let home = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast"));
+    command.args(["completions", "bash"]).current_dir(home.path()).stdin(Stdio::null());
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let done = command.stdout(full).stderr(Stdio::piped()).output().unwrap();
+    let err = String::from_utf8_lossy(&done.stderr);
+    assert_eq!(done.status.code(), Some(30), "{err}");
+    assert!(err.contains("next: make room there"), "{err}");
+}
+
+#[test]
 fn dev_makes_nothing_beside_what_it_does_not_know() {
     let home = tempfile::tempdir().unwrap();
     let home = home.path();

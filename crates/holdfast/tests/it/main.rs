@@ -18,6 +18,7 @@ mod gpg;
 mod hostile;
 mod http;
 mod interrupt;
+mod memory;
 mod names;
 mod offline;
 mod openers;

@@ -3,6 +3,7 @@
 // A helper that panics fails its test, which is what it is for.
 #![allow(clippy::unwrap_used)]
 
+mod audit;
 mod by_hand;
 mod clock;
 mod full_disk;

@@ -3,6 +3,12 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+/// Whether the system said that a disk, or the part of it that one may use, is full.
+#[must_use]
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
 /// A file operation failed. The variants are those a caller reacts to.
 #[derive(Debug, thiserror::Error)]
 pub enum FsError {
@@ -60,7 +66,7 @@ impl FsError {
             io::ErrorKind::AlreadyExists | io::ErrorKind::DirectoryNotEmpty => {
                 Self::Exists { path }
             }
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::NoSpace { path },
+            _ if is_full(&source) => Self::NoSpace { path },
             _ => Self::Io { op, path, source },
         }
     }

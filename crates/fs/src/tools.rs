@@ -59,7 +59,8 @@ pub fn read_to_vec(fs: &dyn Fs, path: &Path, max: usize) -> Result<Vec<u8>, FsEr
 ///
 /// Writes a temporary file beside it, syncs, reads back, renames, syncs the directory. One writer
 /// per path at a time. On an error the old file still stands and the temporary one is removed as
-/// far as that is possible.
+/// far as that is possible; where only the sync of the directory failed, the new one stands, and a crash may
+/// bring the old one back.
 pub fn write_atomic(fs: &dyn Fs, path: &Path, bytes: &[u8]) -> Result<(), FsError> {
     place(fs, path, bytes, |tmp| fs.rename(tmp, path))
 }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 
 use holdfast_client::ClientError;
+use holdfast_fs::is_full;
 use holdfast_node::NodeError;
 use holdfast_types::Kind;
 use serde::Serialize;
@@ -45,7 +46,7 @@ impl Failure {
             ErrorKind::BrokenPipe | ErrorKind::Interrupted => return Self::Interrupted,
             ErrorKind::NotFound => Kind::NotFound,
             ErrorKind::AlreadyExists => Kind::Exists,
-            ErrorKind::StorageFull => Kind::NoSpace,
+            _ if is_full(error) => Kind::NoSpace,
             ErrorKind::IsADirectory => Kind::BadInput,
             _ => Kind::Other,
         };
@@ -53,7 +54,7 @@ impl Failure {
         match error.kind() {
             ErrorKind::NotFound => failure.next("check the path"),
             ErrorKind::PermissionDenied => failure.next("check who may use that path"),
-            ErrorKind::StorageFull => failure.next("make room there"),
+            _ if is_full(error) => failure.next("make room there"),
             ErrorKind::IsADirectory => failure.next("give a file, not a directory"),
             ErrorKind::NotADirectory => failure.next("a part of that path is a file: check it"),
             ErrorKind::AlreadyExists => failure.next("choose another path, or move it away"),

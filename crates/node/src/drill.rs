@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use holdfast_fs::{Disk, Fs, FsError, Lock, Open, Reader};
+use holdfast_fs::{Disk, Fs, FsError, Lock, Reader};
 use holdfast_machine::Head;
-use holdfast_recovery::{ArchiveFiles, Nowhere, Opened, Public, Unseal};
+use holdfast_recovery::{ArchiveError, ArchiveFiles, Nowhere, Opened, Public, Unseal};
 use holdfast_service::open_chained;
 use holdfast_store::{Applied, DiskStore, StateStore as _};
 use holdfast_types::{CustodianId, Epoch, EpochId, Kind, Revision, TableClass};
@@ -102,9 +102,8 @@ pub(crate) fn drill_in(
 pub(crate) fn sealed(
     fs: &dyn Fs,
     files: &ArchiveFiles,
-) -> Result<BufReader<Stoppable<Reader>>, NodeError> {
-    let file = fs.open(&files.tar, Open::Read)?;
-    Ok(BufReader::with_capacity(256 * 1024, Stoppable(Reader::new(file))))
+) -> Result<BufReader<Stoppable<Reader>>, ArchiveError> {
+    Ok(BufReader::with_capacity(256 * 1024, Stoppable(files.open_tar(fs)?)))
 }
 
 /// How a scratch directory's name begins.

@@ -6,6 +6,7 @@ use std::path::Path;
 use holdfast_cluster::{ClusterError, FaultKind};
 use holdfast_fs::FsError;
 use holdfast_keyring::KeyringError;
+use holdfast_records::RecordError;
 use holdfast_recovery::ArchiveError;
 use holdfast_store::StoreError;
 use holdfast_types::Kind;
@@ -125,7 +126,7 @@ impl From<ArchiveError> for NodeError {
                 "compare both with the fingerprint on the printed sheet: only an archive of the signer that stands there \
                  is the vault's",
             ),
-            ArchiveError::Newer(..) => made.next("use a newer holdfast"),
+            ArchiveError::Newer(..) | ArchiveError::Record(RecordError::Schema { .. }) => made.next("use a newer holdfast"),
             ArchiveError::WrongIdentity(_) => made.next(
                 "give the secret key of one of its custodians: --identity FILE, or --identity gpg where it is in gpg's \
                  key ring or on a card",
@@ -134,6 +135,10 @@ impl From<ArchiveError> for NodeError {
                 "NAME.tar.gpg, NAME.json and NAME.json.sig belong together: take another copy; where one of the \
                  last two is lost for good, --accept-unsigned goes on without",
             ),
+            ArchiveError::AnotherTarget { .. } => made.next("give each vault a directory of its own"),
+            ArchiveError::Unreadable(_) => {
+                made.next("check the disk or the share it lies on, or take another copy of it")
+            }
             ArchiveError::Damaged(_) | ArchiveError::NotAuthentic(_) => {
                 made.next("take another copy of it, or another archive")
             }

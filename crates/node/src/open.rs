@@ -11,6 +11,7 @@ use holdfast_fs::Fs;
 use holdfast_keyring::{Keyring, KeyringError, SecretRef};
 use holdfast_machine::{View, ViewExt as _};
 use holdfast_records::{Listen, NodeIdentity, Record as _, RecordError, RootGeneration, SoftSlot};
+use holdfast_recovery::ArchiveError;
 use holdfast_service::audit::{Audit, Limits};
 use holdfast_service::{Level, Parts, Service, SlotInfo, Warning};
 use holdfast_store::log::Log;
@@ -132,17 +133,21 @@ fn local<T>(
     read: impl Fn(&[u8]) -> Result<T, RecordError>,
 ) -> Result<Option<T>, NodeError> {
     let bytes = store.get_local(key)?;
-    bytes.map(|bytes| read(&bytes)).transpose().map_err(|error| {
-        let message = format!("a local record of this node: {error}");
-        match error {
-            RecordError::Schema { .. } => {
-                NodeError::new(Kind::Newer, message).next("use a newer holdfast")
-            }
-            RecordError::Key(_) | RecordError::Body(_) => {
-                NodeError::new(Kind::Damaged, message).next(RESTORE_NEWEST)
-            }
+    let record = bytes.map(|bytes| read(&bytes)).transpose();
+    record.map_err(|error| unread("a local record of this node", &error))
+}
+
+/// A record that does not parse: a newer program's, or damaged.
+fn unread(what: &str, error: &RecordError) -> NodeError {
+    let message = format!("{what}: {error}");
+    match error {
+        RecordError::Schema { .. } => {
+            NodeError::new(Kind::Newer, message).next("use a newer holdfast")
         }
-    })
+        RecordError::Key(_) | RecordError::Body(_) => {
+            NodeError::new(Kind::Damaged, message).next(RESTORE_NEWEST)
+        }
+    }
 }
 
 /// How often this node was started: a clone or a rolled-back disk shows by it.
@@ -202,13 +207,17 @@ fn root(view: &impl View, generation: Generation) -> Result<RootGeneration, Node
     let row = view.live(RootGeneration::TABLE, &key);
     let row = row.map_err(|error| damaged(&error.to_string()))?;
     let row = row.ok_or_else(|| damaged("there is no record of the root key"))?;
-    RootGeneration::decode(row.schema, &key, &row.body).map_err(|error| damaged(&error.to_string()))
+    let record = RootGeneration::decode(row.schema, &key, &row.body);
+    record.map_err(|error| unread("the record of the root key", &error))
 }
 
 /// The newest CA: its seed and its certificate.
 fn ca(view: &impl View, keyring: &Keyring) -> Result<(SecretBytes, Vec<u8>), NodeError> {
-    let newest = crate::tls::newest_ca(view).map_err(|error| damaged(&error.to_string()))?;
-    let ca = newest.ok_or_else(|| damaged("there is no certificate authority"))?;
+    let newest = crate::tls::newest_ca(view).map_err(|error| match error {
+        ArchiveError::Record(error) => unread("the record of the certificate authority", &error),
+        error => damaged(&error.to_string()),
+    });
+    let ca = newest?.ok_or_else(|| damaged("there is no certificate authority"))?;
     let what = SecretRef::ClusterSecret { id: ca.secret_id, n: ca.n, kind: ca.kind };
     Ok((keyring.unwrap_secret(what, &ca.wrapped)?, ca.public))
 }
@@ -228,9 +237,33 @@ fn clock_ahead(state: Millis, now: Millis) -> Option<Warning> {
 #[cfg(test)]
 mod tests {
     use holdfast_fs::Mem;
+    use holdfast_machine::{Model, RowSink as _};
+    use holdfast_records::{ClusterSecret, SecretKind};
+    use holdfast_types::{Epoch, EpochId, Revision, Row, SecretId, Value};
 
     use super::*;
     use crate::{InitOptions, init_in};
+
+    #[test]
+    fn what_a_newer_program_wrote_is_not_called_damaged() {
+        let epoch =
+            Epoch { n: 1, id: EpochId([1; 16]), parent: EpochId::default(), base: Revision(0) };
+        let mut model = Model::new(epoch);
+        let record = ClusterSecret {
+            secret_id: SecretId([2; 16]),
+            n: 1,
+            kind: SecretKind::Ca,
+            created: Millis(1),
+            public: Vec::new(),
+            generation: Generation(1),
+            wrapped: Vec::new(),
+        };
+        let value =
+            Value { schema: 2, rev: Revision(1), at: Millis(1), body: record.encode().bytes };
+        model.put(&Row { table: ClusterSecret::TABLE, key: record.key(), value }).unwrap();
+        let error = ca(&model, &Keyring::new(VaultId([3; 16]))).unwrap_err();
+        assert_eq!(error.kind, Kind::Newer, "{error}");
+    }
 
     #[test]
     fn whoever_holds_a_service_writes_nothing_after_the_node_was_closed() {

@@ -357,8 +357,7 @@ fn local_rows(
 
 /// The newest CA's certificate: clients of before trust this vault still.
 fn ca_certificate(view: &impl View) -> Result<Vec<u8>, NodeError> {
-    let newest =
-        tls::newest_ca(view).map_err(|error| NodeError::new(Kind::Damaged, error.to_string()))?;
+    let newest = tls::newest_ca(view)?;
     let none = || NodeError::new(Kind::Damaged, "the archive holds no certificate authority");
     newest.map(|ca| ca.public).ok_or_else(none)
 }

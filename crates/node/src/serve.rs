@@ -2,14 +2,17 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_fs::Disk;
 use holdfast_records::Listen;
+use holdfast_service::Service;
 use holdfast_types::{Kind, VaultId};
 use tokio::net::TcpSocket;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::JoinError;
 
 use crate::address::Listening;
 use crate::listen::Calls;
@@ -127,7 +130,7 @@ async fn run(
     let mut terminate = signal(SignalKind::terminate()).map_err(stopping)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(stopping)?;
     let (stop, stopped) = watch::channel(false);
-    let heads = tokio::spawn(node.service.clone().audit_heads());
+    let chores = tokio::spawn(chores(node.service.clone()));
     let _pid = options.pid_file.as_deref().map(PidFile::write).transpose()?;
     let calls = Calls::default();
     let serving = listen::serve(listener, tls, node.service.clone(), stopped, calls.clone());
@@ -144,10 +147,14 @@ async fn run(
             _ = interrupt.recv() => {}
         }
     };
-    asked().await;
+    let ended = tokio::select! {
+        () = asked() => Ok(()),
+        // It ends when it is told to, and not before.
+        ended = &mut serving => Err(stopped_by_itself(ended.err())),
+    };
     _ = stop.send(true);
     let mut linger = LINGER;
-    if tokio::time::timeout(AT_ONCE, &mut serving).await.is_err() {
+    if ended.is_ok() && tokio::time::timeout(AT_ONCE, &mut serving).await.is_err() {
         tell(Event::Stopping { calls: calls.under_way(), wait: listen::DRAIN });
         tokio::select! {
             _ = &mut serving => {}
@@ -155,8 +162,27 @@ async fn run(
             () = asked() => linger = Duration::ZERO,
         }
     }
-    heads.abort();
-    Ok(linger)
+    chores.abort();
+    ended.map(|()| linger)
+}
+
+/// A server that nobody can reach must not go on: whoever watches the process starts another one.
+fn stopped_by_itself(why: Option<JoinError>) -> NodeError {
+    let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+    NodeError::new(Kind::Internal, format!("the listener stopped{why}"))
+        .next("start the server again")
+}
+
+/// What a node does for itself while it serves.
+async fn chores(service: Arc<Service>) {
+    match service.lost_jobs().await {
+        Ok(0) => {}
+        Ok(lost) => {
+            tracing::warn!("{lost} backups were under way when the server ended, and failed")
+        }
+        Err(error) => tracing::warn!(%error, "lost backups were not recorded"),
+    }
+    service.audit_heads().await;
 }
 
 /// Takes an address for this process. Nobody can connect until it is listened on: clients of a server that

@@ -5,12 +5,12 @@
 //! certificate is self-signed and says nothing but its public key: rustls checks the signature over the
 //! handshake (RFC 8446 §4.4.3), the service decides per request who that is.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use holdfast_crypto::sha256;
-use holdfast_machine::{ReadError, View};
-use holdfast_records::{ClusterSecret, Record as _, SecretKind};
+use holdfast_machine::View;
+use holdfast_records::{ClusterSecret, SecretKind};
+use holdfast_recovery::{ArchiveError, each};
 use holdfast_types::{IdentityId, Kind, VaultId};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
@@ -91,6 +91,18 @@ pub(crate) fn server(
     ca: &[u8],
     listen: &Listening,
 ) -> Result<ServerConfig, NodeError> {
+    let (chain, key) = certified(vault, ca_seed, ca, listen)?;
+    listener_config(chain, key)
+        .map_err(|error| NodeError::new(Kind::Internal, format!("cannot set TLS up: {error}")))
+}
+
+/// A server certificate with the CA's behind it, and its key.
+fn certified(
+    vault: VaultId,
+    ca_seed: &[u8],
+    ca: &[u8],
+    listen: &Listening,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), NodeError> {
     let issuer = Issuer::new(ca_params(vault), ca_pair(ca_seed)?);
     let mut params = params("holdfast server");
     params.subject_alt_names = alt_names(listen);
@@ -100,9 +112,7 @@ pub(crate) fn server(
         params.signed_by(&pair, &issuer).map_err(refused("the server certificate"))?;
     let chain = vec![certificate.der().clone(), CertificateDer::from(ca.to_vec())];
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(pair.serialize_der()));
-
-    listener_config(chain, key)
-        .map_err(|error| NodeError::new(Kind::Internal, format!("cannot set TLS up: {error}")))
+    Ok((chain, key))
 }
 
 /// How a node's listener speaks TLS, whatever its certificate: version 1.3, any client certificate or none,
@@ -122,17 +132,16 @@ pub fn listener_config(
     Ok(config)
 }
 
-/// The record of the newest CA among the live ones; what does not decode is none.
-pub(crate) fn newest_ca(view: &impl View) -> Result<Option<ClusterSecret>, ReadError> {
+/// The record of the newest CA.
+pub(crate) fn newest_ca(view: &impl View) -> Result<Option<ClusterSecret>, ArchiveError> {
     let mut newest: Option<ClusterSecret> = None;
-    view.scan(ClusterSecret::TABLE, &[], &mut |key, value| {
-        if let Ok(secret) = ClusterSecret::decode(value.schema, key, &value.body) {
-            let newer = newest.as_ref().is_none_or(|newest| newest.n < secret.n);
-            if !value.is_tombstone() && secret.kind == SecretKind::Ca && newer {
-                newest = Some(secret);
-            }
+    each::<ClusterSecret>(view, |found| {
+        let secret = found.record;
+        let newer = newest.as_ref().is_none_or(|newest| newest.n < secret.n);
+        if secret.kind == SecretKind::Ca && newer {
+            newest = Some(secret);
         }
-        ControlFlow::Continue(())
+        Ok(())
     })?;
     Ok(newest)
 }
@@ -248,6 +257,21 @@ mod tests {
         let here = Listening::parse("127.0.0.1:7373").unwrap();
         let config = server(vault, &seed, &ca, &here).unwrap();
         assert_eq!(config.alpn_protocols.len(), 2);
+    }
+
+    #[test]
+    fn no_clock_of_these_centuries_keeps_anybody_out() {
+        let (vault, seed) = (VaultId([7; 16]), [9; 32]);
+        let ca = new_ca(vault, &seed).unwrap();
+        let here = Listening::parse("127.0.0.1:7373").unwrap();
+        let (chain, _) = certified(vault, &seed, &ca, &here).unwrap();
+        assert_eq!(chain.len(), 2);
+        for certificate in chain {
+            // RFC 5280 §4.1.2.5: UTCTime through 2049, GeneralizedTime later.
+            for time in [&b"\x17\x0d000101000000Z"[..], b"\x18\x0f99991231000000Z"] {
+                assert!(certificate.windows(time.len()).any(|found| found == time));
+            }
+        }
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Why an archive was not written or not opened: whose turn it is, and what to do.
 
+use std::io;
 use std::path::PathBuf;
 
-use holdfast_fs::FsError;
+use holdfast_fs::{FsError, is_full};
 use holdfast_keyring::KeyringError;
 use holdfast_machine::{ReadError, SinkError};
 use holdfast_records::{RecordError, json::JsonError};
@@ -16,6 +17,9 @@ pub enum ArchiveError {
     /// The archive is not what was sealed: cut, changed, or not an archive.
     #[error("the archive is damaged: {0}")]
     Damaged(String),
+    /// What holds it cannot be read: nothing is said about the archive.
+    #[error("the archive cannot be read: {0}")]
+    Unreadable(String),
     /// The signature does not hold.
     #[error("the archive is not authentic: {0}")]
     NotAuthentic(String),
@@ -42,6 +46,14 @@ pub enum ArchiveError {
         found: String,
         /// The vault that was expected.
         wanted: String,
+    },
+    /// A directory holds the archives of another vault.
+    #[error("{} holds the archives of another vault, signed by {found}", dir.display())]
+    AnotherTarget {
+        /// The directory.
+        dir: PathBuf,
+        /// Fingerprint of that vault's signer.
+        found: String,
     },
     /// A newer program wrote it.
     #[error("the archive needs a reader of version {0}, this program has {1}")]
@@ -100,20 +112,20 @@ impl ArchiveError {
     #[must_use]
     pub fn kind(&self) -> Kind {
         match self {
+            Self::Newer(..) | Self::Record(RecordError::Schema { .. }) => Kind::Newer,
             Self::Damaged(_) | Self::State(_) | Self::Row(..) | Self::Record(_) | Self::Keys(_) => {
                 Kind::Damaged
             }
             Self::NotAuthentic(_) => Kind::NotAuthentic,
             Self::UnknownSigner { .. } | Self::OtherSigner { .. } => Kind::UnknownSigner,
-            Self::AnotherVault { .. } => Kind::AnotherVault,
-            Self::Newer(..) => Kind::Newer,
+            Self::AnotherVault { .. } | Self::AnotherTarget { .. } => Kind::AnotherVault,
             Self::WrongIdentity(_) => Kind::WrongIdentity,
             Self::NoCustodian | Self::TooManyCustodians { .. } | Self::Certificate(..) => {
                 Kind::Refused
             }
             Self::Recipient(..) => Kind::BadInput,
             Self::Seal(SealError::Destination(error)) if is_full(error) => Kind::NoSpace,
-            Self::Seal(_) | Self::Sign(_) => Kind::Other,
+            Self::Unreadable(_) | Self::Seal(_) | Self::Sign(_) => Kind::Other,
             Self::Fs(FsError::NoSpace { .. }) | Self::Sink(SinkError::NoSpace(_)) => Kind::NoSpace,
             Self::Fs(FsError::NotFound { .. }) | Self::Missing(_) => Kind::NotFound,
             Self::Fs(FsError::Exists { .. }) => Kind::Exists,
@@ -124,6 +136,17 @@ impl ArchiveError {
 
     pub(crate) fn damaged(why: impl Into<String>) -> Self {
         Self::Damaged(why.into())
+    }
+
+    /// Reading ended before it was done: where it ends too early, or a check of what was read fails, `what` it is;
+    /// else the system's word.
+    pub(crate) fn of_reading(what: &str, error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => {
+                Self::damaged(format!("{what}: {error}"))
+            }
+            _ => Self::Unreadable(error.to_string()),
+        }
     }
 }
 
@@ -140,11 +163,8 @@ impl From<OpenError> for ArchiveError {
             | OpenError::WrongPassphrase
             | OpenError::SecretMissing { .. }
             | OpenError::Gpg { .. } => Self::WrongIdentity(error.to_string()),
+            OpenError::Io(error) => Self::of_reading("the sealed tar is cut", &error),
             other => Self::Damaged(other.to_string()),
         }
     }
-}
-
-fn is_full(error: &std::io::Error) -> bool {
-    matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
 }

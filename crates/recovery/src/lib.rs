@@ -37,7 +37,7 @@ mod signer;
 mod tar;
 mod walk;
 
-pub use aids::{Aids, RECOVER_PY, aids};
+pub use aids::{RECOVER_PY, aids};
 pub use base::{BaseInput, SealedArchive, write_base};
 pub use carry::{ApplyDraft, Carried, Carry, Foreseen, Foresight, TakenKey};
 pub use error::ArchiveError;
@@ -45,9 +45,11 @@ pub use give_way::give_way_by;
 pub use manifest::{Count, Manifest, RootEntry, SlotEntry};
 pub use name::{ArchiveName, without_extension};
 pub use open::{Nowhere, Opened, Unseal, check_archive, open_archive};
-pub use placing::{Placing, place_aids};
+pub use placing::{Placing, must_be_own_target, place_aids};
 pub use public::{Facts, LedgerHead, PUBLIC_VERSION, Public, Signer};
 pub use sessions::{keep_archive, keep_slot, kept_sessions, kept_slots, seal_slot};
-pub use sidecars::{ArchiveFiles, Signed, Trust, accept_unsigned, check_json, check_sidecars};
+pub use sidecars::{
+    ArchiveFiles, Signed, Trust, accept_unsigned, check_json, check_sidecars, check_tar,
+};
 pub use signer::{next_signer, signer, signer_user_id};
 pub use walk::each;

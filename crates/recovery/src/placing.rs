@@ -9,13 +9,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use holdfast_fs::{File, FileSet, Fs, FsError, Open, Reader, make_dirs, read_to_vec, write_shared};
+use holdfast_seal::certificate_fingerprint;
 use holdfast_types::limits::CERTIFICATE_BYTES_MAX;
 
-use crate::aids;
+use crate::members::CLUSTER;
 use crate::name::{JSON, SIGNATURE, TAR};
 use crate::sidecars::hash_all;
+use crate::{ArchiveError, aids};
 
-/// Largest file that [`place_aids`] compares with what it would write.
+/// Largest certificate that is read at a target's root.
 const AID_BYTES_MAX: usize = CERTIFICATE_BYTES_MAX;
 
 /// An archive that is being written. Dropped before [`Placing::finish`] it leaves nothing behind.
@@ -87,14 +89,37 @@ impl io::Write for Placing {
 }
 
 /// What lies at the root of every target, so that recovery by hand can begin there: written where it is
-/// missing, or another one. Whether another vault's `cluster.pgp` was replaced.
-pub fn place_aids(fs: &dyn Fs, dir: &Path, certificate: Vec<u8>) -> Result<bool, FsError> {
+/// missing, or another one.
+///
+/// Errors: the target is another vault's ([`must_be_own_target`]); it cannot be written.
+pub fn place_aids(fs: &dyn Fs, dir: &Path, certificate: Vec<u8>) -> Result<(), ArchiveError> {
     make_dirs(fs, dir)?;
-    let there = |name| read_to_vec(fs, &dir.join(name), AID_BYTES_MAX).ok();
-    let aids = aids(certificate, there("cluster.pgp").as_deref());
-    for (name, bytes) in &aids.files {
-        // Several backups into one directory, each by a process of its own, may end at once.
-        write_shared(fs, &dir.join(name), bytes)?;
+    if let Ok(signer) = certificate_fingerprint(&certificate) {
+        must_be_own_target(fs, dir, &signer)?;
     }
-    Ok(aids.another)
+    for (name, bytes) in aids(certificate, cluster_of(fs, dir).as_deref()) {
+        // Several backups into one directory, each by a process of its own, may end at once.
+        write_shared(fs, &dir.join(name), &bytes)?;
+    }
+    Ok(())
+}
+
+/// Refuses a directory that holds the archives of another vault than `signer`'s, the fingerprint of a primary key:
+/// the certificate at its root, which theirs verify with by hand, can be one vault's only.
+///
+/// Errors: [`ArchiveError::AnotherTarget`].
+pub fn must_be_own_target(fs: &dyn Fs, dir: &Path, signer: &str) -> Result<(), ArchiveError> {
+    let there = cluster_of(fs, dir).and_then(|there| certificate_fingerprint(&there).ok());
+    match there {
+        Some(found) if found != signer => {
+            Err(ArchiveError::AnotherTarget { dir: dir.to_owned(), found })
+        }
+        // One that is damaged is nobody's.
+        _ => Ok(()),
+    }
+}
+
+/// The certificate at a target's root.
+fn cluster_of(fs: &dyn Fs, dir: &Path) -> Option<Vec<u8>> {
+    read_to_vec(fs, &dir.join(CLUSTER), AID_BYTES_MAX).ok()
 }

@@ -43,6 +43,14 @@ impl ArchiveFiles {
         };
         Self { tar: with(TAR), json: with(JSON), signature: with(SIGNATURE) }
     }
+
+    /// The sealed tar, to be read. Unbuffered.
+    ///
+    /// Errors: it is not there; the system does not open it.
+    pub fn open_tar(&self, fs: &dyn Fs) -> Result<Reader, ArchiveError> {
+        let file = fs.open(&self.tar, Open::Read).map_err(|error| missing(&self.tar, error))?;
+        Ok(Reader::new(file))
+    }
 }
 
 /// Whose signature counts.
@@ -86,8 +94,19 @@ pub fn check_sidecars(
     now: Millis,
 ) -> Result<Signed, ArchiveError> {
     let signed = check_json(fs, files, trust, now)?;
-    let public = &signed.public;
-    let (size, sha256) = hash(fs, &files.tar)?;
+    check_tar(files.open_tar(fs)?, files, &signed.public)?;
+    Ok(signed)
+}
+
+/// Checks size and SHA-256 of the sealed tar of an archive, which is read from `tar`, by what its JSON says.
+///
+/// Errors: the tar cannot be read; it is another one.
+pub fn check_tar(
+    tar: impl Read,
+    files: &ArchiveFiles,
+    public: &Public,
+) -> Result<(), ArchiveError> {
+    let (size, sha256) = hash_all(tar).map_err(unreadable)?;
     if size != public.size || hex::encode(&sha256) != public.sha256 {
         return Err(ArchiveError::damaged(format!(
             "{} has {size} bytes, SHA-256 {}; its signed JSON says {} bytes, {}",
@@ -97,7 +116,7 @@ pub fn check_sidecars(
             public.sha256
         )));
     }
-    Ok(signed)
+    Ok(())
 }
 
 /// Checks signature and signer of the JSON alone, and does not look at the tar: to choose among archives.
@@ -142,9 +161,8 @@ pub fn accept_unsigned(
         Err(error) => return Err(error),
         Ok(_) => return check_sidecars(fs, files, trust, now),
     }
-    let (size, sha256) = hash(fs, &files.tar)?;
-    let file = fs.open(&files.tar, Open::Read).map_err(|error| missing(&files.tar, error))?;
-    let sealed = BufReader::with_capacity(BUFFER_BYTES, Reader::new(file));
+    let (size, sha256) = hash_all(files.open_tar(fs)?).map_err(unreadable)?;
+    let sealed = BufReader::with_capacity(BUFFER_BYTES, files.open_tar(fs)?);
     // Not authenticated before the end of the tar: whoever opens it wholly compares it again.
     let manifest = read_manifest(sealed, unseal)?;
     let public = manifest.public(hex::encode(&sha256), size);
@@ -176,11 +194,9 @@ fn read(fs: &dyn Fs, path: &Path, max: usize) -> Result<Vec<u8>, ArchiveError> {
     read_to_vec(fs, path, max).map_err(|error| missing(path, error))
 }
 
-fn hash(fs: &dyn Fs, path: &Path) -> Result<(u64, [u8; 32]), ArchiveError> {
-    let file = fs.open(path, Open::Read).map_err(|error| missing(path, error))?;
-    hash_all(Reader::new(file)).map_err(|error| {
-        ArchiveError::damaged(format!("failed to read {}: {error}", path.display()))
-    })
+/// A file whose end is where it ends: what fails is the disk.
+fn unreadable(error: io::Error) -> ArchiveError {
+    ArchiveError::Unreadable(error.to_string())
 }
 
 /// Size and SHA-256 of what is read to the end.

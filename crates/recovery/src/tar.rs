@@ -94,7 +94,7 @@ impl<R: Read> Members<R> {
 }
 
 fn cut(error: &std::io::Error) -> ArchiveError {
-    ArchiveError::damaged(format!("the tar is cut or changed: {error}"))
+    ArchiveError::of_reading("the tar is cut or changed", error)
 }
 
 fn parse(block: &[u8; BLOCK]) -> Result<(String, usize), ArchiveError> {

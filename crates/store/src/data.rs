@@ -65,11 +65,6 @@ pub struct DataDir {
     _lock: Box<dyn Lock>,
 }
 
-/// Opens a finished data directory; see [`DataDir::open`].
-pub fn open_data(fs: Arc<dyn Fs>, dir: &Path) -> Result<DataDir, StoreError> {
-    DataDir::open(fs, dir)
-}
-
 impl DataDir {
     /// Opens a finished directory and locks it.
     ///

@@ -13,7 +13,9 @@ use data_encoding::HEXLOWER;
 use holdfast_api::wire;
 use holdfast_client::{Client, ClientError, TarStream, failed_backup};
 use holdfast_fs::{Disk, Fs, FsError};
-use holdfast_recovery::{ArchiveName, Placing, Public, place_aids};
+use holdfast_recovery::{
+    ArchiveError, ArchiveName, Placing, Public, must_be_own_target, place_aids,
+};
 use holdfast_types::Kind;
 
 use super::End;
@@ -131,6 +133,10 @@ impl Backup {
         holdfast_node::path_text(&std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned()))?;
         not_in_a_vault(dir)?;
         let fs = Disk::shared();
+        let signer = &client.context().signer;
+        if !signer.is_empty() {
+            must_be_own_target(&Disk, dir, signer).map_err(holdfast_node::NodeError::from)?;
+        }
         try_out(&fs, dir)?;
         let (begun, asked) = self.begin(client, &mut end, "client").await?;
         let taken = match asked {
@@ -290,14 +296,10 @@ fn saying(failure: Failure, left: Option<String>) -> Failure {
 /// What lies at the root of every target, of the newest archive, so that recovery needs no Holdfast.
 fn write_aids(fs: &Arc<dyn Fs>, dir: &Path, json: &[u8]) -> Done {
     let public = Public::from_bytes(json).map_err(holdfast_node::NodeError::from)?;
-    let placed = place_aids(&**fs, dir, public.facts.signer.certificate);
-    if placed.map_err(|error| in_output(dir, error))? {
-        let dir = dir.display();
-        output::note(format!(
-            "{dir}/cluster.pgp was another one and was replaced: give each vault a directory of its own"
-        ));
-    }
-    Ok(())
+    place_aids(&**fs, dir, public.facts.signer.certificate).map_err(|error| match error {
+        ArchiveError::Fs(error) => in_output(dir, error),
+        error => holdfast_node::NodeError::from(error).into(),
+    })
 }
 
 /// Before the vault begins: that a file can be made there at all.

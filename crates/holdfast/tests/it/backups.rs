@@ -52,3 +52,36 @@ fn a_backup_that_cannot_be_placed_is_in_nobodys_way() {
     vault.run(&["backup", "--output", "second"], b"").expect(0);
     vault.audited(|line| line["action"] == "backup.cancel" && line["result"] == "ok");
 }
+
+#[test]
+fn a_directory_holds_the_archives_of_one_vault() {
+    let (vault, other) = (Vault::start(), Vault::start());
+    let shared = vault.path().join("archives");
+    let shared = shared.to_str().unwrap();
+    let backup = ["backup", "--output", shared, "--quiet"];
+    vault.run(&backup, b"").expect(0);
+    let there = || {
+        let cluster = std::fs::read(vault.path().join("archives/cluster.pgp")).unwrap();
+        (vault.path().join("archives").read_dir().unwrap().count(), cluster)
+    };
+    let before = there();
+    let refused = other.run(&backup, b"").expect(25);
+    assert!(refused.err.contains("holds the archives of another vault"), "{}", refused.err);
+    assert!(
+        refused.err.contains("next: give each vault a directory of its own"),
+        "{}",
+        refused.err
+    );
+    // Nor where the client does not know its vault's signer beforehand, and the vault was asked.
+    let context = std::fs::read_to_string(other.path().join("demo/context.toml")).unwrap();
+    let lines = context.lines().filter(|line| !line.starts_with("signer"));
+    let without = lines.collect::<Vec<_>>().join("\n");
+    std::fs::write(other.path().join("without.toml"), without).unwrap();
+    let refused = other.with("without.toml", &backup, b"").expect(25);
+    assert!(refused.err.contains("holds the archives of another vault"), "{}", refused.err);
+    assert_eq!(there(), before);
+    // A certificate that is none is nobody's, and replaced.
+    std::fs::write(vault.path().join("archives/cluster.pgp"), b"noise").unwrap();
+    vault.run(&backup, b"").expect(0);
+    assert_eq!(there().1, before.1);
+}

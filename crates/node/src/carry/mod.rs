@@ -16,7 +16,7 @@ use holdfast_ledger::EntryKind;
 use holdfast_machine::{SinkError, View, ViewExt as _};
 use holdfast_records::{Custodian, Key, KeyState, KeyVersion, Record as _, VersionState};
 use holdfast_recovery::{
-    ArchiveError, ArchiveFiles, Carried, Carry, Signed, Trust, Unseal, check_sidecars, each,
+    ArchiveError, ArchiveFiles, Carried, Carry, Signed, Trust, Unseal, check_json, check_tar, each,
 };
 use holdfast_service::open_chained;
 use holdfast_store::StateStore as _;
@@ -109,7 +109,10 @@ fn each_newest(
         if heard.contains(&signed.public.incarnation) {
             continue;
         }
-        match hear(files, signed)? {
+        let said = hear(files, signed);
+        // Then it was not read to its end, and nothing is said of it.
+        crate::interrupt::go_on()?;
+        match said? {
             Ok(()) => _ = heard.insert(signed.public.incarnation),
             Err(why) => passed_over.push((files.tar.clone(), why.to_string())),
         }
@@ -120,7 +123,9 @@ fn each_newest(
 /// A newer archive whose sidecars are looked at once more, now with its tar.
 fn check_again(fs: &dyn Fs, files: &ArchiveFiles, signed: &Signed) -> Result<Signed, ArchiveError> {
     let trust = Trust::Fingerprint(signed.signer.clone());
-    check_sidecars(fs, files, &trust, SystemClock.now())
+    let signed = check_json(fs, files, &trust, SystemClock.now())?;
+    check_tar(sealed(fs, files)?, files, &signed.public)?;
+    Ok(signed)
 }
 
 /// Keys that are there and do not encrypt, since their newest version may not; where anything can change that.
@@ -172,7 +177,6 @@ fn carry_from(
     let mut carry = carry.sealing(keyring, SystemClock.now());
     let opened = open_chained(sealed(fs, files)?, &signed.public, unseal, &mut carry, &mut |_| ());
     if let Err(error) = opened {
-        crate::interrupt::go_on()?;
         return not_opened(files, error, changed).map(Err);
     }
     let carried = carry.finish().map_err(|error| of_the_state(files, error))?;

@@ -66,7 +66,7 @@ fn recover(scene: &Scene) -> (String, String) {
     std::fs::write(dir.join(format!("{name}.json")), &sealed.json).unwrap();
     std::fs::write(dir.join(format!("{name}.json.sig")), &sealed.signature).unwrap();
     std::fs::write(dir.join("me.asc"), scene.secrets.last().unwrap()).unwrap();
-    for (file, bytes) in aids(scene.signer.certificate_bytes(), None).files {
+    for (file, bytes) in aids(scene.signer.certificate_bytes(), None) {
         std::fs::write(dir.join(file), bytes).unwrap();
     }
     let run = |line: &str| shell(&home, dir, line).0;

@@ -23,7 +23,10 @@ fn place(fs: &Arc<dyn Fs>, name: &str, made: &(Vec<u8>, SealedArchive)) -> Resul
     }
     placing.sync()?;
     assert_eq!(placing.read_back()?.0, tar.len() as u64);
-    place_aids(&**fs, Path::new(DIR), b"a certificate".to_vec())?;
+    place_aids(&**fs, Path::new(DIR), b"a certificate".to_vec()).map_err(|error| match error {
+        ArchiveError::Fs(error) => error,
+        error => panic!("{error}"),
+    })?;
     placing.finish(&sealed.json, &sealed.signature)
 }
 

@@ -11,3 +11,4 @@ mod hostile;
 mod hostile_tar;
 mod round_trip;
 mod scene;
+mod unreadable;

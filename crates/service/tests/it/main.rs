@@ -7,6 +7,7 @@ mod backups;
 mod disks;
 mod drills;
 mod gaps;
+mod jobs;
 mod keys;
 mod strangers;
 mod vault;

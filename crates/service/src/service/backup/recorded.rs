@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use holdfast_ledger::EntryKind;
 use holdfast_machine::View;
-use holdfast_records::{ArchiveState, Job, JobState, put};
+use holdfast_records::{ArchiveState, Job, JobState, Stored, put};
 use holdfast_recovery::keep_archive;
 use holdfast_types::{ArchiveId, Draft, Expect, IdentityId, Kind, Millis, Revision, hex};
 
-use super::{Backup, Done, Service, seal};
+use super::job::{Backup, Done};
+use super::jobs::held;
+use super::{Service, seal};
 use crate::service::archives;
 use crate::service::read::get;
 use crate::{Action, ArchiveInfo, BackupInfo, Error, Sidecars};
@@ -75,12 +77,9 @@ impl Service {
             };
             put(&mut draft, Expect::Absent, &state);
             put(&mut draft, Expect::Absent, &key);
-            if let Some(job) = get::<Job>(view, backup.job.as_bytes())? {
-                let mut record = job.record;
-                (record.state, record.ended) = (JobState::Done, Some(at));
-                record.note.clone_from(&sealed.name);
-                put(&mut draft, Expect::At(job.rev), &record);
-            }
+            let Stored { rev, record, .. } = held(view, backup.job, self.node)?;
+            let (state, ended, note) = (JobState::Done, Some(at), sealed.name.clone());
+            put(&mut draft, Expect::At(rev), &Job { state, ended, note, ..record });
             Ok((draft, ()))
         };
         self.carry_out(actor, Action::BackupStart.verb(), rule).await?;

@@ -20,6 +20,10 @@ use crate::{CustodianSelector, Error};
 const FEWER: &str = "holdfast backup --custodian NAME, once for each of those who shall open it; \
                      or holdfast custodian rm NAME";
 
+/// What to do where the vault's own archive directory holds another vault's archives.
+const OWN_DIRECTORY: &str =
+    "move what lies there elsewhere, or back up to another directory: holdfast backup --output DIR";
+
 /// An archive that was sealed, and to whom.
 pub(super) type Sealed = SealedArchive;
 
@@ -156,6 +160,8 @@ impl From<ArchiveError> for Error {
         let failed = Self::new(error.kind(), error.to_string());
         match error {
             ArchiveError::TooManyCustodians { .. } => failed.next(FEWER),
+            ArchiveError::AnotherTarget { .. } => failed.next(OWN_DIRECTORY),
+            ArchiveError::Fs(error) => error.into(),
             _ => failed,
         }
     }

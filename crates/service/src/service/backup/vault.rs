@@ -6,13 +6,14 @@ use std::io::{BufReader, BufWriter, Read, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 
-use holdfast_fs::{Fs, FsError, Open, Reader};
+use holdfast_fs::{Fs, FsError, Open, Reader, is_full};
 use holdfast_recovery::{ArchiveError, Nowhere, Placing, Unseal, check_archive, place_aids};
 use holdfast_seal::SessionKey;
 use holdfast_types::{IdentityId, Kind, SlotId};
 
+use super::job::{Backup, Done, Gauge, State};
 use super::spare::{Ended, competing, in_spare_time, still_fed};
-use super::{Backup, Gauge, Service, State, seal};
+use super::{Service, seal};
 use crate::chained::Chained;
 use crate::{BackupInfo, BackupPhase, Error};
 
@@ -43,7 +44,7 @@ impl Service {
         self: &Arc<Self>,
         actor: IdentityId,
         backup: &Arc<Backup>,
-    ) -> Result<super::Done, Error> {
+    ) -> Result<Done, Error> {
         let maker = Arc::new(backup.take()?);
         let certificate = self.signer_certificate()?;
         let write = || {
@@ -170,10 +171,7 @@ impl std::io::Write for Counted<'_> {
 }
 
 fn write_failed(path: &Path, error: &std::io::Error) -> Error {
-    let kind = match error.kind() {
-        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Kind::NoSpace,
-        _ => Kind::Other,
-    };
+    let kind = if is_full(error) { Kind::NoSpace } else { Kind::Other };
     Error::new(kind, format!("failed to write {}: {error}", path.display()))
         .next("make room, or back up elsewhere: holdfast backup --output DIR")
 }

@@ -6,7 +6,7 @@
 //!
 //! While the first start is at work `MAKING` stands beside them and holds the custodian's certificate. So a
 //! run after a killed one goes on with that custodian, whose key it never replaces, makes the rest again
-//! as [`init`](crate::init) does, and takes the first archive where there is none yet.
+//! as [`init`](crate::init) does, and takes and drills the first archive as far as the ledger does not know it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -105,13 +105,13 @@ pub fn make_dev(fs: &Arc<dyn Fs>, options: &DevOptions) -> Result<Option<Made>, 
     let made = match (whole, resumed) {
         (true, false) => return Ok(None),
         (true, true) => first_archive(fs, &home)?,
-        (false, _) => Some(make(fs, options, &home, resumed)?),
+        (false, _) => make(fs, options, &home, resumed)?,
     };
-    if made.as_ref().is_none_or(|made| made.first.is_some()) {
+    if made.first.is_some() {
         remove_if_there(&**fs, &making)?;
         fs.sync_dir(&home)?;
     }
-    Ok(made)
+    Ok(Some(made))
 }
 
 fn make(
@@ -184,13 +184,9 @@ fn custodian(fs: &dyn Fs, home: &Path) -> Result<(Zeroizing<Vec<u8>>, Vec<u8>), 
     Ok((Zeroizing::new(secret.as_bytes().to_vec()), certificate))
 }
 
-/// A whole vault whose first start was killed: its first archive, where there is none.
-fn first_archive(fs: &Arc<dyn Fs>, home: &Path) -> Result<Option<Made>, NodeError> {
+/// A whole vault whose first start was killed: what it lacks of its first archive and the drills of that.
+fn first_archive(fs: &Arc<dyn Fs>, home: &Path) -> Result<Made, NodeError> {
     let archives = home.join("archives");
-    let signed = |name: &std::ffi::OsStr| name.as_encoded_bytes().ends_with(b".json.sig");
-    if fs.read_dir(&archives)?.iter().any(|entry| signed(&entry.name)) {
-        return Ok(None);
-    }
     let path = home.join("context.toml");
     let context = Context::from_bytes(&path, &read_to_vec(&**fs, &path, SECRET_BYTES_MAX)?)?;
     let secret = Zeroizing::new(read_to_vec(&**fs, &home.join("custodian.asc"), SECRET_BYTES_MAX)?);
@@ -198,14 +194,14 @@ fn first_archive(fs: &Arc<dyn Fs>, home: &Path) -> Result<Option<Made>, NodeErro
     let taken = crate::first::take(fs, &data, Some(archives), &context.signer, Some(&secret));
     let (first, first_failed) = match taken {
         Ok(first) => (Some(first), None),
-        Err(error) => (None, Some(error.message)),
+        Err(error) => (None, Some(error)),
     };
-    Ok(Some(Made {
+    Ok(Made {
         vault_id: context.vault_id.parse().unwrap_or(VaultId::default()),
         signer: context.signer,
         soft_key: home.join("soft.key"),
         context: path,
         first,
         first_failed,
-    }))
+    })
 }

@@ -1,7 +1,7 @@
-//! Ctrl-C (SIGINT) and SIGTERM during long work that has no runtime: reading an archive.
+//! Ctrl-C (SIGINT) and SIGTERM during work that has no runtime: reading an archive, making a vault.
 //!
-//! The first one is a wish: the archive's next piece is not read, the work fails, and takes away what it
-//! had begun. The second one ends the process at once.
+//! The first one is a wish: the archive's next piece is not read, the vault not made, the work fails, and takes
+//! away what it had begun. The second one ends the process at once.
 
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, Ordering};

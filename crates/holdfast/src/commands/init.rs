@@ -11,13 +11,17 @@ use super::server::quoted;
 use super::{must_be_a_directory, read_input};
 use crate::Done;
 use crate::cli::Global;
-use crate::output;
+use crate::output::{self, Failure};
+
+/// What to do where the first archive failed.
+const AFTERWARDS: &str = "start the server, then holdfast backup --output DIR";
 
 /// Make a vault, once, and its first archive
 ///
 /// Each custodian can restore it alone, and no secret of theirs touches this host: only certificates do.
-/// The first archive goes to DIR/archives and is drilled with its own session keys. The administrator's
-/// API key goes to the client context, --context FILE, readable by its owner only.
+/// The first archive goes to DIR/archives and is drilled with its own session keys; where that fails the vault
+/// stands all the same, and the exit code says why. The administrator's API key goes to the client context,
+/// --context FILE, readable by its owner only.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
   holdfast init --data /srv/vault --custodian john.asc --custodian mary.asc
@@ -66,10 +70,10 @@ impl MadeJson {
             soft_key: made.soft_key.display().to_string(),
             context: made.context.display().to_string(),
             place: first.map(|first| first.archive.display().to_string()),
-            archive_ms: first.map(|first| first.archive_ms),
-            byte_drill_ms: first.map(|first| first.byte_drill_ms),
+            archive_ms: first.and_then(|first| first.archive_ms),
+            byte_drill_ms: first.and_then(|first| first.byte_drill_ms),
             full_drill_ms: first.and_then(|first| first.drill_ms),
-            archive_failed: made.first_failed.clone(),
+            archive_failed: made.first_failed.as_ref().map(ToString::to_string),
         }
     }
 }
@@ -90,11 +94,12 @@ impl Init {
             listen: self.listen.clone(),
         })?;
         if global.json {
-            return output::json(&MadeJson::of(&made));
+            output::json(&MadeJson::of(&made))?;
+            return complete(&made);
         }
         if global.quiet {
-            failed(&made).iter().for_each(output::note);
-            return output::line(made.vault_id);
+            output::line(made.vault_id)?;
+            return complete(&made);
         }
         let (context, soft_key) = (made.context.display(), made.soft_key.display());
         output::line(format!(
@@ -106,7 +111,7 @@ impl Init {
             output::line("CRITICAL: no custodian, so no archive: what is lost is lost for good")?;
         }
         output::note(self.next(global, &made));
-        Ok(())
+        complete(&made)
     }
 
     /// The commands that come next, each on a line.
@@ -147,26 +152,30 @@ impl Init {
     }
 }
 
+/// The vault stands; but where its first archive failed, not all was done that was asked for.
+fn complete(made: &Made) -> Done {
+    let Some(why) = &made.first_failed else { return Ok(()) };
+    let message =
+        format!("the vault is made, but its first archive or the drill of that failed: {why}");
+    Err(Failure::new(why.kind, message).next(AFTERWARDS))
+}
+
 /// What became of the first archive, a line each.
 pub(super) fn first(made: &Made) -> Vec<String> {
-    let mut lines = Vec::new();
-    if let Some(first) = &made.first {
-        lines.push(format!(
-            "first archive in {} ms: {}",
-            first.archive_ms,
-            first.archive.display()
-        ));
-        lines.push(format!(
-            "first byte drill in {} ms: restored into scratch with its own session keys",
-            first.byte_drill_ms
-        ));
-        if let Some(ms) = first.drill_ms {
-            lines.push(format!(
-                "first full drill in {ms} ms: a custodian's key brought every key back"
-            ));
-        }
+    let Some(first) = &made.first else { return Vec::new() };
+    let archive = first.archive.display();
+    let mut lines = vec![match first.archive_ms {
+        Some(ms) => format!("first archive in {ms} ms: {archive}"),
+        None => format!("first archive, of the start before: {archive}"),
+    }];
+    if let Some(ms) = first.byte_drill_ms {
+        let what = "restored into scratch with its own session keys";
+        lines.push(format!("first byte drill in {ms} ms: {what}"));
     }
-    lines.extend(failed(made));
+    if let Some(ms) = first.drill_ms {
+        let what = "a custodian's key brought every key back";
+        lines.push(format!("first full drill in {ms} ms: {what}"));
+    }
     lines
 }
 
@@ -175,6 +184,6 @@ pub(super) fn failed(made: &Made) -> Vec<String> {
     let Some(why) = &made.first_failed else { return Vec::new() };
     vec![
         format!("CRITICAL: the first archive or its drill failed: {why}"),
-        "  next: start the server, then holdfast backup --output DIR".to_owned(),
+        format!("  next: {AFTERWARDS}"),
     ]
 }

@@ -165,7 +165,7 @@ fn introduction(made: &Made, home: &Path) -> String {
          directory,\nand one `rm` takes the keys and the archives. For those: holdfast init.",
         made.vault_id,
         home.display(),
-        first(made).join("\n"),
+        [first(made), failed(made)].concat().join("\n"),
     )
 }
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::gpg::{Gpg, vault_of};
-use crate::run::{Server, free_address, holdfast, with, with_scratch};
+use crate::run::{Server, free_address, holdfast, with, with_environment, with_scratch};
 use crate::vault::{Vault, soon};
 
 #[test]
@@ -270,7 +270,7 @@ fn init_takes_no_more_than_an_archive_and_a_slot_hold() {
 }
 
 #[test]
-fn init_says_that_the_first_archive_failed_however_quiet_it_is() {
+fn init_fails_where_the_first_archive_failed_and_the_vault_stands() {
     let gpg = Gpg::new();
     gpg.run("--quick-gen-key ann future-default default never");
     let home = tempfile::tempdir().unwrap();
@@ -284,12 +284,22 @@ fn init_says_that_the_first_archive_failed_however_quiet_it_is() {
         let args = [&args[..], &["--custodian", "ann"], how].concat();
         with_scratch(home.path(), &scratch, &args)
     };
-    let quiet = init("q", &["--quiet"]).expect(0);
+    let why = "the vault is made, but its first archive or the drill of that failed: ";
+    let quiet = init("q", &["--quiet"]).expect(1);
     assert_eq!(quiet.text().len(), 32, "the vault's id alone: {}", quiet.text());
-    assert!(quiet.err.contains("CRITICAL: the first archive or its drill failed"), "{}", quiet.err);
-    assert!(quiet.err.contains("next: "), "{}", quiet.err);
-    let loud = init("l", &[]).expect(0);
-    assert!(loud.text().contains("CRITICAL"), "{}", loud.text());
-    let json: Value = serde_json::from_str(&init("j", &["--json"]).expect(0).text()).unwrap();
-    assert!(json["archive_failed"].is_string(), "{json}");
+    assert!(quiet.err.contains(why), "{}", quiet.err);
+    assert!(quiet.err.contains("next: start the server, then holdfast backup"), "{}", quiet.err);
+    let loud = init("l", &[]).expect(1);
+    assert!(loud.err.contains(why) && loud.text().contains("vault     "), "{}", loud.err);
+    let json = init("j", &["--json"]).expect(1);
+    let said: Value = serde_json::from_str(&json.text()).unwrap();
+    assert!(said["archive_failed"].is_string() && said["vault_id"].is_string(), "{said}");
+    assert!(json.err.contains(why) && json.err.contains("\"exit\":1"), "{}", json.err);
+    // It is a whole vault, which knows what it lacks.
+    let listen = free_address();
+    let address = format!("https://{listen}");
+    let _server = Server::start(home.path(), &["server", "--data", "q", "--listen", &listen]);
+    let set = [("HOLDFAST_CONTEXT", "q.toml"), ("HOLDFAST_SERVER", &*address)];
+    let status = || with_environment(home.path(), &set, &["status"]);
+    soon(|| (status().code == 0).then_some(())).unwrap();
 }

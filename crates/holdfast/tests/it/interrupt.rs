@@ -85,6 +85,25 @@ fn an_interrupted_drill_or_restore_leaves_nothing() {
     assert!(names(&home.join("scratch")).is_empty());
 }
 
+#[test]
+fn an_interrupted_init_leaves_nothing() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    let args =
+        ["init", "--data", "v", "--soft-key", "v.key", "--context", "v.toml", "--no-custodian"];
+    let undo = || {
+        std::fs::remove_dir_all(home.join("v")).unwrap();
+        for file in ["v.key", "v.toml"] {
+            std::fs::remove_file(home.join(file)).unwrap();
+        }
+    };
+    for how in [Running::interrupt, Running::terminate] {
+        ended_by(how, home, &args, || home.join("v/INCOMPLETE").exists(), undo);
+        assert_eq!(names(home), Vec::<String>::new());
+    }
+    holdfast(home, &args, b"").expect(0);
+}
+
 /// Makes so many keys.
 pub(crate) fn keys(vault: &Vault, count: usize) {
     let mut raw = crate::raw::Raw::connect(&vault.context());

@@ -54,12 +54,14 @@ pub struct Made {
     pub context: PathBuf,
     /// The first archive; `None` without a custodian, or after a restore.
     pub first: Option<First>,
-    /// Why there is no first archive although there is a custodian. The vault stands.
-    pub first_failed: Option<String>,
+    /// Why there is no first archive, or none that was drilled, although there is a custodian. The vault stands.
+    pub first_failed: Option<NodeError>,
 }
 
-/// Makes a vault, and takes its first archive where there is a custodian.
+/// Makes a vault, and takes its first archive where there is a custodian. Interrupted before it is a vault, it
+/// leaves nothing.
 pub fn init(options: &InitOptions) -> Result<Made, NodeError> {
+    crate::interrupt::watch_interruptions()?;
     init_in(&Disk::shared(), options)
 }
 
@@ -79,7 +81,7 @@ pub(crate) fn init_with(
     if !options.custodians.is_empty() {
         match crate::first::take(fs, &options.data, archives, &made.signer, secret) {
             Ok(first) => made.first = Some(first),
-            Err(error) => made.first_failed = Some(error.message),
+            Err(error) => made.first_failed = Some(error),
         }
     }
     Ok(made)
@@ -162,6 +164,7 @@ fn fill(
         api_key: api_key.expose_text(),
         ca: tls::pem(&founded.ca),
     };
+    crate::interrupt::go_on()?;
     publish(&**fs, data, (soft_path, soft_key), (context_path, &context))?;
     Ok(Made {
         vault_id,

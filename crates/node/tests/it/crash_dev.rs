@@ -1,11 +1,17 @@
 //! `kill -9` between any two writes of the first start of `server --dev`.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 
-use holdfast_fs::{Fs as _, crash_images_wanted, read_to_vec};
+use holdfast_fs::{Fs as _, Mem, crash_images_wanted, read_to_vec};
+use holdfast_ledger::{DrillMode, Entry, EntryKind};
+use holdfast_machine::ViewExt as _;
 use holdfast_node::{DevOptions, make_dev};
+use holdfast_records::{LedgerRow, Record as _};
+use holdfast_store::StateStore as _;
+use holdfast_types::{Revision, Value};
 
-use crate::scene::{HOME, archives, is_vault, names, somewhere, whole_or_absent};
+use crate::scene::{HOME, archives, is_vault, names, somewhere, state_opens, whole_or_absent};
 
 #[test]
 fn a_killed_first_start_is_finished_by_the_next() {
@@ -42,6 +48,7 @@ fn a_killed_first_start_is_finished_by_the_next() {
                 !archives(&image.fs, &home.join("archives"), signer, &what).is_empty(),
                 "{what}"
             );
+            assert!(is_drilled(&image.fs, &home.join("data"), &what), "{what}: no full drill");
             let names = names(&image.fs, home);
             let expected = ["archives", "context.toml", "custodian.asc", "data", "soft.key"];
             assert_eq!(names, expected, "{what}");
@@ -56,6 +63,20 @@ fn a_killed_first_start_is_finished_by_the_next() {
     }
     println!("{count} crash images of a first start ({again} finished)");
     assert!(count >= wanted && again > 50, "{count}, {again}");
+}
+
+/// Whether the ledger knows a full drill.
+fn is_drilled(fs: &Mem, data: &Path, what: &str) -> bool {
+    let (store, _) = state_opens(fs, data, Revision::ZERO, what);
+    let mut drilled = false;
+    let look = &mut |key: &[u8], value: Value| {
+        let row = LedgerRow::decode(value.schema, key, &value.body).unwrap();
+        let entry = Entry::decode(&row.entry).unwrap();
+        drilled |= matches!(entry.kind, EntryKind::Drilled { mode: DrillMode::Full, .. });
+        ControlFlow::Continue(())
+    };
+    store.view().scan_live(LedgerRow::TABLE, &[], look).unwrap();
+    drilled
 }
 
 #[test]

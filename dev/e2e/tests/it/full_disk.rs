@@ -194,6 +194,15 @@ expect 30 init small/new new.key new.toml
 says 'next: make room'
 [ -z "$(ls -A small)" ] || fail "$(ls -A small)"
 [ ! -e new.key ] && [ ! -e new.toml ] || fail "a soft key or a context without a vault"
+# With a custodian: the vault stands, its first archive is not drilled, and the exit code says why.
+export GNUPGHOME="$PWD/g"; mkdir -m700 g
+gpg --batch --quiet --import demo/custodian.asc; gpg --batch --export > custodian.pgp; gpgconf --kill all
+expect 30 env TMPDIR="$PWD/small" holdfast init --custodian custodian.pgp --data made \
+    --soft-key made.key --context made.toml
+says 'the vault is made, but its first archive or the drill of that failed'
+says 'next: start the server'
+[ -z "$(ls -A small)" ] || fail "$(ls -A small)"
+[ -e made/vault.json ] && [ -e made.key ] && [ -e made.toml ] || fail "no vault"
 disk full 4k
 fill full/fill
 expect 30 init new full/new.key new.toml

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::HttpBody as _;
+use axum::body::HttpBody;
 use axum::extract::{FromRequest, Request};
 use bytes::{Bytes, BytesMut};
 use holdfast_service::{Error, Service};
@@ -64,15 +64,9 @@ impl Body {
         Ok((room, self.collect().await?))
     }
 
-    /// Throws it away, so that the refusal of its call arrives. A stranger's only as far as it comes with its head.
-    pub(crate) async fn discard(mut self, known: bool) {
-        let (most, time) = if known { (DISCARDED_BYTES_MAX, BODY) } else { STRANGERS };
-        let (begun, mut size) = (Instant::now(), 0_usize);
-        while size <= most {
-            let due = begun + due(size).min(time);
-            let Ok(Some(Ok(frame))) = timeout_at(due, self.body.frame()).await else { return };
-            size = size.saturating_add(frame.into_data().map(Wiped).map_or(0, |data| data.len()));
-        }
+    /// Throws it away: see [`discard`].
+    pub(crate) async fn discard(self, known: bool) {
+        discard(self.body, known).await;
     }
 
     async fn collect(self) -> Result<Wiped, Error> {
@@ -82,6 +76,21 @@ impl Body {
                 .next("send it with Content-Type: application/json"));
         }
         Ok(bytes.plain())
+    }
+}
+
+/// Throws a body away, so that the refusal of its call arrives: at most 16 MiB of it. A stranger's only as far as it
+/// comes with its head; one that says that it is larger not at all.
+pub async fn discard(mut body: impl HttpBody<Data = Bytes> + Unpin, known: bool) {
+    let (most, time) = if known { (DISCARDED_BYTES_MAX, BODY) } else { STRANGERS };
+    if usize::try_from(body.size_hint().lower()).map_or(true, |size| size > most) {
+        return;
+    }
+    let (begun, mut size) = (Instant::now(), 0_usize);
+    while size <= most {
+        let due = begun + due(size).min(time);
+        let Ok(Some(Ok(frame))) = timeout_at(due, body.frame()).await else { return };
+        size = size.saturating_add(frame.into_data().map(Wiped).map_or(0, |data| data.len()));
     }
 }
 

@@ -31,4 +31,6 @@ pub mod wire;
 #[cfg(feature = "server")]
 pub use axum::Router;
 #[cfg(feature = "server")]
+pub use body::discard;
+#[cfg(feature = "server")]
 pub use routes::router;

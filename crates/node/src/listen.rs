@@ -7,6 +7,7 @@
 
 mod activity;
 mod crowd;
+mod heard;
 mod http;
 mod limits;
 

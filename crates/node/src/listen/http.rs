@@ -11,10 +11,10 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tower_service::Service as _;
 
 use super::Tls;
 use super::activity::{Activity, Answer, Calls};
+use super::heard;
 use super::limits::{Bounds, DRAIN, FAREWELL, PING_ANSWER, PING_EVERY};
 
 /// How connections of one class are served.
@@ -63,9 +63,9 @@ impl Http {
         let serve = service_fn(move |mut request: Request<Incoming>| {
             let under_way = requests.request(&calls);
             request.extensions_mut().insert(Arc::clone(&of));
-            let answer = router.clone().call(request);
+            let answer = heard::call(router.clone(), request, of.known);
             async move {
-                let answer = answer.await?;
+                let answer = answer.await;
                 Ok::<_, Infallible>(answer.map(|body| Answer { body, _request: under_way }))
             }
         });

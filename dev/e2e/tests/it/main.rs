@@ -8,6 +8,7 @@ mod by_hand;
 mod clock;
 mod full_disk;
 mod gpg;
+mod http2;
 mod killed;
 mod newcomer;
 mod process;

@@ -36,6 +36,9 @@ pub struct Header {
 /// A fault of a ciphertext's header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CiphertextError {
+    /// Not a byte of it.
+    #[error("the ciphertext is empty")]
+    Empty,
     /// Shorter than an empty plaintext's.
     #[error("a ciphertext has at least {CIPHERTEXT_OVERHEAD} bytes")]
     TooShort,
@@ -46,10 +49,10 @@ pub enum CiphertextError {
 
 /// Reads the header. It is authentic only once the ciphertext is opened.
 ///
-/// An empty input is too short; otherwise the format byte is judged first.
+/// Of one that is not empty the format byte is judged first.
 pub fn parse_header(ciphertext: &[u8]) -> Result<Header, CiphertextError> {
     match ciphertext.first() {
-        None => return Err(CiphertextError::TooShort),
+        None => return Err(CiphertextError::Empty),
         Some(&FORMAT) => {}
         Some(&other) => return Err(CiphertextError::UnknownFormat(other)),
     }
@@ -145,7 +148,7 @@ mod tests {
         assert_eq!(good.len(), CIPHERTEXT_OVERHEAD);
         assert_eq!(parse_header(&good), Ok(HEADER));
         assert_eq!(parse_header(&good[..60]), Err(CiphertextError::TooShort));
-        assert_eq!(parse_header(b""), Err(CiphertextError::TooShort));
+        assert_eq!(parse_header(b""), Err(CiphertextError::Empty));
         assert_eq!(parse_header(b"\x02"), Err(CiphertextError::UnknownFormat(2)));
         assert_eq!(parse_header(b"\x00"), Err(CiphertextError::UnknownFormat(0)));
     }

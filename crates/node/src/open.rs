@@ -10,7 +10,9 @@ use holdfast_crypto::SecretBytes;
 use holdfast_fs::Fs;
 use holdfast_keyring::{Keyring, KeyringError, SecretRef};
 use holdfast_machine::{View, ViewExt as _};
-use holdfast_records::{Listen, NodeIdentity, Record as _, RecordError, RootGeneration, SoftSlot};
+use holdfast_records::{
+    Listen, NodeIdentity, Record as _, RecordError, RootGeneration, SoftSlot, Vault,
+};
 use holdfast_recovery::ArchiveError;
 use holdfast_service::audit::{Audit, Limits};
 use holdfast_service::{Level, Parts, Service, SlotInfo, Warning};
@@ -57,6 +59,7 @@ pub(crate) fn open(
     let node = dir.marker().node_id;
     let vault_id = dir.marker().vault_id;
     let mut store = DiskStore::open(Arc::clone(fs), &dir.state(), CACHE_BYTES_DEFAULT)?;
+    must_be_of(vault_id, &store.view(), &dir)?;
     count_start(&mut store)?;
     let listen = local(&store, Listen::KEY, Listen::from_bytes)?.map(|listen| listen.addr);
     let keyring = Arc::new(Keyring::new(vault_id));
@@ -150,6 +153,23 @@ fn unread(what: &str, error: &RecordError) -> NodeError {
     }
 }
 
+/// That the directory's marker, which no checksum protects, names the vault of the state in it: keys are tried by that
+/// name, and would be called wrong.
+fn must_be_of(vault_id: VaultId, view: &impl View, dir: &DataDir) -> Result<(), NodeError> {
+    let row = view.live(Vault::TABLE, &[]).map_err(|error| damaged(&error.to_string()))?;
+    let row = row.ok_or_else(|| damaged("there is no record of the vault"))?;
+    let vault = Vault::decode(row.schema, &[], &row.body);
+    let found = vault.map_err(|error| unread("the record of the vault", &error))?.vault_id;
+    if found == vault_id {
+        return Ok(());
+    }
+    let marker = dir.root().join("vault.json");
+    let message =
+        format!("{} is damaged: the state beside it is vault {found}'s", marker.display());
+    Err(NodeError::new(Kind::Damaged, message)
+        .next(format!("put {found} there again as vault_id; or {RESTORE_NEWEST}")))
+}
+
 /// How often this node was started: a clone or a rolled-back disk shows by it.
 fn count_start(store: &mut DiskStore) -> Result<(), NodeError> {
     if let Some(mut identity) = local(store, NodeIdentity::KEY, NodeIdentity::from_bytes)? {
@@ -236,7 +256,7 @@ fn clock_ahead(state: Millis, now: Millis) -> Option<Warning> {
 
 #[cfg(test)]
 mod tests {
-    use holdfast_fs::Mem;
+    use holdfast_fs::{Fs as _, Mem};
     use holdfast_machine::{Model, RowSink as _};
     use holdfast_records::{ClusterSecret, SecretKind};
     use holdfast_types::{Epoch, EpochId, Revision, Row, SecretId, Value};
@@ -263,6 +283,31 @@ mod tests {
         model.put(&Row { table: ClusterSecret::TABLE, key: record.key(), value }).unwrap();
         let error = ca(&model, &Keyring::new(VaultId([3; 16]))).unwrap_err();
         assert_eq!(error.kind, Kind::Newer, "{error}");
+    }
+
+    #[test]
+    fn a_marker_that_is_damaged_or_lost_is_not_the_fault_of_a_key() {
+        let (mem, data) = (Mem::new(), Path::new("/srv/data"));
+        let options = InitOptions {
+            data: data.to_owned(),
+            soft_key: Some("/keys/soft.key".into()),
+            context: Some("/config/context.toml".into()),
+            ..InitOptions::default()
+        };
+        let vault_id = init_in(&mem.shared(), &options).unwrap().vault_id.to_string();
+        let marker = data.join("vault.json");
+        let text = holdfast_fs::read_to_vec(&mem, &marker, 1000).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        let digit = if vault_id.starts_with('0') { '1' } else { '0' };
+        let flipped = text.replacen(&vault_id, &format!("{digit}{}", &vault_id[1..]), 1);
+        assert_ne!(flipped, text);
+        holdfast_fs::write_atomic(&mem, &marker, flipped.as_bytes()).unwrap();
+        let failed = || open(&mem.shared(), data, None, None).err().unwrap();
+        assert_eq!(failed().kind, Kind::Damaged);
+        assert!(failed().next.unwrap().contains(&vault_id));
+        mem.remove_file(&marker).unwrap();
+        assert_eq!(failed().kind, Kind::Damaged);
+        assert!(failed().message.contains("vault.json"), "{}", failed());
     }
 
     #[test]

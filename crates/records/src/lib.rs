@@ -22,7 +22,7 @@ pub use kinds::{
     EnclaveState, JobKind, JobState, KeyKind, KeyState, Privilege, SecretKind, SlotKind,
     UnknownText, VersionState,
 };
-pub use local::{Listen, NodeIdentity, SoftSlot};
+pub use local::{Listen, NodeIdentity, SeenWithData, SoftSlot};
 pub use rule::{Pattern, Rule, RuleParseError};
 pub use tables::{
     ArchiveState, AuditHead, ClusterSecret, Custodian, Enclave, EnclaveName, Identity, Job, Key,

@@ -1,6 +1,6 @@
 //! A node's own records: never replicated, never archived, no JSON form. A version byte, then postcard.
 
-use holdfast_types::{Generation, NodeId, SlotId, Table};
+use holdfast_types::{ArchiveId, Generation, NodeId, SlotId, Table};
 use serde::{Deserialize, Serialize};
 
 use crate::{RecordError, body};
@@ -32,6 +32,13 @@ pub struct NodeIdentity {
     pub node_id: NodeId,
     /// How often it was started.
     pub boot: u64,
+}
+
+/// Archives that a node saw on the disk of its data; a local record.
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+pub struct SeenWithData {
+    /// Their ids, those seen first first.
+    pub archives: Vec<ArchiveId>,
 }
 
 /// The version of a node's own records.
@@ -70,4 +77,5 @@ local! {
     SoftSlot, b"soft-slot";
     Listen, b"listen";
     NodeIdentity, b"node";
+    SeenWithData, b"seen-with-data";
 }

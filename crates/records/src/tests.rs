@@ -227,12 +227,14 @@ fn a_nodes_own_records_are_written_and_read_as_published() {
     };
     let listen = Listen { addr: "127.0.0.1:1".into() };
     let node = NodeIdentity { node_id: NodeId(u64::MAX), boot: 3 };
+    let seen = SeenWithData { archives: vec![ArchiveId([1; 16]), ArchiveId([2; 16])] };
     let line = |key: &[u8], bytes: &[u8]| {
         format!("{} {}\n", String::from_utf8_lossy(key), hex::encode(bytes))
     };
     let written = line(SoftSlot::KEY, &soft.to_bytes())
         + &line(Listen::KEY, &listen.to_bytes())
-        + &line(NodeIdentity::KEY, &node.to_bytes());
+        + &line(NodeIdentity::KEY, &node.to_bytes())
+        + &line(SeenWithData::KEY, &seen.to_bytes());
     assert_eq!(golden.split_once('\n').unwrap().1, written);
 }
 
@@ -256,4 +258,6 @@ fn a_nodes_own_records_come_back_and_nothing_else_does() {
     assert_eq!(Listen::from_bytes(&listen.to_bytes()).unwrap(), listen);
     let node = NodeIdentity { node_id: NodeId(u64::MAX), boot: 3 };
     assert_eq!(NodeIdentity::from_bytes(&node.to_bytes()).unwrap(), node);
+    let seen = SeenWithData { archives: vec![ArchiveId([3; 16])] };
+    assert_eq!(SeenWithData::from_bytes(&seen.to_bytes()).unwrap(), seen);
 }

@@ -71,9 +71,12 @@ impl DataDir {
     /// Errors: [`StoreError::NoVault`], [`StoreError::Incomplete`], [`FsError::Locked`] while another
     /// process works there, [`StoreError::Corrupt`].
     pub fn open(fs: Arc<dyn Fs>, root: &Path) -> Result<Self, StoreError> {
-        let no_vault = || StoreError::NoVault(root.to_path_buf());
         if !fs.exists(&root.join(MARKER))? && !fs.exists(&root.join(INCOMPLETE))? {
-            return Err(no_vault());
+            // A marker is the first that a finished directory gets, and the last that it loses.
+            return Err(match fs.exists(&root.join(CURRENT))? {
+                true => StoreError::corrupt(&root.join(MARKER), "it is missing"),
+                false => StoreError::NoVault(root.to_path_buf()),
+            });
         }
         let lock = fs.lock(&root.join(LOCK))?;
         // A marker that is gone may come back in a power cut, and CURRENT's old content, until this.

@@ -208,10 +208,10 @@ proptest! {
             _ => prop_assert_eq!(error, KeyringError::NotAuthentic),
         }
         let cut = keyring.decrypt(&version, &context, &message[..at]).expect_err("a cut");
-        let expected = if at < 61 {
-            CiphertextError::TooShort.into()
-        } else {
-            KeyringError::NotAuthentic
+        let expected = match at {
+            0 => CiphertextError::Empty.into(),
+            1..61 => CiphertextError::TooShort.into(),
+            _ => KeyringError::NotAuthentic,
         };
         prop_assert_eq!(cut, expected);
     }

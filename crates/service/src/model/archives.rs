@@ -190,6 +190,13 @@ pub struct DrillReport {
     pub custodian: Option<CustodianId>,
 }
 
+impl DrillReport {
+    /// Whose key had a part in it, where known: nobody's in a byte drill.
+    pub(crate) fn opened_by(&self) -> Option<CustodianId> {
+        self.custodian.filter(|_| self.mode == DrillMode::Full)
+    }
+}
+
 /// What became of a drill report.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DrillRecord {

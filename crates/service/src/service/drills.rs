@@ -12,6 +12,9 @@ use super::{Service, archives, said};
 use crate::audit::Resource;
 use crate::{Action, Caller, DrillMode, DrillRecord, DrillReport, Error};
 
+/// Who says what the vault itself does, in the ledger.
+pub(super) const VAULT: &str = "vault";
+
 impl Service {
     /// What opens an archive of this vault for a byte drill in this process; `None` where its session keys
     /// were not kept. It opens that archive and no other.
@@ -64,8 +67,8 @@ impl Service {
             let mut draft = Draft::default();
             let kind = EntryKind::Drilled {
                 archive_id,
-                by: actor.to_string(),
-                custodian_id: report.custodian,
+                by: if actor == IdentityId::SYSTEM { VAULT.to_owned() } else { actor.to_string() },
+                custodian_id: report.opened_by(),
                 digest: archive.digest,
                 elapsed_ms: report.elapsed_ms,
                 mode: match report.mode {

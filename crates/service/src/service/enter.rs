@@ -359,9 +359,14 @@ fn no_rule(actor: &Actor, action: &str, name: &str) -> String {
         (None, None) => "it has no policy: an administrator may make it again with one: \
                          holdfast identity create --policy"
             .to_owned(),
-        (None, Some(policy)) => format!(
-            "its policy {policy} was removed: an administrator may make that again: holdfast policy set {policy} --allow RULE"
-        ),
+        (None, Some(policy)) => {
+            let within = actor.enclave.as_ref().map(|(_, own)| format!(" -e {own}"));
+            format!(
+                "its policy {policy} was removed: an administrator may make that again: holdfast policy set {policy}{} \
+                 --allow RULE",
+                within.unwrap_or_default()
+            )
+        }
         (Some(rules), _) if rules.denies(action, name) => {
             "one of its rules denies it, whatever others allow: an administrator may set them anew: holdfast \
              policy set replaces them all"

@@ -45,6 +45,10 @@ const LATER_FORMATS: std::ops::RangeInclusive<u8> = 2..=15;
 impl From<CiphertextError> for Error {
     fn from(error: CiphertextError) -> Self {
         let (kind, next) = match error {
+            CiphertextError::Empty => (
+                Kind::BadInput,
+                "see why nothing came: an empty file, or a command before that failed",
+            ),
             CiphertextError::TooShort => (Kind::BadInput, "give the whole ciphertext: it was cut"),
             CiphertextError::UnknownFormat(format) if LATER_FORMATS.contains(&format) => {
                 (Kind::Newer, "use a newer holdfast, if this is a ciphertext of its `key encrypt`")

@@ -30,7 +30,7 @@ use std::time::{Duration, Instant};
 use holdfast_cluster::{Clock, Cluster};
 use holdfast_fs::Fs;
 use holdfast_keyring::Keyring;
-use holdfast_records::Vault;
+use holdfast_records::{SeenWithData, Vault};
 use holdfast_types::{IdentityId, JobId, Kind, Millis, NodeId, VaultId};
 use parking_lot::Mutex;
 
@@ -94,6 +94,8 @@ pub struct Service {
     asked: AtomicU64,
     answered: AtomicU64,
     asking: tokio::sync::Mutex<()>,
+    /// The archives of clients that were seen on the disk of the data.
+    seen: Mutex<SeenWithData>,
     /// Whose turn it is to look at the disks.
     looking: Arc<tokio::sync::Mutex<()>>,
     /// The last status, and when it was begun; and whose turn it is to find out the next.
@@ -116,6 +118,7 @@ impl Service {
             .ok_or_else(|| Error::new(Kind::NoVault, "the data directory holds no vault"))?;
         // Looked at once: lines that follow must not hide that others are missing.
         let audit_gap = Mutex::new(heads::gap(&view, parts.node, &parts.audit)?);
+        let seen = disks::seen_with_data(&parts.cluster)?;
         let caches = Arc::new(Caches::new());
         let (followed, keyring) = (caches.clone(), parts.keyring.clone());
         parts.cluster.subscribe(Box::new(move |changes| followed.changed(changes, &keyring)));
@@ -145,6 +148,7 @@ impl Service {
             asked: AtomicU64::new(0),
             answered: AtomicU64::new(0),
             asking: tokio::sync::Mutex::new(()),
+            seen: Mutex::new(seen),
             looking: Arc::default(),
             last_status: tokio::sync::Mutex::new(None),
             opened: (Instant::now(), now),

@@ -55,7 +55,7 @@ pub(super) fn drill(report: &DrillReport) -> String {
         DrillMode::Byte => "byte",
         DrillMode::Full => "full",
     };
-    let by = report.custodian.map(|id| format!(" by custodian {id}")).unwrap_or_default();
+    let by = report.opened_by().map(|id| format!(" by custodian {id}")).unwrap_or_default();
     format!("{mode} drill{by}")
 }
 

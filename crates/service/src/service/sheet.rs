@@ -62,7 +62,7 @@ fn page(vault: VaultId, fingerprint: &str, custodians: &[CustodianInfo]) -> Stri
          \x20 sha256sum NAME.tar.gpg               # must be the one in NAME.json\n\
          \x20 mkdir -m700 x && gpg -o x/a.tar -d NAME.tar.gpg && cd x && tar xf a.tar\n\
          \x20 sha256sum -c SHA256SUMS && sha256sum SHA256SUMS && cat END\n\
-         \x20 gpg -o slot.txt -d slots/*-SLOT.pgp  # SLOT is yours, above\n\
+         \x20 gpg -o slot.txt -d slots/*-SLOT.pgp  # yours: above, or ls slots\n\
          \x20 python3 recover.py . slot.txt\n"
     );
     text

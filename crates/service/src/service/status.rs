@@ -14,7 +14,7 @@ use super::Service;
 use super::archives::Told;
 use super::disks::Disks;
 use super::read::{aside, each};
-use super::weak::{self, Facts};
+use super::weak::{self, Changed, Facts};
 use crate::audit::Resource;
 use crate::{Action, Caller, Error, Level, Metrics, NodeStatus, Ready, Status, Warning};
 
@@ -29,7 +29,8 @@ const METRICS_AGE_MAX: Duration = Duration::from_secs(1);
 /// What is counted, and under which name.
 const COUNTED: [(&str, Table); 6] = [
     ("enclaves", Table::ENCLAVES),
-    ("keys", Table::KEYS),
+    // A deleted key is kept, and gives its name back.
+    ("keys", Table::KEY_NAMES),
     ("key_versions", Table::KEY_VERSIONS),
     ("policies", Table::POLICIES),
     ("identities", Table::IDENTITIES),
@@ -97,8 +98,8 @@ impl Service {
         let unrecorded = gap.filter(|gap| !facts.audit_gaps.iter().any(|told| told.is(gap)));
         facts.audit_gaps.extend(unrecorded);
         match self.look_at_disks(weak::recent(&facts.archives).cloned().collect()).await {
-            Some(Disks { elsewhere, gone, soft_key, free }) => {
-                facts.elsewhere = elsewhere;
+            Some(Disks { elsewhere, unseen, gone, soft_key, free }) => {
+                (facts.elsewhere, facts.unseen) = (elsewhere, unseen);
                 super::archives::mark(&mut facts.archives, &gone);
                 facts.soft_key_on_data_disk = soft_key.map(|path| path.display().to_string());
                 facts.free = free;
@@ -106,7 +107,7 @@ impl Service {
             None => facts.disks_silent = true,
         }
         if let Some((newest, _)) = weak::newest_left(&facts.archives) {
-            facts.keys_changed = aside(|| self.keys_changed_since(newest.to))?;
+            facts.changed = aside(|| self.changed_since(newest.to))?;
         }
         Ok(self.status_of(&view, facts))
     }
@@ -125,7 +126,8 @@ impl Service {
             drilled_by,
             archives,
             elsewhere: None,
-            keys_changed: 0,
+            unseen: None,
+            changed: Changed::default(),
             epoch_base: head.epoch.base,
             soft_key_on_data_disk: None,
             administrators: administrators(view)?,
@@ -185,11 +187,15 @@ impl Service {
         self.clock.now().0.abs_diff(at.0.saturating_add(measured))
     }
 
-    /// Keys that were made, rotated, deleted or undeleted after a revision; none where this is not known.
-    fn keys_changed_since(&self, after: Revision) -> Result<u64, Error> {
-        let mut changed = 0;
+    /// What was made or changed after a revision; nothing where this is not known.
+    fn changed_since(&self, after: Revision) -> Result<Changed, Error> {
+        let mut changed = Changed::default();
         let counted = changes_since(&self.cluster.view(), after, &mut |_, table, _| {
-            changed += u64::from(table == Table::KEYS);
+            match table {
+                Table::KEYS => changed.keys += 1,
+                Table::IDENTITIES | Table::POLICIES | Table::CUSTODIANS => changed.access += 1,
+                _ => {}
+            }
             ControlFlow::Continue(())
         });
         match counted {

@@ -288,6 +288,25 @@ async fn backups_begun_at_once_share_the_places_there_are() {
 }
 
 #[tokio::test]
+async fn those_whom_nobody_reads_make_room_for_who_comes() {
+    let vault = Vault::new();
+    vault.custodian("Anna").await;
+    let request = StartBackup { to: BackupTo::Client, custodians: None };
+    let begin = async || vault.service.start_backup(&admin(), &request).await;
+    let mut unread = Vec::new();
+    for _ in 0..4 {
+        unread.push(begin().await.unwrap().job);
+    }
+    assert_eq!(kind(begin().await), Kind::Refused, "they may be read any moment");
+    tokio::time::sleep(std::time::Duration::from_secs(11)).await;
+    // The one that waits longest makes room; the others may still be read.
+    begin().await.unwrap();
+    let first = vault.service.backup_progress(&admin(), unread[0]).await.unwrap();
+    assert!(matches!(first, BackupProgress::Failed { .. }), "{first:?}");
+    drop(vault.service.backup_stream(&admin(), unread[1]).await.unwrap());
+}
+
+#[tokio::test]
 async fn no_two_archives_have_one_name() {
     let vault = Vault::new();
     vault.custodian("Anna").await;

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use holdfast_crypto::Sha256;
 use holdfast_fs::{Disk, Fs, FsLayer};
-use holdfast_service::{BackupTo, Level, StartBackup, StoredReport, Warning};
+use holdfast_service::{BackupTo, IdentitySelector, Level, StartBackup, StoredReport, Warning};
 
-use crate::vault::{Vault, admin};
+use crate::vault::{Vault, admin, n, selector};
 
 /// Says how much room there is once somebody is gone, or after two minutes.
 #[derive(Debug)]
@@ -107,15 +107,63 @@ async fn an_archive_that_is_gone_makes_nothing_better() {
     let found = warnings(&vault).await;
     assert!(has(&found, Level::Critical, "no recent archive is left"), "{found:?}");
 
-    // Of a place whose directory is not here nobody knows: another host, or a disk on a shelf.
+    // With its directory gone it is no better: it was seen here, on a disk that is here. After a restart, too.
     std::fs::remove_dir(&out).unwrap();
+    let found = warnings(&vault).await;
+    assert!(has(&found, Level::Critical, "no recent archive is left"), "{found:?}");
+    let vault = vault.restart().await;
+    let found = warnings(&vault).await;
+    assert!(has(&found, Level::Critical, "no recent archive is left"), "{found:?}");
+
+    // Of a place whose directory was never here nobody knows: another host, or a disk on a shelf.
+    let shelf = vault.dir.path().join("shelf");
+    std::fs::create_dir(&shelf).unwrap();
+    let third = shelf.join("third.tar.gpg");
+    backup_to(&vault, &third).await;
+    std::fs::remove_dir_all(&shelf).unwrap();
     let found = warnings(&vault).await;
     assert!(!has(&found, Level::Warning, "no longer at"), "{found:?}");
     assert!(!has(&found, Level::Warning, "own disk"), "{found:?}");
-    let at = format!("is no longer at {}", first.display());
+    let unseen = format!("{}, cannot be seen from this host", third.display());
+    assert!(has(&found, Level::Info, &unseen), "{found:?}");
+    let at = format!("is no longer at {}", second.display());
     assert!(has(&found, Level::Info, &at), "an older one may have been cleared away: {found:?}");
     std::fs::create_dir(vault.archives()).unwrap();
-    std::fs::write(&first, whole).unwrap();
+    std::fs::write(&first, &whole).unwrap();
     let found = warnings(&vault).await;
-    assert!(!found.iter().any(|found| found.what.contains("no longer at")), "{found:?}");
+    assert!(has(&found, Level::Info, &at), "{found:?}");
+    let gone = |archive: &holdfast_service::ArchiveInfo| archive.gone;
+    let list = vault.service.list_archives(&admin()).await.unwrap();
+    assert_eq!(list.iter().map(gone).collect::<Vec<_>>(), [false, true, false]);
+}
+
+#[tokio::test]
+async fn who_may_call_belongs_into_an_archive_as_keys_do() {
+    let vault = Vault::new();
+    vault.custodian("Anna").await;
+    vault.key("k").await;
+    let changed = "identities, policies or custodians were changed after the newest stored archive";
+    vault.service.backup_to_vault(&admin(), None).await.unwrap();
+    assert!(!has(&warnings(&vault).await, Level::Warning, changed));
+    vault.user(2, "bob", &["key.list:*"], &[]).await;
+    assert!(has(&warnings(&vault).await, Level::Warning, changed));
+    vault.service.backup_to_vault(&admin(), None).await.unwrap();
+    assert!(!has(&warnings(&vault).await, Level::Warning, changed));
+    let bob = IdentitySelector::Name(n("bob"));
+    vault.service.remove_identity(&admin(), &bob).await.unwrap();
+    assert!(has(&warnings(&vault).await, Level::Warning, changed));
+}
+
+#[tokio::test]
+async fn a_deleted_key_is_not_counted() {
+    let vault = Vault::new();
+    vault.key("k").await;
+    vault.key("l").await;
+    let keys = async || {
+        let counts = vault.service.status(&admin()).await.unwrap().counts;
+        counts.iter().find(|(name, _)| *name == "keys").unwrap().1
+    };
+    assert_eq!(keys().await, 2);
+    vault.service.delete_key(&admin(), &selector("k")).await.unwrap();
+    assert_eq!(keys().await, 1);
 }

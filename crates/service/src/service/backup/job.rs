@@ -109,6 +109,12 @@ impl Backup {
             && now.saturating_duration_since(standing.since) >= REMEMBERED
     }
 
+    /// Since when it waits for its reader; `None` where it does not.
+    pub(super) fn unread_since(&self) -> Option<Instant> {
+        let standing = self.standing.lock();
+        matches!(standing.state, State::Waiting(_)).then_some(standing.since)
+    }
+
     pub(super) fn started(&self) -> BackupStarted {
         BackupStarted {
             job: self.job,

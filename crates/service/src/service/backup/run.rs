@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use holdfast_crypto::random_array;
 use holdfast_types::{ArchiveId, IdentityId, JobId, Kind};
@@ -14,6 +14,8 @@ use crate::{BackupTo, CustodianSelector, Error};
 
 /// How many may run or wait for their reader at once: each holds a view.
 const RUNNING_MAX: usize = 4;
+/// How long a backup that waits for its reader keeps its place where others want it.
+const PLACE_KEPT: Duration = Duration::from_secs(10);
 
 impl Service {
     /// The job record, then the view and what makes the archive from it.
@@ -25,6 +27,9 @@ impl Service {
     ) -> Result<Arc<Backup>, Error> {
         let _turn = self.beginning.lock().await;
         self.forget_old();
+        if room(&self.backups.lock()).is_err() {
+            self.make_room().await?;
+        }
         // Nobody else takes a place meanwhile.
         room(&self.backups.lock())?;
         // Refused before a job is recorded when there is nobody to seal to.
@@ -44,6 +49,21 @@ impl Service {
             tokio::spawn(unread(Arc::downgrade(self), actor, Arc::downgrade(&backup)));
         }
         Ok(backup)
+    }
+
+    /// Gives up the backup that waits longest for its reader, who is likely gone: whoever comes needs its place more.
+    async fn make_room(&self) -> Result<(), Error> {
+        let waits = |backup: &Arc<Backup>| {
+            let since = backup.unread_since().filter(|since| since.elapsed() >= PLACE_KEPT)?;
+            Some((since, Arc::clone(backup)))
+        };
+        let longest = {
+            let backups = self.backups.lock();
+            backups.values().filter_map(waits).min_by_key(|(since, _)| *since)
+        };
+        let Some((_, backup)) = longest else { return Ok(()) };
+        let why = format!("nobody came to read backup {}, and others needed its place", backup.job);
+        self.give_up(IdentityId::SYSTEM, &backup, why).await
     }
 
     pub(super) async fn run_to_client(

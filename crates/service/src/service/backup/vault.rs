@@ -15,6 +15,7 @@ use super::job::{Backup, Done, Gauge, State};
 use super::spare::{Ended, competing, in_spare_time, still_fed};
 use super::{Service, seal};
 use crate::chained::Chained;
+use crate::service::drills::VAULT;
 use crate::{BackupInfo, BackupPhase, Error};
 
 /// Bytes moved at once.
@@ -67,7 +68,7 @@ impl Service {
         done.info.verified = verified;
         // The object was read back before its name appeared.
         let place = self.archives.join(&done.info.file).display().to_string();
-        self.record_stored(actor, backup, &place, "vault".to_owned(), verified).await?;
+        self.record_stored(actor, backup, &place, VAULT.to_owned(), verified).await?;
         Ok(done)
     }
 }

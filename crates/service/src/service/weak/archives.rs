@@ -2,7 +2,7 @@
 
 use holdfast_types::Millis;
 
-use super::{DAY, Facts, span, warning};
+use super::{Changed, DAY, Facts, span, warning};
 use crate::{ArchiveInfo, CustodianInfo, Level, Warning};
 
 /// How old the newest stored archive may be.
@@ -33,11 +33,17 @@ pub(super) fn points(facts: &Facts, found: &mut Vec<Warning>) {
         let what = "no archive since this vault was restored: its new administrator is in none";
         found.push(warning(Level::Warning, what, BACKUP));
     }
-    if facts.keys_changed > 0 {
-        let what = match facts.keys_changed {
+    let Changed { keys, access } = facts.changed;
+    if keys > 0 {
+        let what = match keys {
             1 => "1 key was made or changed after the newest stored archive".to_owned(),
             n => format!("{n} keys were made or changed after the newest stored archive"),
         };
+        found.push(warning(Level::Warning, what, BACKUP));
+    }
+    if access > 0 {
+        let what = "identities, policies or custodians were changed after the newest stored archive: whoever \
+                    restores it has them as they were";
         found.push(warning(Level::Warning, what, BACKUP));
     }
     match facts.elsewhere.map(|stored| facts.now.since(stored)) {
@@ -51,6 +57,12 @@ pub(super) fn points(facts: &Facts, found: &mut Vec<Warning>) {
             found.push(warning(Level::Warning, what, BACKUP));
         }
         Some(_) => {}
+    }
+    if let Some(place) = &facts.unseen {
+        let what =
+            format!("the newest archive on another disk, {place}, cannot be seen from this host");
+        let next = "where it lies: holdfast verify ARCHIVE";
+        found.push(warning(Level::Info, what, next));
     }
     let drill = format!("holdfast drill '{}' --identity SECRET_KEY_FILE", newest.place);
     match facts.archives.iter().filter_map(|archive| archive.drilled_full).max() {

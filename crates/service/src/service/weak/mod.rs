@@ -20,6 +20,15 @@ pub(super) use archives::{newest_left, recent};
 const HOUR: u64 = 60 * 60 * 1000;
 const DAY: u64 = 24 * HOUR;
 
+/// What was made or changed after an archive.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Changed {
+    /// Keys made, rotated, deleted or undeleted.
+    pub keys: u64,
+    /// Identities, policies and custodians made, changed or removed.
+    pub access: u64,
+}
+
 /// What is known about a vault.
 pub(super) struct Facts {
     /// This node's clock.
@@ -36,8 +45,10 @@ pub(super) struct Facts {
     pub archives: Vec<ArchiveInfo>,
     /// When the newest archive that lies on another disk than the data was stored there.
     pub elsewhere: Option<Millis>,
-    /// Keys made, rotated, deleted or undeleted after the newest stored archive.
-    pub keys_changed: u64,
+    /// Where that one lies, if this host cannot look there.
+    pub unseen: Option<String>,
+    /// What the newest stored archive does not hold.
+    pub changed: Changed,
     /// Where this incarnation begins.
     pub epoch_base: Revision,
     /// The soft key's file, where it lies on the disk of the data.

@@ -59,7 +59,8 @@ fn good() -> Facts {
         drilled_by: HashSet::from([id_of("anna"), id_of("ben")]),
         archives: vec![archive("/mnt/usb"), archive("/data/archives")],
         elsewhere: Some(NOW),
-        keys_changed: 0,
+        unseen: None,
+        changed: Changed::default(),
         epoch_base: Revision(1),
         soft_key_on_data_disk: None,
         administrators: 2,
@@ -109,8 +110,10 @@ fn each_weak_point_is_named() {
     check(|f| f.elsewhere = None, Warning, "archives are on the data's own disk");
     check(|f| f.elsewhere = Some(Millis(NOW.0 - 8 * DAY)), Warning, "on another disk is 8 days");
     check(|f| f.disks_silent = true, Warning, "a disk does not answer");
-    check(|f| f.keys_changed = 1, Warning, "1 key was made");
-    check(|f| f.keys_changed = 7, Warning, "7 keys were made");
+    check(|f| f.changed.keys = 1, Warning, "1 key was made");
+    check(|f| f.changed.keys = 7, Warning, "7 keys were made");
+    check(|f| f.changed.access = 1, Warning, "identities, policies or custodians were changed");
+    check(|f| f.unseen = Some("/shelf/a".to_owned()), Info, "/shelf/a, cannot be seen");
     check(|f| f.epoch_base = Revision(10), Warning, "since this vault was restored");
     check(|f| f.soft_key_on_data_disk = Some("/k".to_owned()), Info, "soft key /k");
     check(|f| f.state_at = Millis(NOW.0 + 6 * 60 * 1000), Warning, "6 minutes behind");

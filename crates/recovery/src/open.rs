@@ -225,7 +225,7 @@ impl<'a, R: Read> Reading<'a, R> {
     fn slots(&mut self, manifest: &Manifest) -> Result<Roots, ArchiveError> {
         let keyring = Keyring::new(manifest.vault_id);
         let mut opened: BTreeMap<Generation, (SlotId, SessionKey)> = BTreeMap::new();
-        let mut holders = Vec::new();
+        let (mut holders, mut refused) = (Vec::new(), None);
         for entry in &manifest.slots {
             let sealed = self.named(&entry.member())?;
             if sealed.len() > SLOT_BYTES_MAX {
@@ -235,7 +235,16 @@ impl<'a, R: Read> Reading<'a, R> {
             if opened.contains_key(&entry.generation) {
                 continue;
             }
-            let Some((payload, session)) = self.open_slot(entry, &sealed)? else { continue };
+            let (payload, session) = match self.open_slot(entry, &sealed) {
+                Ok(Some(opened)) => opened,
+                Ok(None) => continue,
+                // gpg may have the keys of several slots, and be allowed to use one of them only.
+                Err(error @ OpenError::Gpg { .. }) => {
+                    refused.get_or_insert(error);
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
             let root = manifest.roots.iter().find(|root| root.generation == entry.generation);
             let kcv = root.and_then(|root| root.kcv.as_slice().try_into().ok());
             let kcv =
@@ -245,11 +254,12 @@ impl<'a, R: Read> Reading<'a, R> {
         }
         let current = manifest.roots.iter().find(|root| root.current);
         let current = current.ok_or_else(|| ArchiveError::damaged("no root is current"))?;
-        match opened.get(&current.generation) {
-            Some(&(slot, _)) => {
+        match (opened.get(&current.generation), refused) {
+            (Some(&(slot, _)), _) => {
                 Ok(Roots { keyring, slot, sessions: opened.into_values().collect() })
             }
-            None => Err(ArchiveError::WrongIdentity(format!(
+            (None, Some(error)) => Err(error.into()),
+            (None, None) => Err(ArchiveError::WrongIdentity(format!(
                 "it opens the outer seal, and none of the slots inside, which are sealed to {}",
                 holders.join(", ")
             ))),
@@ -261,7 +271,7 @@ impl<'a, R: Read> Reading<'a, R> {
         &self,
         entry: &SlotEntry,
         sealed: &[u8],
-    ) -> Result<Option<(SecretBytes, SessionKey)>, ArchiveError> {
+    ) -> Result<Option<(SecretBytes, SessionKey)>, OpenError> {
         let opened = match self.unseal {
             Unseal::Custodian(opener) => open_bytes(sealed, opener, PAYLOAD_BYTES_MAX),
             Unseal::Sessions { slots, .. } => {
@@ -274,7 +284,7 @@ impl<'a, R: Read> Reading<'a, R> {
         match opened {
             Ok(opened) => Ok(Some(opened)),
             Err(OpenError::NotForThisIdentity { .. }) => Ok(None),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(error),
         }
     }
 

@@ -97,7 +97,7 @@ pub fn place_aids(fs: &dyn Fs, dir: &Path, certificate: Vec<u8>) -> Result<(), A
     if let Ok(signer) = certificate_fingerprint(&certificate) {
         must_be_own_target(fs, dir, &signer)?;
     }
-    for (name, bytes) in aids(certificate, cluster_of(fs, dir).as_deref()) {
+    for (name, bytes) in aids(certificate, cluster_of(fs, dir)?.as_deref()) {
         // Several backups into one directory, each by a process of its own, may end at once.
         write_shared(fs, &dir.join(name), &bytes)?;
     }
@@ -107,10 +107,10 @@ pub fn place_aids(fs: &dyn Fs, dir: &Path, certificate: Vec<u8>) -> Result<(), A
 /// Refuses a directory that holds the archives of another vault than `signer`'s, the fingerprint of a primary key:
 /// the certificate at its root, which theirs verify with by hand, can be one vault's only.
 ///
-/// Errors: [`ArchiveError::AnotherTarget`].
+/// Errors: [`ArchiveError::AnotherTarget`]; what lies there cannot be read.
 pub fn must_be_own_target(fs: &dyn Fs, dir: &Path, signer: &str) -> Result<(), ArchiveError> {
-    let there = cluster_of(fs, dir).and_then(|there| certificate_fingerprint(&there).ok());
-    match there {
+    let there = cluster_of(fs, dir)?;
+    match there.and_then(|there| certificate_fingerprint(&there).ok()) {
         Some(found) if found != signer => {
             Err(ArchiveError::AnotherTarget { dir: dir.to_owned(), found })
         }
@@ -119,7 +119,11 @@ pub fn must_be_own_target(fs: &dyn Fs, dir: &Path, signer: &str) -> Result<(), A
     }
 }
 
-/// The certificate at a target's root.
-fn cluster_of(fs: &dyn Fs, dir: &Path) -> Option<Vec<u8>> {
-    read_to_vec(fs, &dir.join(CLUSTER), AID_BYTES_MAX).ok()
+/// The certificate at a target's root; one that is too large is none.
+fn cluster_of(fs: &dyn Fs, dir: &Path) -> Result<Option<Vec<u8>>, FsError> {
+    match read_to_vec(fs, &dir.join(CLUSTER), AID_BYTES_MAX) {
+        Ok(there) => Ok(Some(there)),
+        Err(FsError::NotFound { .. } | FsError::TooLarge { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
 }

@@ -30,9 +30,12 @@ pub enum CertificateError {
     /// Too large to be kept.
     #[error("the certificate is larger than {CERTIFICATE_BYTES_MAX} bytes; export it minimal")]
     TooLarge,
-    /// It, or all of its encryption keys, expired.
+    /// It expired.
     #[error("the certificate expired")]
     Expired,
+    /// All of its encryption keys expired.
+    #[error("all encryption keys of the certificate expired")]
+    KeysExpired,
     /// It, or all of its encryption keys or user IDs, are revoked.
     #[error("the certificate is revoked")]
     Revoked,
@@ -151,7 +154,7 @@ impl Certificate {
             return Err(passed_over.map_or(CertificateError::CannotEncrypt, refuse));
         }
         if !expired_too && keys.iter().all(|(_, bound)| bound.is_expired(read_at)) {
-            return Err(CertificateError::Expired);
+            return Err(CertificateError::KeysExpired);
         }
         // It is of use until its last encryption key expires, or the whole of it does.
         let last = keys.iter().map(|(_, bound)| bound.expires.unwrap_or(u64::MAX)).max();
@@ -293,6 +296,10 @@ impl CertificateError {
         match self {
             Self::SecretKeyGiven => {
                 "gpg --export --armor NAME writes the certificate: give that, and a secret key to nobody"
+            }
+            Self::Expired | Self::KeysExpired => {
+                "ask its holder to extend it: gpg --quick-set-expire FINGERPRINT 2y, and once more with '*' at the end for \
+                 its subkeys; then: gpg --armor --export NAME"
             }
             _ => {
                 "ask for a current OpenPGP certificate that can encrypt: gpg --armor --export NAME"

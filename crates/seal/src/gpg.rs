@@ -100,8 +100,8 @@ fn unused(code: &str) -> &'static str {
         62 | 99 | 198 => {
             "the question for the passphrase, the PIN or the card was cancelled: try again, the card in its reader"
         }
-        // No pinentry, a broken one, or one that ended.
-        85 | 86 | 16383 => {
+        // No pinentry, a broken one, or one that ended; or, above, what the system told it: it has no terminal.
+        85 | 86 | 16383 | 0x8000..=0xffff => {
             "the passphrase or PIN could not be asked for: install a pinentry and run this on a terminal with GPG_TTY \
              set, or give the passphrase beforehand with gpg-preset-passphrase"
         }

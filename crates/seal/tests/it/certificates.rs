@@ -55,7 +55,7 @@ fn an_expired_subkey_is_refused_under_a_living_primary() {
     gpg.run(&[&add[..], &["2d"]].concat(), b"");
     let bytes = gpg.export("Ada");
     assert!(Certificate::read(&bytes, now()).unwrap().expires().is_some());
-    assert_eq!(refused(&bytes, after(now(), 3)), CertificateError::Expired);
+    assert_eq!(refused(&bytes, after(now(), 3)), CertificateError::KeysExpired);
 
     // A second subkey that lives on: the expired one is passed over, also once stored.
     gpg.run(&[&add[..], &["never"]].concat(), b"");

@@ -124,3 +124,31 @@ echo all of it
     let out = host.script("context.toml", &script);
     assert!(out.ends_with("all of it\n"), "{out}");
 }
+
+/// A key ring may hold the keys of several custodians, and gpg may be allowed to use one of them only.
+#[test]
+fn a_key_that_the_agent_does_not_use_is_in_no_other_keys_way() {
+    let host = Host::new();
+    let listen = format!("127.0.0.1:{}", free_port());
+    let script = format!(
+        r#"
+export GNUPGHOME=$PWD/g; mkdir -m 700 g; trap 'gpgconf --kill gpg-agent' EXIT
+# Nobody can be asked for a passphrase.
+echo 'pinentry-program /bin/false' > g/gpg-agent.conf
+make() {{ gpg --batch --quiet --pinentry-mode loopback --passphrase "$2" --quick-gen-key $1 default default never
+    gpg --batch --quiet --armor --export $1 > $1.asc; }}
+make ann 'two words'; make ben 'two words'; make cid ''; make dan 'two words'
+gpgconf --kill gpg-agent
+for who in ann ben cid dan; do set -- "$@" --custodian $who.asc; done
+holdfast init --data vault "$@" --soft-key soft.key --listen {listen}
+ARCHIVE=$(ls vault/archives/*.tar.gpg)
+holdfast verify "$ARCHIVE" --identity gpg --quiet
+gpg --batch --yes --delete-secret-keys $(gpg --with-colons --list-secret-keys cid | sed -n 's/^fpr:*\([0-9A-F]*\):/\1/p' | head -1)
+code=0; holdfast verify "$ARCHIVE" --identity gpg 2> said || code=$?
+test $code = 23
+grep 'could not be asked for' said
+"#
+    );
+    let out = host.script("context.toml", &script);
+    assert!(out.contains("verified\n"), "{out}");
+}

@@ -1,6 +1,7 @@
 //! The client context: a TOML file (mode 0600) that says where the vault is, how to know it, and who
 //! calls. `HOLDFAST_SERVER`, `HOLDFAST_API_KEY` and `HOLDFAST_CA` (a file) each override one field.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use holdfast_types::Kind;
@@ -8,6 +9,9 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::ClientError;
+
+/// Largest context file, and CA file, that is read.
+const TEXT_BYTES_MAX: usize = 256 * 1024;
 
 /// What can be read of any context file. The first format has no number; later ones say theirs.
 #[derive(Deserialize)]
@@ -65,12 +69,24 @@ pub fn others_may_read(path: &Path) -> bool {
     path.metadata().is_ok_and(|found| found.permissions().mode() & 0o077 != 0)
 }
 
+/// Reads a text of a bounded size: what is named may be a device.
+fn read_text(path: &Path) -> std::io::Result<Zeroizing<String>> {
+    let file = std::fs::File::open(path)?;
+    // At full size at once: growing would leave pieces of it in freed memory.
+    let mut text = Zeroizing::new(String::with_capacity(TEXT_BYTES_MAX + 1));
+    let most = u64::try_from(TEXT_BYTES_MAX).unwrap_or(u64::MAX);
+    file.take(most.saturating_add(1)).read_to_string(&mut text)?;
+    if text.len() > TEXT_BYTES_MAX {
+        return Err(std::io::Error::other(format!("it is larger than {TEXT_BYTES_MAX} bytes")));
+    }
+    Ok(text)
+}
+
 impl Context {
     /// Reads a file as it is.
     pub fn read(path: &Path) -> Result<Self, ClientError> {
         let shown = path.display();
-        let text = std::fs::read_to_string(path).map(Zeroizing::new);
-        let text = text.map_err(|error| match error.kind() {
+        let text = read_text(path).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => {
                 ClientError::new(Kind::NotFound, format!("there is no context file {shown}"))
                     .next("give --context FILE or set HOLDFAST_CONTEXT; holdfast init makes one")
@@ -127,8 +143,8 @@ impl Context {
             context.api_key = Zeroizing::new(key);
         }
         if let Some(ca) = set("HOLDFAST_CA") {
-            let read = std::fs::read_to_string(&ca);
-            context.ca = read.map_err(|error| no_ca(Path::new(&ca), &error))?;
+            let read = read_text(Path::new(&ca));
+            context.ca = read.map_err(|error| no_ca(Path::new(&ca), &error))?.to_string();
         }
         Ok(context)
     }

@@ -18,6 +18,9 @@ pub struct Disk;
 /// Of the last component of a path; links on the way to it are followed.
 const NOFOLLOW: i32 = OFlags::NOFOLLOW.bits().cast_signed();
 
+/// Where a file should be, a pipe that nobody writes into must not stop the program: of no meaning for files.
+const NONBLOCK: i32 = OFlags::NONBLOCK.bits().cast_signed();
+
 /// How often a lock is taken whose file was taken away at that moment.
 const LOCKS_MAX: u32 = 100;
 
@@ -34,7 +37,9 @@ impl Fs for Disk {
         let mut options = OpenOptions::new();
         options.read(true).mode(0o600);
         match how {
-            Open::Read => {}
+            Open::Read => {
+                options.custom_flags(NONBLOCK);
+            }
             Open::Write => {
                 options.write(true);
             }

@@ -63,7 +63,9 @@ impl RuleError {
             Self::KeyTaken { .. } => {
                 Some("an API key is one identity's: give another one, or use that identity")
             }
-            Self::NoPolicy(_) => Some("make it first: holdfast policy set NAME --allow RULE"),
+            Self::NoPolicy(_) => {
+                Some("make it first: holdfast policy set NAME -e ENCLAVE --allow RULE")
+            }
             _ => None,
         }
     }

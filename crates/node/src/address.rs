@@ -55,9 +55,11 @@ impl Listening {
                 .next("write it as 127.0.0.1:7373, [::1]:7373 or NAME:7373")
         })?;
         let address = resolve(name, port).ok_or_else(|| {
-            NodeError::new(Kind::BadInput, format!("this host knows no address of {name}")).next(
-                "put the name into DNS or /etc/hosts, or listen on an address: 127.0.0.1:7373",
-            )
+            let next = format!(
+                "put the name into DNS or /etc/hosts, or listen on an address: 127.0.0.1:{port}"
+            );
+            NodeError::new(Kind::BadInput, format!("this host knows no address of {name}"))
+                .next(next)
         })?;
         // In a certificate a name has no dot at its end (RFC 5280 §4.2.1.6).
         Ok(Self { name: Some(name.trim_end_matches('.').to_ascii_lowercase()), address })

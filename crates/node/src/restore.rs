@@ -69,6 +69,8 @@ pub struct Restored {
     pub digest: String,
     /// The new epoch.
     pub epoch: u32,
+    /// Where its server listens, unless it is told otherwise.
+    pub listen: String,
     /// What newer archives took away.
     pub carried: Carrying,
 }
@@ -226,7 +228,8 @@ fn rebuild(
         first_failed: None,
     };
     let (versions, rows) = (opened.versions, opened.rows);
-    Ok(Restored { made, versions, rows, digest: digest.to_string(), epoch: epoch.n, carried })
+    let (digest, listen) = (digest.to_string(), listen.to_string());
+    Ok(Restored { made, versions, rows, digest, epoch: epoch.n, listen, carried })
 }
 
 /// The epoch that a restore of `public` begins where these other archives of its vault are known: the one after

@@ -135,7 +135,7 @@ impl Backup {
         let fs = Disk::shared();
         let signer = &client.context().signer;
         if !signer.is_empty() {
-            must_be_own_target(&Disk, dir, signer).map_err(holdfast_node::NodeError::from)?;
+            must_be_own_target(&Disk, dir, signer).map_err(|error| refused_target(dir, error))?;
         }
         try_out(&fs, dir)?;
         let (begun, asked) = self.begin(client, &mut end, "client").await?;
@@ -296,10 +296,15 @@ fn saying(failure: Failure, left: Option<String>) -> Failure {
 /// What lies at the root of every target, of the newest archive, so that recovery needs no Holdfast.
 fn write_aids(fs: &Arc<dyn Fs>, dir: &Path, json: &[u8]) -> Done {
     let public = Public::from_bytes(json).map_err(holdfast_node::NodeError::from)?;
-    place_aids(&**fs, dir, public.facts.signer.certificate).map_err(|error| match error {
+    place_aids(&**fs, dir, public.facts.signer.certificate)
+        .map_err(|error| refused_target(dir, error))
+}
+
+fn refused_target(dir: &Path, error: ArchiveError) -> Failure {
+    match error {
         ArchiveError::Fs(error) => in_output(dir, error),
         error => holdfast_node::NodeError::from(error).into(),
-    })
+    }
 }
 
 /// Before the vault begins: that a file can be made there at all.

@@ -6,6 +6,7 @@ use clap::Args;
 use holdfast_api::wire;
 use holdfast_node::Tried;
 use holdfast_recovery::Public;
+use holdfast_types::Kind;
 
 use super::offline::{Checked, Known, Secret, Signature, context};
 use crate::Done;
@@ -48,6 +49,10 @@ struct Report {
     not_recorded: Option<String>,
 }
 
+/// What to do where the vault does not know the archive.
+const UNKNOWN: &str = "the vault was restored from it, or from an older one, and knows nothing of it: take a new archive, \
+                       and drill that: holdfast backup --output DIR";
+
 impl Drill {
     pub(crate) fn run(&self, global: &Global) -> Done {
         let known = context(global);
@@ -64,7 +69,10 @@ impl Drill {
         let mut again = "drill again where the vault can be reached".to_owned();
         let (seq, not_recorded) = match record(global, known, &signed.public, &tried) {
             Ok(recorded) => (Some(recorded.seq), None),
-            Err(Failure::Failed { message, next, .. }) => {
+            Err(Failure::Failed { kind, message, next }) => {
+                if kind == Kind::NotFound {
+                    UNKNOWN.clone_into(&mut again);
+                }
                 again = next.unwrap_or(again);
                 (None, Some(message))
             }

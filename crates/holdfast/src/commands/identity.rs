@@ -142,7 +142,17 @@ impl Create {
         if let (true, Some(path)) = (global.quiet && !global.json, &self.save) {
             return output::line(path.display());
         }
-        created(global, &made, key.as_ref().filter(|_| self.save.is_none()))
+        let shown = key.as_ref().filter(|_| self.save.is_none());
+        created(global, &made, shown).map_err(|failure| match (shown, failure) {
+            (Some(_), Failure::Failed { kind, message, .. }) => {
+                let name = &made.name;
+                let lost = format!("{message}; identity {name} is made, and its API key is lost");
+                Failure::new(kind, lost).next(format!(
+                    "holdfast identity rm {name}, then make it again with --save FILE"
+                ))
+            }
+            (_, failure) => failure,
+        })
     }
 }
 
@@ -173,7 +183,9 @@ fn of_certificate(file: &Path) -> Result<String, Failure> {
 
 /// Writes the CA, which is no secret, where nothing else lies.
 fn save_ca(file: &Path, ca: &str) -> Done {
-    if std::fs::read(file).is_ok_and(|there| there == ca.as_bytes()) {
+    let is_as_long = |there: std::fs::Metadata| there.is_file() && there.len() == ca.len() as u64;
+    let there = file.metadata().is_ok_and(is_as_long).then(|| std::fs::read(file).ok()).flatten();
+    if there.is_some_and(|there| there == ca.as_bytes()) {
         return Ok(());
     }
     let new = std::fs::OpenOptions::new().write(true).create_new(true).open(file);

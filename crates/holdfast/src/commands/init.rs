@@ -155,6 +155,11 @@ impl Init {
 /// The vault stands; but where its first archive failed, not all was done that was asked for.
 fn complete(made: &Made) -> Done {
     let Some(why) = &made.first_failed else { return Ok(()) };
+    if holdfast_node::interrupted() {
+        output::note(format!(
+            "interrupted: the vault is made, its first archive is not\n  next: {AFTERWARDS}"
+        ));
+    }
     let message =
         format!("the vault is made, but its first archive or the drill of that failed: {why}");
     Err(Failure::new(why.kind, message).next(AFTERWARDS))

@@ -72,7 +72,7 @@ fn to_the_end(global: &Global, command: impl AsyncFnOnce(&mut Client) -> Done) -
 fn warn_of_readers(global: &Global, context: &Context) {
     let path = global.context().or_else(default_path);
     let Some(path) = path.filter(|path| others_may_read(path)) else { return };
-    if !(global.quiet || global.json || context.api_key.is_empty()) {
+    if !(global.quiet || context.api_key.is_empty()) {
         let path = path.display();
         output::note(format!(
             "others than its owner may read the context {path}, which holds an API key: chmod 600 {path}"
@@ -106,7 +106,9 @@ struct End {
 }
 
 impl End {
+    /// The second one ends the process at once, also where a disk does not answer.
     fn watch() -> Result<Self, Failure> {
+        holdfast_node::watch_interruptions()?;
         let failed = |error| Failure::io("signals", &error);
         let interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
         Ok(Self { interrupt, terminate: signal(SignalKind::terminate()).map_err(failed)? })

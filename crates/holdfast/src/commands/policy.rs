@@ -18,6 +18,9 @@ pub(crate) enum Policy {
     /// A rule is ACTION:NAME. The action is one (key.encrypt), all of a noun (key.*) or all (*); the name
     /// is exact or ends with one *. What no rule allows is denied, and a denial wins. Rules go by a key's name:
     /// a ciphertext by that of its key, a deleted key by its last one.
+    ///
+    /// Actions: key.create, key.list, key.show, key.rotate, key.delete, key.undelete, key.encrypt, key.decrypt,
+    /// key.generate; and sheet.read:sheet, status.read:status.
     #[command(after_help = "Example:
   holdfast policy set app --allow 'key.encrypt:orders-*' --allow 'key.decrypt:orders-*' \\
     --deny 'key.*:orders-secret'")]

@@ -85,3 +85,28 @@ fn a_directory_holds_the_archives_of_one_vault() {
     vault.run(&backup, b"").expect(0);
     assert_eq!(there().1, before.1);
 }
+
+#[test]
+fn what_lies_in_the_way_of_a_backup_is_not_waited_for() {
+    let vault = Vault::start();
+    let target = vault.path().join("archives");
+    std::fs::create_dir(&target).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(target.join("cluster.pgp")).status();
+    assert!(made.unwrap().success());
+    // It is no certificate, and is replaced.
+    vault.run(&["backup", "--output", "archives"], b"").expect(0);
+    assert!(target.join("cluster.pgp").is_file());
+    std::fs::remove_file(target.join("cluster.pgp")).unwrap();
+    std::fs::create_dir(target.join("cluster.pgp")).unwrap();
+    let refused = vault.run(&["backup", "--output", "archives"], b"").expect(1);
+    assert!(refused.err.contains("cluster.pgp"), "{}", refused.err);
+    let known = vault.run(&["archive", "ls", "--quiet"], b"").expect(0).text();
+    assert_eq!(known.lines().count(), 2, "nothing more was begun: {known}");
+}
+
+#[test]
+fn files_that_have_no_end_are_not_read_to_their_end() {
+    let vault = Vault::start();
+    let endless = vault.with("/dev/zero", &["status"], b"").expect(1);
+    assert!(endless.err.contains("/dev/zero: it is larger than"), "{}", endless.err);
+}

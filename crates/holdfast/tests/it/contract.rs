@@ -358,6 +358,38 @@ fn who_stops_reading_sees_no_panic() {
 }
 
 #[test]
+fn a_key_that_nobody_could_read_is_told() {
+    let vault = vault::Vault::start();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast"));
+    command.args([
+        "--context",
+        "demo/context.toml",
+        "identity",
+        "create",
+        "lost",
+        "--privilege",
+        "admin",
+    ]);
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    command.current_dir(vault.path()).stdin(Stdio::null()).stdout(full).stderr(Stdio::piped());
+    let done = command.output().unwrap();
+    let err = String::from_utf8_lossy(&done.stderr);
+    assert_eq!(done.status.code(), Some(30), "{err}");
+    assert!(err.contains("next: holdfast identity rm lost, then make it again"), "{err}");
+}
+
+#[test]
+fn the_help_of_policies_names_every_action() {
+    let vault = vault::Vault::start();
+    let refused = vault.run(&["policy", "set", "app", "--allow", "no.thing:x"], b"").expect(13);
+    let (_, all) = refused.err.split_once("give one of ").unwrap();
+    let all: Vec<&str> = all.split(", or").next().unwrap().split(", ").collect();
+    let help = vault.run(&["policy", "set", "--help"], b"").expect(0).text();
+    assert!(all.len() > 10, "{all:?}");
+    assert!(all.iter().all(|action| help.contains(action)), "{all:?}: {help}");
+}
+
+#[test]
 fn what_a_full_disk_did_not_take_is_not_called_done() {
     let home = tempfile::tempdir().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast"));

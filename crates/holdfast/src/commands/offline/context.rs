@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use holdfast_client::{Context, default_path};
+use holdfast_client::{ClientError, Context, default_path};
 use holdfast_types::Kind;
 
 use crate::cli::Global;
@@ -17,6 +17,24 @@ pub(crate) struct Known {
 
 /// The context, or why there is none; a note says so, unless nobody said that there should be one.
 pub(crate) fn context(global: &Global) -> Result<Known, Failure> {
+    let (is_expected, found) = look(global);
+    if let (true, Err(failed)) = (is_expected, &found) {
+        let what = match failed.kind {
+            Kind::NotFound => "goes on without a client context",
+            _ => "the client context is passed over",
+        };
+        output::note(format!("{what}: {failed}"));
+    }
+    Ok(found?)
+}
+
+/// The context, for whoever needs none.
+pub(crate) fn context_if_any(global: &Global) -> Option<Known> {
+    look(global).1.ok()
+}
+
+/// Looks for it, and says whether there should be one.
+fn look(global: &Global) -> (bool, Result<Known, ClientError>) {
     let named = global.context();
     let usual = default_path().filter(|path| path.exists());
     let is_expected = named.is_some() || usual.is_some() || is_set("HOLDFAST_SERVER");
@@ -24,18 +42,8 @@ pub(crate) fn context(global: &Global) -> Result<Known, Failure> {
         Some(path) => path.to_string(),
         None => "the environment".to_owned(),
     };
-    let failed = match Context::load(named.as_deref()) {
-        Ok(context) => return Ok(Known { context, place }),
-        Err(error) => error,
-    };
-    if is_expected {
-        let what = match failed.kind {
-            Kind::NotFound => "goes on without a client context",
-            _ => "the client context is passed over",
-        };
-        output::note(format!("{what}: {failed}"));
-    }
-    Err(failed.into())
+    let found = Context::load(named.as_deref()).map(|context| Known { context, place });
+    (is_expected, found)
 }
 
 fn is_set(variable: &str) -> bool {

@@ -4,6 +4,6 @@ mod context;
 mod secret;
 mod signature;
 
-pub(crate) use context::{Known, context};
+pub(crate) use context::{Known, context, context_if_any};
 pub(crate) use secret::Secret;
 pub(crate) use signature::{Checked, Signature, now};

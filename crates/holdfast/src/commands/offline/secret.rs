@@ -15,6 +15,9 @@ use crate::terminal;
 /// Largest secret key file.
 const IDENTITY_BYTES_MAX: usize = 1 << 20;
 
+/// Largest passphrase file.
+const PASSPHRASE_FILE_BYTES_MAX: usize = 64 << 10;
+
 /// Who opens it.
 #[derive(Debug, Args)]
 pub(crate) struct Secret {
@@ -53,8 +56,12 @@ impl Secret {
 
     fn passphrase(&self, identity: &Path) -> Result<Zeroizing<String>, Failure> {
         if let Some(path) = &self.passphrase_file {
-            let text = std::fs::read_to_string(path).map(Zeroizing::new);
-            let text = text.map_err(|error| Failure::io(path.display(), &error))?;
+            let large = "give a file with the passphrase in its first line, and nothing else";
+            let bytes = Zeroizing::new(read_input(Some(path), PASSPHRASE_FILE_BYTES_MAX, large)?);
+            let text = std::str::from_utf8(&bytes).map_err(|_| {
+                Failure::new(Kind::BadInput, format!("{} is no text in UTF-8", path.display()))
+                    .next(large)
+            })?;
             return Ok(Zeroizing::new(text.lines().next().unwrap_or_default().to_owned()));
         }
         let none = |message: String| {

@@ -13,7 +13,7 @@ use holdfast_types::{KeyId, Kind};
 use self::newer::Newer;
 use self::plan::Plan;
 use super::must_be_a_directory;
-use super::offline::{Checked, Known, Secret, Signature, context};
+use super::offline::{Checked, Known, Secret, Signature, context, context_if_any};
 use crate::Done;
 use crate::cli::Global;
 use crate::output::{self, Failure};
@@ -104,7 +104,12 @@ impl Restore {
     /// The flag says where the new context goes, and the environment where no flag does. Whom to trust the usual
     /// one knows beside a flag, if this is its vault.
     fn known(&self, global: &Global) -> Option<Known> {
-        let usual = global.is_flagged().then(|| context(&global.without_flag()).ok()).flatten();
+        let look = || match self.signature.trust {
+            // Nothing is missed of one that is not there.
+            Some(_) => context_if_any(&global.without_flag()),
+            None => context(&global.without_flag()).ok(),
+        };
+        let usual = global.is_flagged().then(look).flatten();
         usual.filter(|usual| self.signature.is_of(&usual.context))
     }
 

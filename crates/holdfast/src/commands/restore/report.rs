@@ -143,7 +143,7 @@ pub(super) fn show(
     carried.revived.iter().try_for_each(|id| output::line(format!("revived   {id}")))?;
     let (soft_key, context) = (made.soft_key.display(), made.context.display());
     output::line(format!("soft key  {soft_key}\ncontext   {context}"))?;
-    output::note(next(data, &made.context));
+    output::note(next(data, &restored.listen, &made.context));
     Ok(())
 }
 
@@ -180,11 +180,12 @@ fn warn(carried: &Carrying) {
 }
 
 /// The commands that come next, each on a line.
-fn next(data: &Path, context: &Path) -> String {
+fn next(data: &Path, listen: &str, context: &Path) -> String {
     let data = quoted(&data.display().to_string());
     let context = quoted(&context.display().to_string());
     format!(
-        "next:\n  holdfast server --data {data}\n  export HOLDFAST_CONTEXT={context}\n  \
+        "next:\n  holdfast server --data {data}\n      it listens on {listen}; for others to reach it as before: \
+         --listen ADDR\n  export HOLDFAST_CONTEXT={context}\n  \
          holdfast status\n  holdfast backup --output DIR\n      \
          archives of this new incarnation; the administrators of before still are: holdfast identity ls"
     )

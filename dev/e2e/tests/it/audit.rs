@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::process::{Server, free_address, succeeds};
 
 /// The head of the log goes into the state every ten seconds.
-const RECORDED: Duration = Duration::from_secs(12);
+const RECORDED: Duration = Duration::from_secs(15);
 
 #[test]
 fn a_log_that_lost_its_end_is_critical_until_somebody_says_that_they_know() {

@@ -264,6 +264,21 @@ mod tests {
     use super::*;
     use crate::{InitOptions, init_in};
 
+    const DATA: &str = "/srv/data";
+
+    /// A vault in memory.
+    fn made() -> (Mem, VaultId) {
+        let mem = Mem::new();
+        let options = InitOptions {
+            data: DATA.into(),
+            soft_key: Some("/keys/soft.key".into()),
+            context: Some("/config/context.toml".into()),
+            ..InitOptions::default()
+        };
+        let vault_id = init_in(&mem.shared(), &options).unwrap().vault_id;
+        (mem, vault_id)
+    }
+
     #[test]
     fn what_a_newer_program_wrote_is_not_called_damaged() {
         let epoch =
@@ -287,14 +302,9 @@ mod tests {
 
     #[test]
     fn a_marker_that_is_damaged_or_lost_is_not_the_fault_of_a_key() {
-        let (mem, data) = (Mem::new(), Path::new("/srv/data"));
-        let options = InitOptions {
-            data: data.to_owned(),
-            soft_key: Some("/keys/soft.key".into()),
-            context: Some("/config/context.toml".into()),
-            ..InitOptions::default()
-        };
-        let vault_id = init_in(&mem.shared(), &options).unwrap().vault_id.to_string();
+        let (mem, vault_id) = made();
+        let data = Path::new(DATA);
+        let vault_id = vault_id.to_string();
         let marker = data.join("vault.json");
         let text = holdfast_fs::read_to_vec(&mem, &marker, 1000).unwrap();
         let text = String::from_utf8(text).unwrap();
@@ -312,14 +322,8 @@ mod tests {
 
     #[test]
     fn whoever_holds_a_service_writes_nothing_after_the_node_was_closed() {
-        let (mem, data) = (Mem::new(), Path::new("/srv/data"));
-        let options = InitOptions {
-            data: data.to_owned(),
-            soft_key: Some("/keys/soft.key".into()),
-            context: Some("/config/context.toml".into()),
-            ..InitOptions::default()
-        };
-        init_in(&mem.shared(), &options).unwrap();
+        let (mem, _) = made();
+        let data = Path::new(DATA);
         let runtime = crate::serve::runtime().unwrap();
         let held = runtime.block_on(async {
             let node = open(&mem.shared(), data, None, None).unwrap();

@@ -49,6 +49,8 @@ struct Report {
     not_recorded: Option<String>,
 }
 
+/// What to do where the vault did not answer, as far as that says nothing better.
+const UNREACHED: &str = "drill again where the vault can be reached";
 /// What to do where the vault does not know the archive.
 const UNKNOWN: &str = "the vault was restored from it, or from an older one, and knows nothing of it: take a new archive, \
                        and drill that: holdfast backup --output DIR";
@@ -66,15 +68,11 @@ impl Drill {
             progress.set(rows);
         })?;
         drop(progress);
-        let mut again = "drill again where the vault can be reached".to_owned();
-        let (seq, not_recorded) = match record(global, known, &signed.public, &tried) {
+        let (seq, failed) = match record(global, known, &signed.public, &tried) {
             Ok(recorded) => (Some(recorded.seq), None),
             Err(Failure::Failed { kind, message, next }) => {
-                if kind == Kind::NotFound {
-                    UNKNOWN.clone_into(&mut again);
-                }
-                again = next.unwrap_or(again);
-                (None, Some(message))
+                let usual = if kind == Kind::NotFound { UNKNOWN } else { UNREACHED };
+                (None, Some((message, next.unwrap_or_else(|| usual.to_owned()))))
             }
             Err(Failure::Interrupted) => return Err(Failure::Interrupted),
         };
@@ -89,10 +87,10 @@ impl Drill {
                 unsigned: signed.unsigned,
                 recorded: seq.is_some(),
                 seq,
-                not_recorded,
+                not_recorded: failed.map(|(why, _)| why),
             });
         }
-        if let Some(why) = &not_recorded {
+        if let Some((why, again)) = &failed {
             output::note(format!("the drill was NOT recorded: {why}\n  next: {again}"));
         }
         if global.quiet {

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use holdfast_machine::View;
 use holdfast_records::{Job, JobKind, JobState, Stored, put};
-use holdfast_types::{Draft, Expect, IdentityId, JobId, Kind, NodeId};
+use holdfast_types::{Draft, Expect, IdentityId, JobId, Kind, Millis, NodeId};
 
 use super::Service;
 use crate::service::read::{get, list};
@@ -86,6 +86,6 @@ fn is_held(job: &Job, node: NodeId) -> bool {
     job.state == JobState::Running && (job.holder, job.token) == (node, TOKEN)
 }
 
-fn failed(job: Job, now: holdfast_types::Millis, why: &str) -> Job {
+fn failed(job: Job, now: Millis, why: &str) -> Job {
     Job { state: JobState::Failed, ended: Some(now), note: why.to_owned(), ..job }
 }

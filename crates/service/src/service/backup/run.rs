@@ -28,7 +28,7 @@ impl Service {
         let _turn = self.beginning.lock().await;
         self.forget_old();
         if room(&self.backups.lock()).is_err() {
-            self.make_room().await?;
+            self.make_room().await;
         }
         // Nobody else takes a place meanwhile.
         room(&self.backups.lock())?;
@@ -52,7 +52,7 @@ impl Service {
     }
 
     /// Gives up the backup that waits longest for its reader, who is likely gone: whoever comes needs its place more.
-    async fn make_room(&self) -> Result<(), Error> {
+    async fn make_room(&self) {
         let waits = |backup: &Arc<Backup>| {
             let since = backup.unread_since().filter(|since| since.elapsed() >= PLACE_KEPT)?;
             Some((since, Arc::clone(backup)))
@@ -61,9 +61,10 @@ impl Service {
             let backups = self.backups.lock();
             backups.values().filter_map(waits).min_by_key(|(since, _)| *since)
         };
-        let Some((_, backup)) = longest else { return Ok(()) };
+        let Some((_, backup)) = longest else { return };
         let why = format!("nobody came to read backup {}, and others needed its place", backup.job);
-        self.give_up(IdentityId::SYSTEM, &backup, why).await
+        // Whoever came to read it meanwhile was faster: then there is no room.
+        _ = self.give_up(IdentityId::SYSTEM, &backup, why).await;
     }
 
     pub(super) async fn run_to_client(

@@ -8,6 +8,8 @@
 //! A digest carried along proves equal commands; only one recomputed by [`Digester`] from rows read
 //! back proves intact storage.
 
+mod xof;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -16,11 +18,13 @@ use holdfast_types::{Row, Table, TableClass, Value, hex};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::TableHead;
+use xof::Xof;
 
 /// Lanes of the sum.
 const LANES: usize = 1024;
 /// Bytes of an element and of an encoded sum.
 const SUM_BYTES: usize = LANES * 2;
+const _: () = assert!(SUM_BYTES == xof::OUT_BYTES);
 /// BLAKE3 key-derivation context of an element.
 const CONTEXT: &str = "holdfast state v1";
 
@@ -106,11 +110,8 @@ impl<'de> Deserialize<'de> for LtHash {
 /// `table u8 | keylen u16 | key | schema u8 | rev u64 | at u64 | body`, integers big-endian, hashed
 /// to [`SUM_BYTES`].
 fn element(table: Table, key: &[u8], value: &Value) -> [u8; SUM_BYTES] {
-    // Deriving the context's key costs as much as a short row, so it is done once.
-    static DERIVE: OnceLock<blake3::Hasher> = OnceLock::new();
-    let mut hasher = DERIVE.get_or_init(|| blake3::Hasher::new_derive_key(CONTEXT)).clone();
+    static ELEMENTS: OnceLock<Xof> = OnceLock::new();
     let key_len = u16::try_from(key.len()).expect("apply and the store bound keys to 256 bytes");
-    // One update of what is usually a single BLAKE3 chunk.
     let mut bytes = Vec::with_capacity(3 + key.len() + 17 + value.body.len());
     bytes.push(table.0);
     bytes.extend_from_slice(&key_len.to_be_bytes());
@@ -119,10 +120,7 @@ fn element(table: Table, key: &[u8], value: &Value) -> [u8; SUM_BYTES] {
     bytes.extend_from_slice(&value.rev.0.to_be_bytes());
     bytes.extend_from_slice(&value.at.0.to_be_bytes());
     bytes.extend_from_slice(&value.body);
-    hasher.update(&bytes);
-    let mut out = [0; SUM_BYTES];
-    hasher.finalize_xof().fill(&mut out);
-    out
+    ELEMENTS.get_or_init(|| Xof::new(CONTEXT)).output(&bytes)
 }
 
 /// The digest of all rows of one class of tables. Written as 64 lower-case hex digits.

@@ -3,12 +3,16 @@
 
 use holdfast_types::{Body, Row, Table};
 
-use crate::json::JsonError;
+use crate::json::{Fields, JsonError};
 
 /// A JSON object.
 pub(crate) type Object = serde_json::Map<String, serde_json::Value>;
-/// A row's key and body.
-pub(crate) type KeyAndBody = (Vec<u8>, Body);
+/// What a line's own fields are: a row's key and body, and the same fields as they are written.
+pub(crate) struct Parsed {
+    pub(crate) key: Vec<u8>,
+    pub(crate) body: Body,
+    pub(crate) fields: Fields,
+}
 
 /// A table of archives and what is done with its rows.
 pub struct TableInfo {
@@ -16,8 +20,8 @@ pub struct TableInfo {
     pub table: Table,
     /// Its name in archives; cluster-only tables have one, too, for messages.
     pub name: &'static str,
-    pub(crate) line: fn(&Row) -> Result<String, JsonError>,
-    pub(crate) row: fn(Object) -> Result<KeyAndBody, JsonError>,
+    pub(crate) fields: fn(&Row) -> Result<Fields, JsonError>,
+    pub(crate) row: fn(&str) -> Result<Parsed, JsonError>,
     pub(crate) tombstone: fn(&[u8]) -> Result<Object, JsonError>,
     pub(crate) key_of: fn(&Object) -> Result<Vec<u8>, JsonError>,
 }
@@ -74,7 +78,7 @@ macro_rules! records {
         const TABLES: &[TableInfo] = &[$(TableInfo {
             table: Table::$table,
             name: $name,
-            line: line_of::<$record>,
+            fields: fields_of::<$record>,
             row: row_of::<$record>,
             tombstone: |key| {
                 #[allow(unused_mut)]

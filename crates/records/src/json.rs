@@ -1,14 +1,17 @@
 //! The JSON form of rows: one object a line, keys sorted, no spaces, integers up to 2^53 - 1, bytes in
 //! lower-case hex. Strict both ways: a line that does not come back byte for byte is refused.
 
+mod fields;
+
 use holdfast_types::limits::JSON_INTEGER_MAX;
-use holdfast_types::{Body, Millis, Revision, Row, Table, Value};
+use holdfast_types::{Millis, Revision, Row, Table, Value};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Map;
 
-use crate::define::TableInfo;
+use crate::define::{Parsed, TableInfo};
 use crate::{Record, RecordError, tables};
+pub(crate) use fields::Fields;
+use fields::cut;
 
 /// Why a line is no row, or a row has no line.
 #[derive(Debug, thiserror::Error)]
@@ -40,80 +43,83 @@ pub enum JsonError {
 pub fn line(row: &Row) -> Result<String, JsonError> {
     let info = info(row.table)?;
     if !row.value.is_tombstone() {
-        return (info.line)(row);
+        return Ok(finish((info.fields)(row)?, &row.value));
     }
     if !row.value.body.is_empty() {
         return Err(RecordError::Body(row.table).into());
     }
-    let mut map = (info.tombstone)(&row.key)?;
-    map.insert("del".to_owned(), true.into());
-    finish(map, &row.value)
+    Ok(finish(Fields::of(&(info.tombstone)(&row.key)?)?, &row.value))
 }
 
 /// The row of a line of `table`.
 pub fn parse(table: Table, text: &str) -> Result<Row, JsonError> {
     let info = info(table)?;
-    let mut map: Map<String, serde_json::Value> = serde_json::from_str(text)?;
-    let rev = Revision(integer(&mut map, "rev")?);
-    let at = Millis(integer(&mut map, "at")?);
-    let row = if map.remove("del").is_some() {
-        let key = (info.key_of)(&map)?;
-        Row { table, key, value: Value { schema: 0, rev, at, body: Vec::new() } }
-    } else {
-        let schema = integer(&mut map, "schema")?;
-        if schema != 1 {
-            return Err(JsonError::Schema(schema));
-        }
-        let (key, Body { schema, bytes }) = (info.row)(map)?;
-        Row { table, key, value: Value { schema, rev, at, body: bytes } }
+    let Some(mut fields) = cut(text) else {
+        // It says best what is wrong, if it is no JSON at all.
+        serde_json::from_str::<serde::de::IgnoredAny>(text)?;
+        return Err(JsonError::NotCanonical);
     };
-    if line(&row)? == text { Ok(row) } else { Err(JsonError::NotCanonical) }
+    let rev = Revision(integer(&mut fields, "rev")?);
+    let at = Millis(integer(&mut fields, "at")?);
+    let deleted = take(&mut fields, "del").is_some();
+    let schema = if deleted { 0 } else { schema(integer(&mut fields, "schema")?)? };
+    let rest = ["{", &fields.join(","), "}"].concat();
+    let value = Value { schema, rev, at, body: Vec::new() };
+    let (row, fields) = if deleted {
+        let map = serde_json::from_str(&rest)?;
+        (Row { table, key: (info.key_of)(&map)?, value }, Fields::of(&map)?)
+    } else {
+        let Parsed { key, body, fields } = (info.row)(&rest)?;
+        (
+            Row { table, key, value: Value { schema: body.schema, body: body.bytes, ..value } },
+            fields,
+        )
+    };
+    if finish(fields, &row.value) == text { Ok(row) } else { Err(JsonError::NotCanonical) }
 }
 
-pub(crate) fn line_of<R: Record + Serialize>(row: &Row) -> Result<String, JsonError> {
+pub(crate) fn fields_of<R: Record + Serialize>(row: &Row) -> Result<Fields, JsonError> {
     let record = R::decode(row.value.schema, &row.key, &row.value.body)?;
     // postcard reads some numbers in more than one spelling; only ours comes back from the line.
     if record.encode().bytes != row.value.body {
         return Err(RecordError::Body(R::TABLE).into());
     }
-    let serde_json::Value::Object(mut map) = serde_json::to_value(&record)? else {
-        return Err(JsonError::NotCanonical);
+    Fields::of(&record)
+}
+
+pub(crate) fn row_of<R: Record + Serialize + DeserializeOwned>(
+    text: &str,
+) -> Result<Parsed, JsonError> {
+    let record: R = serde_json::from_str(text)?;
+    Ok(Parsed { key: record.key(), body: record.encode(), fields: Fields::of(&record)? })
+}
+
+/// The line of a record's or a tombstone's own fields.
+fn finish(fields: Fields, value: &Value) -> String {
+    let kind = match value.is_tombstone() {
+        true => "\"del\":true".to_owned(),
+        false => format!("\"schema\":{}", value.schema),
     };
-    map.insert("schema".to_owned(), row.value.schema.into());
-    finish(map, &row.value)
+    let (rev, at) = (format!("\"rev\":{}", value.rev.0), format!("\"at\":{}", value.at.0));
+    fields.line(&[&kind, &rev, &at])
 }
 
-pub(crate) fn row_of<R: Record + DeserializeOwned>(
-    map: Map<String, serde_json::Value>,
-) -> Result<(Vec<u8>, Body), JsonError> {
-    let record: R = serde_json::from_value(serde_json::Value::Object(map))?;
-    Ok((record.key(), record.encode()))
+fn schema(number: u64) -> Result<u8, JsonError> {
+    if number == 1 { Ok(1) } else { Err(JsonError::Schema(number)) }
 }
 
-fn finish(mut map: Map<String, serde_json::Value>, value: &Value) -> Result<String, JsonError> {
-    map.insert("rev".to_owned(), value.rev.0.into());
-    map.insert("at".to_owned(), value.at.0.into());
-    if map.values().any(has_large_integer) {
-        return Err(JsonError::Integer);
-    }
-    // Sorted, whatever order the map keeps in this build.
-    let sorted: std::collections::BTreeMap<_, _> = map.iter().collect();
-    Ok(serde_json::to_string(&sorted)?)
+/// Takes the value of the first field of that name out.
+fn take<'a>(fields: &mut Vec<&'a str>, name: &str) -> Option<&'a str> {
+    let value = |field: &&'a str| field.strip_prefix('"')?.strip_prefix(name)?.strip_prefix("\":");
+    let (at, value) =
+        fields.iter().enumerate().find_map(|(at, field)| Some((at, value(field)?)))?;
+    fields.remove(at);
+    Some(value)
 }
 
-/// Whether there is an integer, at any depth, that not every JSON reader keeps exact.
-fn has_large_integer(value: &serde_json::Value) -> bool {
-    match value {
-        serde_json::Value::Number(number) => number.as_u64().is_none_or(|n| n > JSON_INTEGER_MAX),
-        serde_json::Value::Array(items) => items.iter().any(has_large_integer),
-        serde_json::Value::Object(map) => map.values().any(has_large_integer),
-        _ => false,
-    }
-}
-
-fn integer(map: &mut Map<String, serde_json::Value>, name: &'static str) -> Result<u64, JsonError> {
-    let value = map.remove(name).ok_or(JsonError::Missing(name))?;
-    value.as_u64().filter(|n| *n <= JSON_INTEGER_MAX).ok_or(JsonError::Integer)
+fn integer(fields: &mut Vec<&str>, name: &'static str) -> Result<u64, JsonError> {
+    let text = take(fields, name).ok_or(JsonError::Missing(name))?;
+    text.parse().ok().filter(|n| *n <= JSON_INTEGER_MAX).ok_or(JsonError::Integer)
 }
 
 fn info(table: Table) -> Result<&'static TableInfo, JsonError> {

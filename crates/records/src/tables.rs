@@ -7,7 +7,7 @@ use holdfast_types::{
 use serde::{Deserialize, Serialize};
 
 use crate::define::{Object, TableInfo, records};
-use crate::json::{JsonError, line_of, row_of};
+use crate::json::{JsonError, fields_of, row_of};
 use crate::keypart::KeyPart as _;
 use crate::{
     EnclaveState, JobKind, JobState, KeyKind, KeyState, Privilege, Record, RecordError, Rule,

@@ -160,16 +160,25 @@ fn rows() -> Vec<Row> {
         .collect()
 }
 
+/// The line again, by way of a general reader and a general writer that sorts.
+fn sorted(line: &str) -> String {
+    let map: std::collections::BTreeMap<String, serde_json::Value> =
+        serde_json::from_str(line).unwrap();
+    serde_json::to_string(&map).unwrap()
+}
+
 #[test]
 fn every_table_has_an_example_and_reads_back() {
     assert_eq!(rows().len(), tables().len());
     for row in rows() {
         let text = json::line(&row).unwrap();
+        assert_eq!(sorted(&text), text);
         assert_eq!(json::parse(row.table, &text).unwrap(), row, "{text}");
         assert_eq!(table_named(archive_name(row.table).unwrap()), Some(row.table));
         let dead = Row { value: Value { schema: 0, body: Vec::new(), ..row.value.clone() }, ..row };
         let text = json::line(&dead).unwrap();
         assert!(text.contains("\"del\":true"));
+        assert_eq!(sorted(&text), text);
         assert_eq!(json::parse(dead.table, &text).unwrap(), dead, "{text}");
     }
     assert!(tables().is_sorted_by_key(|info| info.table));
@@ -193,6 +202,14 @@ fn a_key_version_is_the_documented_line() {
         expected.replace("}", ",\"x\":1}"),
         expected.replace("1099511627783", "9007199254740992"),
         expected.replace("aes256", "\\u0061es256"),
+        expected.replace("1099511627783", "01099511627783"),
+        expected.replace("1099511627783", "+1099511627783"),
+        expected.replace("{\"at\":1000,", "{").replace('}', ",\"at\":1000}"),
+        expected.replace("\"schema\":1", "\"del\":true,\"schema\":1"),
+        expected.replace("\"schema\":1", "\"del\":false"),
+        expected.replace(",\"schema\":1", ""),
+        expected.replace('{', "{,"),
+        expected.replace('}', ",}"),
         format!("{expected} "),
     ] {
         assert!(json::parse(Table::KEY_VERSIONS, &bad).is_err(), "{bad}");

@@ -209,28 +209,40 @@ impl View for DiskView {
         each: &mut dyn FnMut(&[u8], Value) -> ControlFlow<()>,
     ) -> Result<(), ReadError> {
         let mut damage = None;
-        scan(&self.0.rows, &row_key(table, from), &mut |key, bytes| match key.split_first() {
-            Some((id, key)) if *id == table.0 => match rowcodec::decode_value(table, key, bytes) {
-                Ok(value) => each(key, value),
-                Err(error) => {
-                    damage = Some(error);
-                    ControlFlow::Break(())
+        scan(
+            &self.0.rows,
+            onwards(&row_key(table, from)),
+            &mut |key, bytes| match key.split_first() {
+                Some((id, key)) if *id == table.0 => {
+                    match rowcodec::decode_value(table, key, bytes) {
+                        Ok(value) => each(key, value),
+                        Err(error) => {
+                            damage = Some(error);
+                            ControlFlow::Break(())
+                        }
+                    }
                 }
+                _ => ControlFlow::Break(()),
             },
-            _ => ControlFlow::Break(()),
-        })?;
+        )?;
         damage.map_or(Ok(()), Err)
     }
 }
 
 impl IndexView for DiskView {
     fn scan_index(&self, from: &[u8], each: EachRaw<'_>) -> Result<(), ReadError> {
-        scan(&self.0.index, from, each)
+        scan(&self.0.index, onwards(from), each)
     }
 }
 
-fn scan(pages: &Pages, from: &[u8], each: EachRaw<'_>) -> Result<(), ReadError> {
-    let range = (Bound::Included(from), Bound::Unbounded);
+/// What lies between two keys.
+pub(crate) type Range<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);
+
+fn onwards(from: &[u8]) -> Range<'_> {
+    (Bound::Included(from), Bound::Unbounded)
+}
+
+fn scan(pages: &Pages, range: Range<'_>, each: EachRaw<'_>) -> Result<(), ReadError> {
     for row in pages.range::<&[u8]>(range).map_err(read_error)? {
         let (key, value) = row.map_err(read_error)?;
         if each(key.value(), value.value()).is_break() {
@@ -304,15 +316,16 @@ fn read_view(database: &Database, path: &Path) -> Result<(DiskView, Applied), St
     Ok((take_view(database, path, head)?, applied))
 }
 
-/// Reads one rows table at one moment, for the loader's check.
+/// Reads the rows of a range, for the loader's check.
 pub(crate) fn each_row(
     database: &Database,
     path: &Path,
+    range: Range<'_>,
     each: EachRaw<'_>,
 ) -> Result<(), StoreError> {
     let txn = database.begin_read().map_err(|e| failed(path, e.into()))?;
     let rows = txn.open_table(ROWS).map_err(|e| failed(path, e.into()))?;
-    Ok(scan(&rows, &[], each)?)
+    Ok(scan(&rows, range, each)?)
 }
 
 fn open_database(

@@ -1,20 +1,28 @@
 //! Loading a whole state, sorted, into an empty place: restores, and snapshots of peers.
 
-use std::ops::ControlFlow;
+use std::collections::BTreeMap;
+use std::num::NonZero;
+use std::ops::{Bound, ControlFlow};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::available_parallelism;
 
 use holdfast_fs::Fs;
-use holdfast_machine::{Digester, Head, RowSink, SinkError, rowcodec};
+use holdfast_machine::{Digester, Head, RowSink, SinkError, TableHead, rowcodec};
 use holdfast_types::{Row, Table, TableClass};
 use redb::{Database, Durability};
 
-use crate::disk::{each_row, write};
+use crate::disk::{Range, each_row, write};
 use crate::rows::{Tree, put_head, row_key};
 use crate::{Applied, DiskStore, Fence, StoreError};
 
 /// Bytes of rows that go into one transaction.
 const BATCH_BYTES: usize = 4 << 20;
+/// Rows of a part, which one thread reads back at a time.
+const PART_ROWS: usize = 16 << 10;
+/// Threads that read back at most.
+const THREADS_MAX: usize = 8;
 
 /// Takes the rows of a new state. Until [`Loader::finish`] there is nothing that opens.
 #[derive(Debug)]
@@ -27,6 +35,9 @@ pub struct Loader {
     head: Head,
     applied: Applied,
     last: Option<Vec<u8>>,
+    rows: usize,
+    /// Where each part but the first begins.
+    parts: Vec<Vec<u8>>,
     batch: Vec<(Vec<u8>, Vec<u8>)>,
     batch_bytes: usize,
 }
@@ -41,11 +52,24 @@ impl Loader {
         head: Head,
         applied: Applied,
     ) -> Self {
-        let (last, batch, batch_bytes) = (None, Vec::new(), 0);
-        Self { fs, dir, path, database, fence, head, applied, last, batch, batch_bytes }
+        let (last, rows, parts, batch, batch_bytes) = (None, 0, Vec::new(), Vec::new(), 0);
+        Self {
+            fs,
+            dir,
+            path,
+            database,
+            fence,
+            head,
+            applied,
+            last,
+            rows,
+            parts,
+            batch,
+            batch_bytes,
+        }
     }
 
-    /// Reads every row back, recomputes the tables' counts and sums, and makes the state durable at
+    /// Reads every row back on every core, recomputes the tables' counts and sums, and makes the state durable at
     /// the loader's head, with those tables and without a revision index.
     ///
     /// Errors: [`StoreError::Digest`] when `expected` is given and has other tables.
@@ -65,12 +89,42 @@ impl Loader {
         DiskStore::on(self.database, self.path, self.fence)
     }
 
-    fn read_back(
-        &self,
-    ) -> Result<std::collections::BTreeMap<Table, holdfast_machine::TableHead>, StoreError> {
+    /// Reads every part, on as many cores as there is work for.
+    fn read_back(&self) -> Result<BTreeMap<Table, TableHead>, StoreError> {
+        let next = AtomicUsize::new(0);
+        let cores = available_parallelism().map_or(1, NonZero::get).min(THREADS_MAX);
+        let helpers = cores.min(self.parts.len() + 1) - 1;
+        let read = || self.read_parts(&next);
+        std::thread::scope(|scope| {
+            let helpers: Vec<_> = (0..helpers).map(|_| scope.spawn(read)).collect();
+            let mut digester = read()?;
+            for helper in helpers {
+                let helped = helper.join();
+                digester.merge(helped.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+            }
+            Ok(digester.finish())
+        })
+    }
+
+    /// Takes one part after the other, until none is left.
+    fn read_parts(&self, next: &AtomicUsize) -> Result<Digester, StoreError> {
         let mut digester = Digester::new();
+        loop {
+            let part = next.fetch_add(1, Ordering::Relaxed);
+            if part > self.parts.len() {
+                return Ok(digester);
+            }
+            let border = |n: usize| self.parts.get(n).map(Vec::as_slice);
+            let begin =
+                part.checked_sub(1).and_then(border).map_or(Bound::Unbounded, Bound::Included);
+            let end = border(part).map_or(Bound::Unbounded, Bound::Excluded);
+            self.read_part((begin, end), &mut digester)?;
+        }
+    }
+
+    fn read_part(&self, range: Range<'_>, digester: &mut Digester) -> Result<(), StoreError> {
         let mut damage = None;
-        each_row(&self.database, &self.path, &mut |key, bytes| {
+        each_row(&self.database, &self.path, range, &mut |key, bytes| {
             let Some((table, key)) = key.split_first() else { return ControlFlow::Continue(()) };
             match rowcodec::decode_value(Table(*table), key, bytes) {
                 Ok(value) => {
@@ -83,7 +137,7 @@ impl Loader {
                 }
             }
         })?;
-        damage.map_or_else(|| Ok(digester.finish()), |error| Err(error.into()))
+        damage.map_or(Ok(()), |error| Err(error.into()))
     }
 
     fn flush(&mut self) -> Result<(), StoreError> {
@@ -107,6 +161,10 @@ impl RowSink for Loader {
         }
         let value = rowcodec::encode_value(row.table, &row.key, &row.value);
         self.batch_bytes += key.len() + value.len();
+        self.rows += 1;
+        if self.rows.is_multiple_of(PART_ROWS) {
+            self.parts.push(key.clone());
+        }
         self.last = Some(key.clone());
         self.batch.push((key, value));
         if self.batch_bytes < BATCH_BYTES {

@@ -53,6 +53,7 @@ proptest! {
     #[test]
     fn a_damaged_row_has_no_line_or_its_own(row in damaged()) {
         if let Ok(line) = json::line(&row) {
+            prop_assert_eq!(&sorted(&line), &line);
             prop_assert_eq!(json::parse(row.table, &line).unwrap(), row, "{}", line);
         }
     }

@@ -8,5 +8,6 @@ mod crash_state;
 mod damage;
 mod failing_reads;
 mod golden;
+mod large;
 mod restarted;
 mod support;

@@ -64,11 +64,6 @@ impl Body {
         Ok((room, self.collect().await?))
     }
 
-    /// Throws it away: see [`discard`].
-    pub(crate) async fn discard(self, known: bool) {
-        discard(self.body, known).await;
-    }
-
     async fn collect(self) -> Result<Wiped, Error> {
         let bytes = gather(self.body).await?;
         if !bytes.is_empty() && !self.is_json {
@@ -284,7 +279,7 @@ mod tests {
         assert_eq!(WIPED.replace(0), 1000, "it came too late");
         refused(collect(&none, body(vec![piece(max), piece(1), piece(9)])).await);
         assert_eq!(WIPED.replace(0), max + 10, "it is too large");
-        body_of(&none, body(vec![piece(1000)])).discard(true).await;
+        discard(body(vec![piece(1000)]), true).await;
         assert_eq!(WIPED.replace(0), 1000, "nobody looked at it");
     }
 
@@ -378,7 +373,7 @@ mod tests {
     async fn what_is_thrown_away_keeps_nobody() {
         let check = async |body, known, seconds: u64| {
             let begun = Instant::now();
-            body_of(&HeaderMap::new(), body).discard(known).await;
+            discard(body, known).await;
             assert_eq!(begun.elapsed().as_secs(), seconds);
         };
         check(drip(1000, 1, 100), false, 1).await;

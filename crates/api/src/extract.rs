@@ -140,10 +140,7 @@ impl Call {
         let reject = |error| self.reject(action, &on.text(), error);
         if !self.caller.known || body.is_large() {
             let admitted = self.service.admit(&self.caller, action, on.of_enclave()).await;
-            if let Err(error) = admitted {
-                body.discard(self.caller.known).await;
-                return Err(reject(error));
-            }
+            admitted.map_err(reject)?;
         }
         body.read(&ROOM, self.caller.identity).await.map_err(reject)
     }

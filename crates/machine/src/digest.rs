@@ -38,11 +38,7 @@ impl LtHash {
 
     /// Adds a row.
     pub fn add(&mut self, table: Table, key: &[u8], value: &Value) {
-        let element = element(table, key, value);
-        let sum = Arc::make_mut(&mut self.0);
-        for (lane, bytes) in sum.iter_mut().zip(element.chunks_exact(2)) {
-            *lane = lane.wrapping_add(u16::from_le_bytes([bytes[0], bytes[1]]));
-        }
+        self.each(table, key, value, u16::wrapping_add);
     }
 
     /// Adds the rows that `other` has.
@@ -55,10 +51,16 @@ impl LtHash {
 
     /// Takes a row away that was added.
     pub fn remove(&mut self, table: Table, key: &[u8], value: &Value) {
-        let element = element(table, key, value);
+        self.each(table, key, value, u16::wrapping_sub);
+    }
+
+    /// Each lane becomes what `with` makes of it and the lane of the row's element.
+    fn each(&mut self, table: Table, key: &[u8], value: &Value, with: impl Fn(u16, u16) -> u16) {
+        let mut element = [0; SUM_BYTES];
+        fill_element(table, key, value, &mut element);
         let sum = Arc::make_mut(&mut self.0);
-        for (lane, bytes) in sum.iter_mut().zip(element.chunks_exact(2)) {
-            *lane = lane.wrapping_sub(u16::from_le_bytes([bytes[0], bytes[1]]));
+        for (lane, bytes) in sum.iter_mut().zip(element.as_chunks::<2>().0) {
+            *lane = with(*lane, u16::from_le_bytes(*bytes));
         }
     }
 
@@ -109,7 +111,7 @@ impl<'de> Deserialize<'de> for LtHash {
 
 /// `table u8 | keylen u16 | key | schema u8 | rev u64 | at u64 | body`, integers big-endian, hashed
 /// to [`SUM_BYTES`].
-fn element(table: Table, key: &[u8], value: &Value) -> [u8; SUM_BYTES] {
+fn fill_element(table: Table, key: &[u8], value: &Value, out: &mut [u8; SUM_BYTES]) {
     static ELEMENTS: OnceLock<Xof> = OnceLock::new();
     let key_len = u16::try_from(key.len()).expect("apply and the store bound keys to 256 bytes");
     let mut bytes = Vec::with_capacity(3 + key.len() + 17 + value.body.len());
@@ -120,7 +122,7 @@ fn element(table: Table, key: &[u8], value: &Value) -> [u8; SUM_BYTES] {
     bytes.extend_from_slice(&value.rev.0.to_be_bytes());
     bytes.extend_from_slice(&value.at.0.to_be_bytes());
     bytes.extend_from_slice(&value.body);
-    ELEMENTS.get_or_init(|| Xof::new(CONTEXT)).output(&bytes)
+    ELEMENTS.get_or_init(|| Xof::new(CONTEXT)).fill(&bytes, out);
 }
 
 /// The digest of all rows of one class of tables. Written as 64 lower-case hex digits.

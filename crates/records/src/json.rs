@@ -43,12 +43,12 @@ pub enum JsonError {
 pub fn line(row: &Row) -> Result<String, JsonError> {
     let info = info(row.table)?;
     if !row.value.is_tombstone() {
-        return Ok(finish((info.fields)(row)?, &row.value));
+        return finish(&(info.fields)(row)?, &row.value);
     }
     if !row.value.body.is_empty() {
         return Err(RecordError::Body(row.table).into());
     }
-    Ok(finish(Fields::of(&(info.tombstone)(&row.key)?)?, &row.value))
+    finish(&Fields::of(&(info.tombstone)(&row.key)?)?, &row.value)
 }
 
 /// The row of a line of `table`.
@@ -75,7 +75,7 @@ pub fn parse(table: Table, text: &str) -> Result<Row, JsonError> {
             fields,
         )
     };
-    if finish(fields, &row.value) == text { Ok(row) } else { Err(JsonError::NotCanonical) }
+    if finish(&fields, &row.value)? == text { Ok(row) } else { Err(JsonError::NotCanonical) }
 }
 
 pub(crate) fn fields_of<R: Record + Serialize>(row: &Row) -> Result<Fields, JsonError> {
@@ -95,13 +95,16 @@ pub(crate) fn row_of<R: Record + Serialize + DeserializeOwned>(
 }
 
 /// The line of a record's or a tombstone's own fields.
-fn finish(fields: Fields, value: &Value) -> String {
+fn finish(fields: &Fields, value: &Value) -> Result<String, JsonError> {
+    if value.rev.0.max(value.at.0) > JSON_INTEGER_MAX {
+        return Err(JsonError::Integer);
+    }
     let kind = match value.is_tombstone() {
         true => "\"del\":true".to_owned(),
         false => format!("\"schema\":{}", value.schema),
     };
     let (rev, at) = (format!("\"rev\":{}", value.rev.0), format!("\"at\":{}", value.at.0));
-    fields.line(&[&kind, &rev, &at])
+    Ok(fields.line(&[&kind, &rev, &at]))
 }
 
 fn schema(number: u64) -> Result<u8, JsonError> {

@@ -165,6 +165,20 @@ fn numbers_that_json_does_not_keep_have_no_line() {
         let row = Row { table: Table::KEYS, key: record.key(), value };
         assert_eq!(json::line(&row).is_ok(), fits, "{at}");
     }
+    // When a row was written is such a number, too.
+    let record = key(1);
+    let written = |rev: u64, at: u64, live: bool| {
+        let Body { schema, bytes } = record.encode();
+        let (schema, body) = if live { (schema, bytes) } else { (0, Vec::new()) };
+        let value = Value { schema, rev: Revision(rev), at: Millis(at), body };
+        json::line(&Row { table: Table::KEYS, key: record.key(), value })
+    };
+    for live in [true, false] {
+        assert!(written(exact, exact, live).is_ok());
+        for (rev, at) in [(exact + 1, 1), (1, exact + 1)] {
+            assert!(matches!(written(rev, at, live), Err(json::JsonError::Integer)));
+        }
+    }
 }
 
 #[test]

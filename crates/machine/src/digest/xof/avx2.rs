@@ -188,12 +188,14 @@ fn output(last: &Last, out: &mut [u8; OUT_BYTES]) {
     }
 }
 
+#[inline]
 #[target_feature(enable = "avx2")]
 fn all(word: u32) -> Words {
     _mm256_set1_epi32(word.cast_signed())
 }
 
 /// Words are little-endian here, as on every x86.
+#[inline]
 #[target_feature(enable = "avx2")]
 fn store(out: &mut [u8; 32], words: Words) {
     // SAFETY: 32 bytes that are ours, and this instruction needs no alignment.

@@ -3,15 +3,15 @@
 
 use holdfast_types::{Body, Row, Table};
 
-use crate::json::{Fields, JsonError};
+use crate::json::JsonError;
 
 /// A JSON object.
 pub(crate) type Object = serde_json::Map<String, serde_json::Value>;
-/// What a line's own fields are: a row's key and body, and the same fields as they are written.
+/// What a line's own fields are: a row's key and body, and the same fields as they are written, an object.
 pub(crate) struct Parsed {
     pub(crate) key: Vec<u8>,
     pub(crate) body: Body,
-    pub(crate) fields: Fields,
+    pub(crate) fields: String,
 }
 
 /// A table of archives and what is done with its rows.
@@ -20,7 +20,7 @@ pub struct TableInfo {
     pub table: Table,
     /// Its name in archives; cluster-only tables have one, too, for messages.
     pub name: &'static str,
-    pub(crate) fields: fn(&Row) -> Result<Fields, JsonError>,
+    pub(crate) fields: fn(&Row) -> Result<String, JsonError>,
     pub(crate) row: fn(&str) -> Result<Parsed, JsonError>,
     pub(crate) tombstone: fn(&[u8]) -> Result<Object, JsonError>,
     pub(crate) key_of: fn(&Object) -> Result<Vec<u8>, JsonError>,

@@ -10,8 +10,7 @@ use serde::de::DeserializeOwned;
 
 use crate::define::{Parsed, TableInfo};
 use crate::{Record, RecordError, tables};
-pub(crate) use fields::Fields;
-use fields::cut;
+use fields::{cut, object, sorted};
 
 /// Why a line is no row, or a row has no line.
 #[derive(Debug, thiserror::Error)]
@@ -48,54 +47,54 @@ pub fn line(row: &Row) -> Result<String, JsonError> {
     if !row.value.body.is_empty() {
         return Err(RecordError::Body(row.table).into());
     }
-    finish(&Fields::of(&(info.tombstone)(&row.key)?)?, &row.value)
+    finish(&serde_json::to_string(&(info.tombstone)(&row.key)?)?, &row.value)
 }
 
 /// The row of a line of `table`.
 pub fn parse(table: Table, text: &str) -> Result<Row, JsonError> {
     let info = info(table)?;
-    let Some(mut fields) = cut(text) else {
+    let mut fields = cut(text).or_else(|error| {
         // It says best what is wrong, if it is no JSON at all.
         serde_json::from_str::<serde::de::IgnoredAny>(text)?;
-        return Err(JsonError::NotCanonical);
-    };
+        Err(error)
+    })?;
     let rev = Revision(integer(&mut fields, "rev")?);
     let at = Millis(integer(&mut fields, "at")?);
-    let deleted = take(&mut fields, "del").is_some();
-    let schema = if deleted { 0 } else { schema(integer(&mut fields, "schema")?)? };
-    let rest = ["{", &fields.join(","), "}"].concat();
-    let value = Value { schema, rev, at, body: Vec::new() };
-    let (row, fields) = if deleted {
-        let map = serde_json::from_str(&rest)?;
-        (Row { table, key: (info.key_of)(&map)?, value }, Fields::of(&map)?)
+    let value = |schema, body| Value { schema, rev, at, body };
+    let (row, own) = if take(&mut fields, "del").is_some() {
+        let map = serde_json::from_str(&object(&fields))?;
+        let row = Row { table, key: (info.key_of)(&map)?, value: value(0, Vec::new()) };
+        (row, serde_json::to_string(&map)?)
     } else {
-        let Parsed { key, body, fields } = (info.row)(&rest)?;
-        (
-            Row { table, key, value: Value { schema: body.schema, body: body.bytes, ..value } },
-            fields,
-        )
+        let schema = integer(&mut fields, "schema")?;
+        if schema != 1 {
+            return Err(JsonError::Schema(schema));
+        }
+        let Parsed { key, body, fields } = (info.row)(&object(&fields))?;
+        (Row { table, key, value: value(body.schema, body.bytes) }, fields)
     };
-    if finish(&fields, &row.value)? == text { Ok(row) } else { Err(JsonError::NotCanonical) }
+    if finish(&own, &row.value)? == text { Ok(row) } else { Err(JsonError::NotCanonical) }
 }
 
-pub(crate) fn fields_of<R: Record + Serialize>(row: &Row) -> Result<Fields, JsonError> {
+pub(crate) fn fields_of<R: Record + Serialize>(row: &Row) -> Result<String, JsonError> {
     let record = R::decode(row.value.schema, &row.key, &row.value.body)?;
     // postcard reads some numbers in more than one spelling; only ours comes back from the line.
     if record.encode().bytes != row.value.body {
         return Err(RecordError::Body(R::TABLE).into());
     }
-    Fields::of(&record)
+    Ok(serde_json::to_string(&record)?)
 }
 
 pub(crate) fn row_of<R: Record + Serialize + DeserializeOwned>(
     text: &str,
 ) -> Result<Parsed, JsonError> {
     let record: R = serde_json::from_str(text)?;
-    Ok(Parsed { key: record.key(), body: record.encode(), fields: Fields::of(&record)? })
+    let fields = serde_json::to_string(&record)?;
+    Ok(Parsed { key: record.key(), body: record.encode(), fields })
 }
 
-/// The line of a record's or a tombstone's own fields.
-fn finish(fields: &Fields, value: &Value) -> Result<String, JsonError> {
+/// The line of a record's or a tombstone's own fields, an object.
+fn finish(own: &str, value: &Value) -> Result<String, JsonError> {
     if value.rev.0.max(value.at.0) > JSON_INTEGER_MAX {
         return Err(JsonError::Integer);
     }
@@ -104,11 +103,7 @@ fn finish(fields: &Fields, value: &Value) -> Result<String, JsonError> {
         false => format!("\"schema\":{}", value.schema),
     };
     let (rev, at) = (format!("\"rev\":{}", value.rev.0), format!("\"at\":{}", value.at.0));
-    Ok(fields.line(&[&kind, &rev, &at]))
-}
-
-fn schema(number: u64) -> Result<u8, JsonError> {
-    if number == 1 { Ok(1) } else { Err(JsonError::Schema(number)) }
+    sorted(own, &[&kind, &rev, &at])
 }
 
 /// Takes the value of the first field of that name out.

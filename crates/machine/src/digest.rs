@@ -24,7 +24,6 @@ use xof::Xof;
 const LANES: usize = 1024;
 /// Bytes of an element and of an encoded sum.
 const SUM_BYTES: usize = LANES * 2;
-const _: () = assert!(SUM_BYTES == xof::OUT_BYTES);
 /// BLAKE3 key-derivation context of an element.
 const CONTEXT: &str = "holdfast state v1";
 

@@ -7,11 +7,12 @@ use crate::json::JsonError;
 
 /// A JSON object.
 pub(crate) type Object = serde_json::Map<String, serde_json::Value>;
-/// What a line's own fields are: a row's key and body, and the same fields as they are written, an object.
+/// A record that was read from its own fields of a line: key and body of its row, and those fields as an object,
+/// written again.
 pub(crate) struct Parsed {
     pub(crate) key: Vec<u8>,
     pub(crate) body: Body,
-    pub(crate) fields: String,
+    pub(crate) again: String,
 }
 
 /// A table of archives and what is done with its rows.

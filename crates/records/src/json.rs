@@ -52,28 +52,36 @@ pub fn line(row: &Row) -> Result<String, JsonError> {
 
 /// The row of a line of `table`.
 pub fn parse(table: Table, text: &str) -> Result<Row, JsonError> {
-    let info = info(table)?;
-    let mut fields = cut(text).or_else(|error| {
-        // It says best what is wrong, if it is no JSON at all.
+    parse_fields(table, text).or_else(|error| {
+        // That says best what is wrong, if it is no JSON at all.
         serde_json::from_str::<serde::de::IgnoredAny>(text)?;
         Err(error)
-    })?;
+    })
+}
+
+fn parse_fields(table: Table, text: &str) -> Result<Row, JsonError> {
+    let info = info(table)?;
+    let mut fields = cut(text)?.fields;
     let rev = Revision(integer(&mut fields, "rev")?);
     let at = Millis(integer(&mut fields, "at")?);
     let value = |schema, body| Value { schema, rev, at, body };
-    let (row, own) = if take(&mut fields, "del").is_some() {
-        let map = serde_json::from_str(&object(&fields))?;
-        let row = Row { table, key: (info.key_of)(&map)?, value: value(0, Vec::new()) };
-        (row, serde_json::to_string(&map)?)
+    let (row, again) = if take(&mut fields, "del").is_some() {
+        let key = (info.key_of)(&serde_json::from_str(&object(&fields))?)?;
+        let row = Row { table, key, value: value(0, Vec::new()) };
+        // Of the row: what was read may have more than its key.
+        let again = line(&row)?;
+        (row, again)
     } else {
         let schema = integer(&mut fields, "schema")?;
         if schema != 1 {
             return Err(JsonError::Schema(schema));
         }
-        let Parsed { key, body, fields } = (info.row)(&object(&fields))?;
-        (Row { table, key, value: value(body.schema, body.bytes) }, fields)
+        let Parsed { key, body, again } = (info.row)(&object(&fields))?;
+        let row = Row { table, key, value: value(body.schema, body.bytes) };
+        let again = finish(&again, &row.value)?;
+        (row, again)
     };
-    if finish(&own, &row.value)? == text { Ok(row) } else { Err(JsonError::NotCanonical) }
+    if again == text { Ok(row) } else { Err(JsonError::NotCanonical) }
 }
 
 pub(crate) fn fields_of<R: Record + Serialize>(row: &Row) -> Result<String, JsonError> {
@@ -85,12 +93,13 @@ pub(crate) fn fields_of<R: Record + Serialize>(row: &Row) -> Result<String, Json
     Ok(serde_json::to_string(&record)?)
 }
 
+/// Key and body come back as this record, whatever record it is: so the line is that of the row.
 pub(crate) fn row_of<R: Record + Serialize + DeserializeOwned>(
     text: &str,
 ) -> Result<Parsed, JsonError> {
     let record: R = serde_json::from_str(text)?;
-    let fields = serde_json::to_string(&record)?;
-    Ok(Parsed { key: record.key(), body: record.encode(), fields })
+    let again = serde_json::to_string(&record)?;
+    Ok(Parsed { key: record.key(), body: record.encode(), again })
 }
 
 /// The line of a record's or a tombstone's own fields, an object.

@@ -6,7 +6,7 @@ use std::ops::{Bound, ControlFlow};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::available_parallelism;
+use std::thread::{Builder, available_parallelism};
 
 use holdfast_fs::Fs;
 use holdfast_machine::{Digester, Head, RowSink, SinkError, TableHead, rowcodec};
@@ -69,7 +69,7 @@ impl Loader {
         }
     }
 
-    /// Reads every row back on every core, recomputes the tables' counts and sums, and makes the state durable at
+    /// Reads every row back, recomputes the tables' counts and sums, and makes the state durable at
     /// the loader's head, with those tables and without a revision index.
     ///
     /// Errors: [`StoreError::Digest`] when `expected` is given and has other tables.
@@ -96,7 +96,9 @@ impl Loader {
         let helpers = cores.min(self.parts.len() + 1) - 1;
         let read = || self.read_parts(&next);
         std::thread::scope(|scope| {
-            let helpers: Vec<_> = (0..helpers).map(|_| scope.spawn(read)).collect();
+            // Where there are no threads to be had this one does it alone.
+            let helper = |_| Builder::new().spawn_scoped(scope, read).ok();
+            let helpers: Vec<_> = (0..helpers).filter_map(helper).collect();
             let mut digester = read()?;
             for helper in helpers {
                 let helped = helper.join();
@@ -106,19 +108,21 @@ impl Loader {
         })
     }
 
-    /// Takes one part after the other, until none is left.
+    /// Takes one part after the other, until none is left or one cannot be read.
     fn read_parts(&self, next: &AtomicUsize) -> Result<Digester, StoreError> {
         let mut digester = Digester::new();
+        let last = self.parts.len();
         loop {
             let part = next.fetch_add(1, Ordering::Relaxed);
-            if part > self.parts.len() {
+            if part > last {
                 return Ok(digester);
             }
             let border = |n: usize| self.parts.get(n).map(Vec::as_slice);
-            let begin =
-                part.checked_sub(1).and_then(border).map_or(Bound::Unbounded, Bound::Included);
+            let begin = part.checked_sub(1).and_then(border);
+            let begin = begin.map_or(Bound::Unbounded, Bound::Included);
             let end = border(part).map_or(Bound::Unbounded, Bound::Excluded);
-            self.read_part((begin, end), &mut digester)?;
+            self.read_part((begin, end), &mut digester)
+                .inspect_err(|_| next.store(last + 1, Ordering::Relaxed))?;
         }
     }
 

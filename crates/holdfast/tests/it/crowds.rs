@@ -75,6 +75,12 @@ fn who_may_not_make_a_call_gets_no_memory_for_it() {
     let reply = holders[0].reply().unwrap();
     assert_eq!(reply.status, 403);
     assert!(reply.failure().message.contains("nothing may not key.encrypt default/orders"));
+    // What they send all the same is thrown away, and their connection goes on.
+    let mut raw = Raw::connect(&nothing);
+    for length in [20_000, 2 << 20, 10] {
+        raw.send(&[head(ENCRYPT, length), vec![b'x'; length]].concat()).unwrap();
+        assert_eq!(raw.reply().unwrap().status, if length == 10 { 400 } else { 403 }, "{length}");
+    }
 }
 
 #[test]

@@ -4,13 +4,17 @@ use holdfast_types::limits::JSON_INTEGER_MAX;
 
 use super::JsonError;
 
-/// The object with the fields of `text`, an object as it is serialised, and with `more`, sorted by name.
+/// The object with the fields of `text`, an object as it is serialised, and with `more`, sorted by name. Objects
+/// inside keep their order: records have none with more fields than one.
 ///
-/// Errors: as [`cut`].
+/// Errors: as [`cut`]; [`JsonError::Integer`] for numbers that not every JSON reader keeps exact, at any depth.
 pub(super) fn sorted(text: &str, more: &[&str]) -> Result<String, JsonError> {
-    let mut fields = cut(text)?;
+    let Cut { mut fields, exact } = cut(text)?;
+    if !exact {
+        return Err(JsonError::Integer);
+    }
     fields.extend_from_slice(more);
-    // As their names: behind a name comes a quotation mark, which is less than all that names have.
+    // As their names: behind a name comes a quotation mark, which is less than all that names of fields have.
     fields.sort_unstable();
     Ok(object(&fields))
 }
@@ -30,20 +34,31 @@ pub(super) fn object(fields: &[&str]) -> String {
     text
 }
 
-/// Cuts the text of an object into its fields, `"name":value`. Whatever it lets pass that is no object without
-/// spaces is no line either: it would not come back.
+/// What [`cut`] finds.
+pub(super) struct Cut<'a> {
+    /// `"name":value`.
+    pub(super) fields: Vec<&'a str>,
+    /// Whether all numbers are integers that every JSON reader keeps exact.
+    pub(super) exact: bool,
+}
+
+/// Cuts the text of an object into its fields. It lets much pass that is no object without spaces: what was read of
+/// it must come back as the same text.
 ///
-/// Errors: [`JsonError::NotCanonical`]; [`JsonError::Integer`] for numbers that not every JSON reader keeps exact,
-/// at any depth.
-pub(super) fn cut(text: &str) -> Result<Vec<&str>, JsonError> {
+/// Errors: [`JsonError::NotCanonical`].
+pub(super) fn cut(text: &str) -> Result<Cut<'_>, JsonError> {
     let inner = text.strip_prefix('{').and_then(|text| text.strip_suffix('}'));
     let inner = inner.ok_or(JsonError::NotCanonical)?;
     let mut fields = Vec::with_capacity(16);
-    let (mut begin, mut at, mut depth) = (0, 0, 0_usize);
+    let (mut begin, mut at, mut depth, mut exact) = (0, 0, 0_usize, true);
     while let Some(byte) = inner.as_bytes().get(at) {
         match byte {
             b'"' => at = end_of_string(inner, at).ok_or(JsonError::NotCanonical)?,
-            b'0'..=b'9' | b'-' => at = end_of_number(inner, at)?,
+            b'0'..=b'9' | b'-' => {
+                let number = number(&inner[at..]);
+                exact &= number.parse().is_ok_and(|number: u64| number <= JSON_INTEGER_MAX);
+                at += number.len() - 1;
+            }
             b'{' | b'[' => depth += 1,
             b'}' | b']' => depth = depth.checked_sub(1).ok_or(JsonError::NotCanonical)?,
             b',' if depth == 0 => {
@@ -54,14 +69,10 @@ pub(super) fn cut(text: &str) -> Result<Vec<&str>, JsonError> {
         }
         at += 1;
     }
-    match (depth, inner.is_empty()) {
-        (0, true) => Ok(fields),
-        (0, false) => {
-            fields.push(&inner[begin..]);
-            Ok(fields)
-        }
-        _ => Err(JsonError::NotCanonical),
+    if !inner.is_empty() {
+        fields.push(&inner[begin..]);
     }
+    if depth == 0 { Ok(Cut { fields, exact }) } else { Err(JsonError::NotCanonical) }
 }
 
 /// Where the string ends that begins at `begin`: at its second quotation mark.
@@ -77,15 +88,10 @@ fn end_of_string(text: &str, begin: usize) -> Option<usize> {
     }
 }
 
-/// The last byte of the number that begins at `begin`.
-fn end_of_number(text: &str, begin: usize) -> Result<usize, JsonError> {
-    let belongs = |byte: &u8| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E');
-    let length = text.as_bytes()[begin..].iter().take_while(|byte| belongs(byte)).count();
-    let number: Option<u64> = text[begin..begin + length].parse().ok();
-    match number {
-        Some(0..=JSON_INTEGER_MAX) => Ok(begin + length - 1),
-        _ => Err(JsonError::Integer),
-    }
+/// What belongs to the number that `text` begins with.
+fn number(text: &str) -> &str {
+    let belongs = |c: char| matches!(c, '0'..='9' | '-' | '+' | '.' | 'e' | 'E');
+    &text[..text.find(|c| !belongs(c)).unwrap_or(text.len())]
 }
 
 #[cfg(test)]
@@ -97,9 +103,9 @@ mod tests {
         let text = r#"{"a":"x,\\\"{","b":{"c":[1,2]},"d":[],"e":"\\","f":7}"#;
         let fields =
             [r#""a":"x,\\\"{""#, r#""b":{"c":[1,2]}"#, r#""d":[]"#, r#""e":"\\""#, r#""f":7"#];
-        assert_eq!(cut(text).unwrap(), fields);
+        assert_eq!(cut(text).unwrap().fields, fields);
         assert_eq!(object(&fields), text);
-        assert!(cut("{}").unwrap().is_empty());
+        assert!(cut("{}").unwrap().fields.is_empty());
         assert_eq!(object(&[]), "{}");
         for bad in ["", "{", "}", "[]", r#"{"a}"#, r#"{"a\"}"#, r#"{"a\"#, "{]}", "{[}"] {
             assert!(matches!(cut(bad), Err(JsonError::NotCanonical)), "{bad}");
@@ -117,11 +123,11 @@ mod tests {
     #[test]
     fn numbers_that_not_every_reader_keeps_are_refused() {
         for good in ["0", "9007199254740991", r#""9007199254740992""#, "[1,9007199254740991]"] {
-            assert!(cut(&format!("{{\"a\":{good}}}")).is_ok(), "{good}");
+            assert!(sorted(&format!("{{\"a\":{good}}}"), &[]).is_ok(), "{good}");
         }
         for bad in ["9007199254740992", "[{\"b\":9007199254740992}]", "-1", "1.5", "1e3", "1-1"] {
-            let cut = format!("{{\"a\":{bad}}}");
-            assert!(matches!(super::cut(&cut), Err(JsonError::Integer)), "{bad}");
+            let sorted = sorted(&format!("{{\"a\":{bad}}}"), &[]);
+            assert!(matches!(sorted, Err(JsonError::Integer)), "{bad}");
         }
     }
 }

@@ -102,9 +102,51 @@ proptest! {
     }
 }
 
+/// A row of each table, and that it is gone.
+fn live_and_dead() -> Vec<Row> {
+    let gone = |row: &Row| Row {
+        value: Value { schema: 0, body: Vec::new(), ..row.value.clone() },
+        ..row.clone()
+    };
+    rows().into_iter().flat_map(|row| [gone(&row), row]).collect()
+}
+
+/// One field more, wherever it is sorted in: of another name, or one of its own once more.
+#[test]
+fn a_line_with_a_field_more_is_refused() {
+    for row in live_and_dead() {
+        let line = json::line(&row).unwrap();
+        let map: serde_json::Map<_, _> = serde_json::from_str(&line).unwrap();
+        let fields: Vec<String> =
+            map.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
+        assert_eq!(format!("{{{}}}", fields.join(",")), line);
+        let strange = ["\"aaa\":1", "\"zzz\":[[],{\"a\":1}]", "\"del\":true", "\"schema\":1"];
+        let again = ["\"at\":1", "\"at\":1000", "\"rev\":9", "\"rev\":1099511627783"];
+        let own = fields.iter().map(String::as_str);
+        for more in strange.into_iter().chain(again).chain(own) {
+            let mut fields = fields.clone();
+            fields.push(more.to_owned());
+            fields.sort_unstable();
+            let text = format!("{{{}}}", fields.join(","));
+            assert!(json::parse(row.table, &text).is_err(), "{text}");
+        }
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_line_is_said() {
+    let said = |text: &str| json::parse(Table::VAULT, text).unwrap_err().to_string();
+    assert!(said("{x}").contains("does not parse"), "{}", said("{x}"));
+    assert!(said(r#"{"at":1,"rev":x}"#).contains("does not parse"));
+    assert_eq!(said("{}"), "line has no field rev");
+    // Whatever numbers a newer program writes.
+    let newer = said(r#"{"at":1,"rev":1,"schema":2,"x":-1}"#);
+    assert_eq!(newer, "schema 2 is none that this program knows");
+}
+
 #[test]
 fn lines_in_another_spelling_are_refused() {
-    for row in rows() {
+    for row in live_and_dead() {
         let line = json::line(&row).unwrap();
         let value: serde_json::Map<_, _> = serde_json::from_str(&line).unwrap();
         let unsorted: Vec<String> = value
@@ -130,9 +172,12 @@ fn lines_in_another_spelling_are_refused() {
             line.replacen('{', "{\"aaa\":1,", 1),
             line.replacen('{', "{\"del\":true,", 1),
             line.replacen("\"schema\":1", "\"schema\":0", 1),
+            line.replacen("\"del\":true", "\"del\":false", 1),
             hex,
         ] {
-            assert!(bad != line, "{bad}");
+            if bad == line {
+                continue;
+            }
             assert!(json::parse(row.table, &bad).is_err(), "{bad}");
         }
     }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use holdfast_fs::{File, FileLayer, Fs, FsError, FsLayer, Mem, Open};
-use holdfast_machine::{Batch, Changes, Head, View};
+use holdfast_machine::{Batch, Changes, Head, RowSink as _, View};
 use holdfast_store::{Applied, DiskStore, StateStore, StoreError};
-use holdfast_types::Table;
+use holdfast_types::{Millis, Revision, Row, Table, Value};
 
 use crate::support::{head, id, txn};
 
@@ -109,4 +109,23 @@ fn a_read_that_fails_while_committing_stops_the_state() {
         }
     }
     assert!(failures > 5, "{failures} reads that failed");
+}
+
+/// More rows than the store keeps in memory: reading them back reads the disk, on every core.
+#[test]
+fn a_read_that_fails_while_a_load_is_read_back_fails_the_load() {
+    for at in [1, 2_000, 9_000] {
+        let fs = Failing { mem: Mem::new(), left: Arc::new(AtomicI64::new(i64::MAX)) };
+        let shared: Arc<dyn Fs> = Arc::new(fs.clone());
+        let loader = DiskStore::loader(shared, Path::new("/s"), head(), Applied::default());
+        let mut loader = loader.expect("empty");
+        for n in 0..60_000_u32 {
+            let (rev, at) = (Revision(1 + u64::from(n)), Millis(1));
+            let value = Value { schema: 1, rev, at, body: vec![7; 1000] };
+            let row = Row { table: Table::KEYS, key: n.to_be_bytes().to_vec(), value };
+            loader.put(&row).expect("sorted rows");
+        }
+        fs.fail_at(at);
+        assert!(loader.finish(None).is_err() && fs.failed(), "at {at}");
+    }
 }

@@ -1,5 +1,6 @@
 //! Eight blocks of output at a time, for inputs of one chunk. The names are those of the BLAKE3 paper, §2.
 
+use std::arch::is_x86_feature_detected;
 use std::arch::x86_64::{
     __m256i, _mm256_add_epi32, _mm256_or_si256, _mm256_permute2x128_si256, _mm256_set_epi8,
     _mm256_set_epi32, _mm256_set1_epi32, _mm256_shuffle_epi8, _mm256_slli_epi32, _mm256_srli_epi32,
@@ -76,15 +77,20 @@ pub(super) struct Xof {
 }
 
 impl Xof {
-    /// `None` where there is no AVX2.
+    /// `None` where there is no AVX2, or AVX-512, with which the crate does the same.
     pub(super) fn new(context: &str) -> Option<Self> {
+        let wider = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl");
+        if wider || !is_x86_feature_detected!("avx2") {
+            return None;
+        }
         let mut key = [0; 8];
         words(&hash_derive_key_context(context), &mut key);
-        std::arch::is_x86_feature_detected!("avx2").then_some(Self { key })
+        Some(Self { key })
     }
 
     /// The output for an input of at most [`INPUT_BYTES_MAX`] bytes.
     pub(super) fn fill(&self, input: &[u8], out: &mut [u8; OUT_BYTES]) {
+        assert!(input.len() <= INPUT_BYTES_MAX, "{} bytes are more than a chunk", input.len());
         let last = Last::of(self.key, input);
         // SAFETY: `new` saw that this processor has AVX2, and the function asks for nothing else.
         unsafe { output(&last, out) }
@@ -111,8 +117,7 @@ impl Last {
             flags = DERIVE_KEY_MATERIAL;
             rest = behind;
         }
-        // At most a block is left.
-        let block_bytes = u32::try_from(rest.len()).unwrap_or(0);
+        let block_bytes = u32::try_from(rest.len()).expect("at most a block is left");
         Self { chaining, block: block_of(rest), block_bytes, flags: flags | CHUNK_END | ROOT }
     }
 }
@@ -181,7 +186,9 @@ fn output(last: &Last, out: &mut [u8; OUT_BYTES]) {
         }
         let blocks = out.as_chunks_mut::<BLOCK_BYTES>().0.iter_mut();
         for ((out, low), high) in blocks.zip(transposed(low)).zip(transposed(high)) {
-            let [first, second] = out.as_chunks_mut::<32>().0 else { continue };
+            let [first, second] = out.as_chunks_mut::<32>().0 else {
+                unreachable!("a block is two halves")
+            };
             store(first, low);
             store(second, high);
         }

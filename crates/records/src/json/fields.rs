@@ -42,10 +42,10 @@ pub(super) struct Cut<'a> {
     pub(super) exact: bool,
 }
 
-/// Cuts the text of an object into its fields. It lets much pass that is no object without spaces: what was read of
-/// it must come back as the same text.
+/// Cuts the text of an object into its fields. It lets much pass that is no object: what was read of it must come
+/// back as the same text.
 ///
-/// Errors: [`JsonError::NotCanonical`].
+/// Errors: [`JsonError::NotCanonical`], where there is space outside of strings, too.
 pub(super) fn cut(text: &str) -> Result<Cut<'_>, JsonError> {
     let inner = text.strip_prefix('{').and_then(|text| text.strip_suffix('}'));
     let inner = inner.ok_or(JsonError::NotCanonical)?;
@@ -59,6 +59,7 @@ pub(super) fn cut(text: &str) -> Result<Cut<'_>, JsonError> {
                 exact &= number.parse().is_ok_and(|number: u64| number <= JSON_INTEGER_MAX);
                 at += number.len() - 1;
             }
+            b' ' | b'\t' | b'\n' | b'\r' => return Err(JsonError::NotCanonical),
             b'{' | b'[' => depth += 1,
             b'}' | b']' => depth = depth.checked_sub(1).ok_or(JsonError::NotCanonical)?,
             b',' if depth == 0 => {
@@ -107,7 +108,19 @@ mod tests {
         assert_eq!(object(&fields), text);
         assert!(cut("{}").unwrap().fields.is_empty());
         assert_eq!(object(&[]), "{}");
-        for bad in ["", "{", "}", "[]", r#"{"a}"#, r#"{"a\"}"#, r#"{"a\"#, "{]}", "{[}"] {
+        for bad in [
+            "",
+            "{",
+            "}",
+            "[]",
+            r#"{"a}"#,
+            r#"{"a\"}"#,
+            r#"{"a\"#,
+            "{]}",
+            "{[}",
+            "{ }",
+            "{\"a\": 1}",
+        ] {
             assert!(matches!(cut(bad), Err(JsonError::NotCanonical)), "{bad}");
         }
     }

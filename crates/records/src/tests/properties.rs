@@ -139,6 +139,7 @@ fn what_is_wrong_with_a_line_is_said() {
     assert!(said("{x}").contains("does not parse"), "{}", said("{x}"));
     assert!(said(r#"{"at":1,"rev":x}"#).contains("does not parse"));
     assert_eq!(said("{}"), "line has no field rev");
+    assert_eq!(said(r#"{ "at":1,"rev":1,"schema":1}"#), "line is not in its canonical form");
     // Whatever numbers a newer program writes.
     let newer = said(r#"{"at":1,"rev":1,"schema":2,"x":-1}"#);
     assert_eq!(newer, "schema 2 is none that this program knows");

@@ -209,22 +209,17 @@ impl View for DiskView {
         each: &mut dyn FnMut(&[u8], Value) -> ControlFlow<()>,
     ) -> Result<(), ReadError> {
         let mut damage = None;
-        scan(
-            &self.0.rows,
-            onwards(&row_key(table, from)),
-            &mut |key, bytes| match key.split_first() {
-                Some((id, key)) if *id == table.0 => {
-                    match rowcodec::decode_value(table, key, bytes) {
-                        Ok(value) => each(key, value),
-                        Err(error) => {
-                            damage = Some(error);
-                            ControlFlow::Break(())
-                        }
-                    }
+        let from = row_key(table, from);
+        scan(&self.0.rows, onwards(&from), &mut |key, bytes| match key.split_first() {
+            Some((id, key)) if *id == table.0 => match rowcodec::decode_value(table, key, bytes) {
+                Ok(value) => each(key, value),
+                Err(error) => {
+                    damage = Some(error);
+                    ControlFlow::Break(())
                 }
-                _ => ControlFlow::Break(()),
             },
-        )?;
+            _ => ControlFlow::Break(()),
+        })?;
         damage.map_or(Ok(()), Err)
     }
 }

@@ -52,7 +52,6 @@ impl Loader {
         head: Head,
         applied: Applied,
     ) -> Self {
-        let (last, rows, parts, batch, batch_bytes) = (None, 0, Vec::new(), Vec::new(), 0);
         Self {
             fs,
             dir,
@@ -61,11 +60,11 @@ impl Loader {
             fence,
             head,
             applied,
-            last,
-            rows,
-            parts,
-            batch,
-            batch_bytes,
+            last: None,
+            rows: 0,
+            parts: Vec::new(),
+            batch: Vec::new(),
+            batch_bytes: 0,
         }
     }
 

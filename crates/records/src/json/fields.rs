@@ -23,12 +23,12 @@ pub(super) fn sorted(text: &str, more: &[&str]) -> Result<String, JsonError> {
 pub(super) fn object(fields: &[&str]) -> String {
     let size = fields.iter().map(|field| field.len() + 1).sum::<usize>();
     let mut text = String::with_capacity(size + 2);
+    text.push('{');
     for (n, field) in fields.iter().enumerate() {
-        text.push(if n == 0 { '{' } else { ',' });
+        if n > 0 {
+            text.push(',');
+        }
         text.push_str(field);
-    }
-    if fields.is_empty() {
-        text.push('{');
     }
     text.push('}');
     text

@@ -36,14 +36,14 @@ pub fn check_use(
     version: &KeyVersion,
     operation: Operation,
 ) -> Result<(), RuleError> {
-    let name = format!("{enclave}/{}", key.name);
+    let name = || format!("{enclave}/{}", key.name);
     if key.state != KeyState::Active {
         // Several deleted keys may have had that name.
         let next = format!(
             "bring it back: holdfast key undelete {} -e {enclave} --key-id {}",
             key.name, key.key_id
         );
-        return Err(RuleError::refused(format!("key {name} is deleted"), next));
+        return Err(RuleError::refused(format!("key {} is deleted", name()), next));
     }
     let allowed = match version.state {
         VersionState::Active => true,
@@ -61,7 +61,8 @@ pub fn check_use(
         _ => format!("make a new version: holdfast key rotate {} -e {enclave}", key.name),
     };
     let (number, state) = (version.version, version.state);
-    let what = format!("version {number} of key {name} is {state} and cannot {}", operation.text());
+    let (name, verb) = (name(), operation.text());
+    let what = format!("version {number} of key {name} is {state} and cannot {verb}");
     Err(RuleError::refused(what, next))
 }
 

@@ -22,6 +22,14 @@ macro_rules! id16 {
         pub struct $name(pub [u8; 16]);
 
         impl $name {
+            /// As it is written: ASCII, without the heap.
+            #[must_use]
+            pub fn text(&self) -> [u8; 32] {
+                let mut text = [0; 32];
+                HEXLOWER.encode_mut(&self.0, &mut text);
+                text
+            }
+
             /// The sixteen bytes.
             #[must_use]
             pub const fn as_bytes(&self) -> &[u8; 16] {
@@ -37,7 +45,7 @@ macro_rules! id16 {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&HEXLOWER.encode(&self.0))
+                f.write_str(str::from_utf8(&self.text()).unwrap_or_default())
             }
         }
 
@@ -125,6 +133,14 @@ impl IdentityId {
     /// The actor of what a vault does by itself: jobs, first start, restore.
     pub const SYSTEM: Self = Self([0; 32]);
 
+    /// As it is written: ASCII, without the heap.
+    #[must_use]
+    pub fn text(&self) -> [u8; 46] {
+        let mut text = *b"h1:___________________________________________";
+        BASE64URL_NOPAD.encode_mut(&self.0, &mut text[3..]);
+        text
+    }
+
     /// The thirty-two bytes.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 32] {
@@ -134,7 +150,7 @@ impl IdentityId {
 
 impl fmt::Display for IdentityId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "h1:{}", BASE64URL_NOPAD.encode(&self.0))
+        f.write_str(str::from_utf8(&self.text()).unwrap_or_default())
     }
 }
 

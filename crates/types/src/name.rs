@@ -62,16 +62,17 @@ impl FromStr for Name {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        let first = text.chars().next().ok_or(NameError::Empty)?;
+        let first = *text.as_bytes().first().ok_or(NameError::Empty)?;
         if text.len() > NAME_BYTES_MAX {
             return Err(NameError::TooLong(text.len()));
         }
-        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-        if let Some(c) = text.chars().find(|c| !allowed(*c)) {
-            return Err(NameError::Character(c));
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+        if !text.bytes().all(allowed) {
+            let bad = text.chars().find(|c| !u8::try_from(*c).is_ok_and(allowed));
+            return Err(NameError::Character(bad.unwrap_or_default()));
         }
-        if matches!(first, '.' | '-') {
-            return Err(NameError::First(first));
+        if matches!(first, b'.' | b'-') {
+            return Err(NameError::First(char::from(first)));
         }
         Ok(Self(text.into()))
     }

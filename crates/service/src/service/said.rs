@@ -24,8 +24,10 @@ impl Used {
     pub(super) fn new(key: KeyId, version: Version) -> Self {
         let mut text = [0; USED_BYTES_MAX];
         let mut rest = text.as_mut_slice();
-        // It fits: the room is that of the longest one.
-        _ = write!(rest, "key {key} version {version}");
+        // It fits: the room is that of the longest one. Not by one format: each use of a key comes here.
+        _ = rest.write_all(b"key ");
+        _ = rest.write_all(&key.text());
+        _ = write!(rest, " version {version}");
         let len = USED_BYTES_MAX - rest.len();
         Self { text, len }
     }

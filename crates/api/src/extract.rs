@@ -7,7 +7,9 @@ use std::borrow::Cow;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use axum::body::HttpBody;
 use axum::extract::FromRequestParts;
+use bytes::Bytes;
 use holdfast_service::{Action, Caller, CustodianSelector, Error, Service};
 use holdfast_types::{Kind, Name, NameError};
 use http::request::Parts;
@@ -103,11 +105,11 @@ impl Call {
     }
 
     /// A JSON body, read now that it is known what for.
-    pub(crate) async fn body<T: DeserializeOwned>(
+    pub(crate) async fn body<T: DeserializeOwned, B: HttpBody<Data = Bytes> + Unpin>(
         &self,
         action: Action,
         on: On<'_>,
-        body: Body,
+        body: Body<B>,
     ) -> Result<T, Failed> {
         // Until it is wiped its room stays taken: the last of these is dropped first.
         let (_room, bytes) = self.read(action, on, body).await?;
@@ -131,11 +133,11 @@ impl Call {
     }
 
     /// Nobody waits for a body, or lends memory for it, whose call would be refused.
-    async fn read(
+    async fn read<B: HttpBody<Data = Bytes> + Unpin>(
         &self,
         action: Action,
         on: On<'_>,
-        body: Body,
+        body: Body<B>,
     ) -> Result<(Option<Lent<'static>>, Wiped), Failed> {
         let reject = |error| self.reject(action, &on.text(), error);
         if !self.caller.known || body.is_large() {

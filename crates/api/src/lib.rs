@@ -1,7 +1,6 @@
 //! The HTTP interface: routes, wire types, and the native JSON API under `/api/v1`.
 //!
-//! HTTP only: no listener, no TLS. Whoever accepts connections puts an `Arc<Caller>` into the
-//! extensions of each request; a request without one is a stranger's. Bodies are bounded in size and
+//! HTTP only: no listener, no TLS. Whoever accepts connections gives each a [`Session`] of its caller. Bodies are bounded in size and
 //! time before they are parsed. Whatever fits no use case (a path, a query, a method, a body) is
 //! answered with a failure in JSON and recorded in the audit log like any other refusal; what is no
 //! HTTP at all never comes here, and the listener ends it.
@@ -26,11 +25,10 @@ mod reply;
 mod room;
 #[cfg(feature = "server")]
 mod routes;
+#[cfg(feature = "server")]
+mod session;
+mod wiped;
 pub mod wire;
 
 #[cfg(feature = "server")]
-pub use axum::Router;
-#[cfg(feature = "server")]
-pub use body::discard;
-#[cfg(feature = "server")]
-pub use routes::router;
+pub use session::{Api, Session};

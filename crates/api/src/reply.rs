@@ -6,16 +6,18 @@
 //!
 //! The buffer is wiped when HTTP lets go of it. What HTTP and TLS copy meanwhile is theirs.
 
+use std::io::Write as _;
+
 use axum::body::Body;
 use axum::response::Response;
+use base64_simd::STANDARD;
 use bytes::Bytes;
-use data_encoding::BASE64;
 use holdfast_service::{Decrypted, Encrypted, Generated};
 use holdfast_types::{KeyId, Name, Version};
 use http::StatusCode;
-use zeroize::Zeroizing;
 
 use crate::error::respond;
+use crate::wiped::WipedVec;
 
 /// As [`crate::wire::Encrypted`].
 pub(crate) fn encrypted(done: &Encrypted) -> Response {
@@ -28,7 +30,7 @@ pub(crate) fn encrypted(done: &Encrypted) -> Response {
 /// As [`crate::wire::Decrypted`].
 pub(crate) fn decrypted(done: &Decrypted) -> Response {
     let mut object = Object::with_room_for(done.plaintext.len());
-    object.base64("plaintext", &done.plaintext);
+    object.base64("plaintext", done.plaintext.expose_secret());
     object.key(done.key_id, done.version);
     object.name("name", &done.name);
     object.name("enclave", &done.enclave);
@@ -38,7 +40,7 @@ pub(crate) fn decrypted(done: &Decrypted) -> Response {
 /// As [`crate::wire::Generated`].
 pub(crate) fn generated(done: &Generated) -> Response {
     let mut object = Object::with_room_for(done.plaintext.len() + done.ciphertext.len());
-    object.base64("plaintext", &done.plaintext);
+    object.base64("plaintext", done.plaintext.expose_secret());
     object.base64("ciphertext", &done.ciphertext);
     object.key(done.key_id, done.version);
     object.response()
@@ -48,12 +50,12 @@ pub(crate) fn generated(done: &Generated) -> Response {
 const REST: usize = 320;
 
 /// A JSON object (RFC 8259) that is being written.
-struct Object(Zeroizing<Vec<u8>>);
+struct Object(WipedVec);
 
 impl Object {
     fn with_room_for(bytes: usize) -> Self {
         // Two paddings at most, as two byte strings are the most.
-        Self(Zeroizing::new(Vec::with_capacity(BASE64.encode_len(bytes) + 4 + REST)))
+        Self(Vec::with_capacity(STANDARD.encoded_length(bytes) + 4 + REST).into())
     }
 
     fn field(&mut self, name: &str) {
@@ -72,17 +74,18 @@ impl Object {
     fn base64(&mut self, field: &str, bytes: &[u8]) {
         self.field(field);
         self.0.push(b'"');
-        let start = self.0.len();
-        self.0.resize(start + BASE64.encode_len(bytes.len()), 0);
-        BASE64.encode_mut(bytes, &mut self.0[start..]);
+        STANDARD.encode_append(bytes, &mut *self.0);
         self.0.push(b'"');
     }
 
     fn key(&mut self, id: KeyId, version: Version) {
         self.field("key_id");
-        self.quoted(&id.to_string());
+        self.0.push(b'"');
+        self.0.extend_from_slice(&id.text());
+        self.0.push(b'"');
         self.field("version");
-        self.0.extend_from_slice(version.to_string().as_bytes());
+        // Writing to a Vec does not fail.
+        _ = write!(self.0, "{version}");
     }
 
     fn name(&mut self, field: &str, name: &Name) {
@@ -102,7 +105,7 @@ mod tests {
     use http_body_util::BodyExt as _;
 
     use super::*;
-    use crate::wire::{self, Base64, SecretBase64};
+    use crate::wire::{self, Base64};
 
     const ID: KeyId = KeyId([0xab; 16]);
 
@@ -115,7 +118,7 @@ mod tests {
     async fn replies_are_the_documented_ones() {
         for length in [0, 1, 2, 3, 32, 1024, PLAINTEXT_BYTES_MAX] {
             let bytes = vec![0xfb; length];
-            let plaintext = Zeroizing::new(bytes.clone());
+            let plaintext = || bytes.clone().into();
             let version = Version(u32::MAX);
             let name: Name = "x".repeat(NAME_BYTES_MAX).parse().expect("a name");
             let done = Encrypted { ciphertext: bytes.clone(), key_id: ID, version };
@@ -127,14 +130,14 @@ mod tests {
             assert_eq!(text(encrypted(&done)).await, serde_json::to_vec(&wire).unwrap());
 
             let done = Decrypted {
-                plaintext: plaintext.clone(),
+                plaintext: plaintext(),
                 key_id: ID,
                 version,
                 name: name.clone(),
                 enclave: name.clone(),
             };
             let wire = wire::Decrypted {
-                plaintext: SecretBase64(plaintext.clone()),
+                plaintext: bytes.clone().into(),
                 key_id: ID.to_string(),
                 version: version.0,
                 name: name.to_string(),
@@ -142,10 +145,14 @@ mod tests {
             };
             assert_eq!(text(decrypted(&done)).await, serde_json::to_vec(&wire).unwrap());
 
-            let done =
-                Generated { plaintext: plaintext.clone(), ciphertext: bytes, key_id: ID, version };
+            let done = Generated {
+                plaintext: plaintext(),
+                ciphertext: bytes.clone(),
+                key_id: ID,
+                version,
+            };
             let wire = wire::Generated {
-                plaintext: SecretBase64(plaintext),
+                plaintext: bytes.clone().into(),
                 ciphertext: Base64(done.ciphertext.clone()),
                 key_id: ID.to_string(),
                 version: version.0,

@@ -15,7 +15,7 @@ use crate::extract::unfit;
 use crate::native::{access, archives, crypto, custodians, health, keys, status};
 
 /// The routes over a service. Each request must carry an `Arc<Caller>` in its extensions.
-pub fn router(service: Arc<Service>) -> Router {
+pub(crate) fn router(service: Arc<Service>) -> Router {
     // Not nested: a failure names the path as it was asked for.
     let v1 = |path: &str| format!("/api/v1{path}");
     Router::new()
@@ -25,10 +25,10 @@ pub fn router(service: Arc<Service>) -> Router {
         .route(&v1("/enclaves/{enclave}/keys/{key}"), get(keys::show).delete(keys::delete))
         .route(&v1("/enclaves/{enclave}/keys/{key}/rotate"), post(keys::rotate))
         .route(&v1("/enclaves/{enclave}/keys/{key}/undelete"), post(keys::undelete))
-        .route(&v1("/enclaves/{enclave}/keys/{key}/encrypt"), post(crypto::encrypt))
-        .route(&v1("/enclaves/{enclave}/keys/{key}/decrypt"), post(crypto::decrypt_with))
-        .route(&v1("/enclaves/{enclave}/keys/{key}/generate"), post(crypto::generate))
-        .route(&v1("/decrypt"), post(crypto::decrypt))
+        .route(&v1("/enclaves/{enclave}/keys/{key}/encrypt"), post(crypto::routed::encrypt))
+        .route(&v1("/enclaves/{enclave}/keys/{key}/decrypt"), post(crypto::routed::decrypt_with))
+        .route(&v1("/enclaves/{enclave}/keys/{key}/generate"), post(crypto::routed::generate))
+        .route(&v1("/decrypt"), post(crypto::routed::decrypt))
         .route(&v1("/enclaves/{enclave}/policies"), get(access::list_policies))
         .route(
             &v1("/enclaves/{enclave}/policies/{policy}"),

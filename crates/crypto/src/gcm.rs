@@ -2,10 +2,8 @@
 //!
 //! Not public: a random 96-bit nonce is too short for a key of many messages.
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
-use zeroize::Zeroizing;
-
 use crate::{NotAuthentic, SecretBytes};
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 
 /// Bytes of the tag.
 pub const TAG_BYTES: usize = 16;
@@ -45,17 +43,17 @@ pub fn open(
 ) -> Result<SecretBytes, NotAuthentic> {
     let length = sealed.len().checked_sub(TAG_BYTES).ok_or(NotAuthentic)?;
     let (ciphertext, tag) = sealed.split_at(length);
-    let mut plaintext = Zeroizing::new(vec![0; length]);
+    let mut plaintext = SecretBytes::from(vec![0; length]);
     key(key_bytes)
         .open_separate_gather(
             Nonce::assume_unique_for_key(nonce),
             Aad::from(aad),
             ciphertext,
             tag,
-            &mut plaintext,
+            plaintext.expose_secret_mut(),
         )
         .map_err(|_| NotAuthentic)?;
-    Ok(SecretBytes::from(plaintext))
+    Ok(plaintext)
 }
 
 #[cfg(test)]

@@ -2,8 +2,8 @@
 //!
 //! One AEAD ([`xaes256gcm`]), one key derivation ([`hkdf_sha256`]), one hash ([`sha256`]), one
 //! signature ([`ed25519`]), one random source ([`random`], [`nonce`]), and the types that hold
-//! secrets ([`Secret`], [`SecretBytes`]). All of it is AWS-LC underneath; no algorithm is written
-//! here except the key derivation of XAES, which is two AES blocks.
+//! secrets ([`Secret`], [`AtHand`], [`SecretBytes`]). All of it is AWS-LC underneath; no algorithm is written
+//! here except the key derivation of XAES, which is three AES blocks (of RustCrypto's `aes`).
 //!
 //! Formats: `formats/keys.md`, `formats/ciphertext.md`.
 
@@ -17,7 +17,7 @@ pub mod xaes256gcm;
 
 pub use kdf::{HKDF_OUTPUT_BYTES_MAX, Sha256, hkdf_sha256, sha256};
 pub use nonce::{NONCE_BYTES, Nonce, NonceSource, nonce, random, random_array};
-pub use secret::{Secret, SecretBytes};
+pub use secret::{AtHand, Secret, SecretBytes};
 
 /// Authentication failed: the bytes, the key, the nonce or the associated data are not those that
 /// were sealed. Which of them is not known, and would not be said.

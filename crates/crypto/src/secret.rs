@@ -2,6 +2,7 @@
 //! `<redacted>`, opened through one visible door.
 
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, Zeroizing};
@@ -64,9 +65,56 @@ impl<const N: usize> fmt::Debug for Secret<N> {
     }
 }
 
-/// A secret of any length, wiped on drop with all the capacity of its buffer.
+/// A secret of `N` bytes where it is used, on the stack: moving it leaves bytes behind, so it is not for keeping.
+/// Wiped on drop as a whole, where `Zeroizing` wipes an array byte by byte.
+pub struct AtHand<const N: usize>([u8; N]);
+
+impl<const N: usize> AtHand<N> {
+    /// These bytes.
+    #[must_use]
+    pub const fn new(bytes: [u8; N]) -> Self {
+        Self(bytes)
+    }
+}
+
+impl<const N: usize> Deref for AtHand<N> {
+    type Target = [u8; N];
+
+    fn deref(&self) -> &[u8; N] {
+        &self.0
+    }
+}
+
+impl<const N: usize> DerefMut for AtHand<N> {
+    fn deref_mut(&mut self) -> &mut [u8; N] {
+        &mut self.0
+    }
+}
+
+impl<const N: usize> PartialEq for AtHand<N> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0[..].ct_eq(&other.0[..]).into()
+    }
+}
+
+impl<const N: usize> Eq for AtHand<N> {}
+
+impl<const N: usize> fmt::Debug for AtHand<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AtHand<{N}>(<redacted>)")
+    }
+}
+
+impl<const N: usize> Drop for AtHand<N> {
+    fn drop(&mut self) {
+        self.0.as_mut_slice().zeroize();
+    }
+}
+
+/// A secret of any length, wiped on drop with all the capacity of its buffer, as a whole: what wipes any vector
+/// does it byte by byte.
 #[derive(Clone, Default)]
-pub struct SecretBytes(Zeroizing<Vec<u8>>);
+pub struct SecretBytes(Vec<u8>);
 
 impl SecretBytes {
     /// The bytes. Do not copy them where nobody wipes them.
@@ -87,22 +135,21 @@ impl SecretBytes {
         self.0.is_empty()
     }
 
-    /// Hands the bytes over; they are still wiped on drop.
+    /// The bytes, to be changed where they are.
     #[must_use]
-    pub fn into_zeroizing(self) -> Zeroizing<Vec<u8>> {
-        self.0
+    pub fn expose_secret_mut(&mut self) -> &mut [u8] {
+        &mut self.0
+    }
+
+    /// Keeps the first `len` bytes; the others are wiped with them.
+    pub fn truncate(&mut self, len: usize) {
+        self.0.truncate(len);
     }
 }
 
 impl From<Vec<u8>> for SecretBytes {
     /// Takes the buffer over. A vector that grew has left copies behind: allocate it at full size.
     fn from(bytes: Vec<u8>) -> Self {
-        Self(Zeroizing::new(bytes))
-    }
-}
-
-impl From<Zeroizing<Vec<u8>>> for SecretBytes {
-    fn from(bytes: Zeroizing<Vec<u8>>) -> Self {
         Self(bytes)
     }
 }
@@ -129,7 +176,15 @@ impl fmt::Debug for SecretBytes {
 
 impl Zeroize for SecretBytes {
     fn zeroize(&mut self) {
-        self.0.zeroize();
+        self.0.as_mut_slice().zeroize();
+        self.0.spare_capacity_mut().zeroize();
+        self.0.clear();
+    }
+}
+
+impl Drop for SecretBytes {
+    fn drop(&mut self) {
+        self.zeroize();
     }
 }
 
@@ -143,6 +198,8 @@ mod tests {
         assert_eq!(format!("{secret:?}"), "Secret<4>(<redacted>)");
         let bytes = SecretBytes::from(&secret);
         assert_eq!(format!("{bytes:?}"), "SecretBytes(4 bytes, <redacted>)");
+        let at_hand = AtHand::new(*secret.expose_secret());
+        assert_eq!(format!("{at_hand:?}"), "AtHand<4>(<redacted>)");
     }
 
     #[test]

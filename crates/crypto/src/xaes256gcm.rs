@@ -10,10 +10,11 @@
 //! Kx = AES(K, K1 ^ (00 01 'X' 00 ‖ N[..12])) ‖ AES(K, K1 ^ (00 02 'X' 00 ‖ N[..12]))
 //! ```
 
-use aws_lc_rs::cipher::{AES_256, EncryptingKey, UnboundCipherKey};
-use zeroize::Zeroizing;
+use aes::Aes256Enc;
+use aes::cipher::generic_array::GenericArray;
+use aes::cipher::{BlockEncrypt as _, KeyInit as _};
 
-use crate::{NONCE_BYTES, NotAuthentic, SecretBytes, gcm};
+use crate::{AtHand, NONCE_BYTES, NotAuthentic, SecretBytes, gcm};
 
 /// Bytes of the key.
 pub const KEY_BYTES: usize = 32;
@@ -67,27 +68,22 @@ fn split(nonce: &[u8; NONCE_BYTES]) -> ([u8; 12], [u8; 12]) {
 }
 
 /// The key of one nonce prefix.
-fn derive(key: &[u8; KEY_BYTES], prefix: [u8; 12]) -> Zeroizing<[u8; 32]> {
-    let unbound = UnboundCipherKey::new(&AES_256, key).expect("an AES-256 key is 32 bytes");
-    let aes = EncryptingKey::ecb(unbound).expect("AES has this mode");
-    let encrypt = |blocks: &mut [u8]| {
-        let _no_context = aes.encrypt(blocks).expect("whole blocks");
-    };
-    let mut k1 = Zeroizing::new([0; 16]);
-    encrypt(&mut k1[..]);
+fn derive(key: &[u8; KEY_BYTES], prefix: [u8; 12]) -> AtHand<32> {
+    let aes = Aes256Enc::new(key.into());
+    let mut k1 = AtHand::new([0; 16]);
+    aes.encrypt_block((&mut *k1).into());
     double(&mut k1);
-    let mut derived = Zeroizing::new([0; 32]);
+    let mut derived = AtHand::new([0; 32]);
     for (i, block) in derived.chunks_exact_mut(16).enumerate() {
         block[1] = if i == 0 { 1 } else { 2 };
         block[2] = b'X';
         block[4..].copy_from_slice(&prefix);
         block.iter_mut().zip(k1.iter()).for_each(|(byte, k)| *byte ^= k);
+        aes.encrypt_block(GenericArray::from_mut_slice(block));
     }
-    encrypt(&mut derived[..]);
     derived
 }
 
-/// Doubles in GF(2^128) with the polynomial 0x87 (SP 800-38B §6.1), without a branch on the secret.
 fn double(block: &mut [u8; 16]) {
     let value = u128::from_be_bytes(*block);
     let carry = value >> 127;

@@ -6,6 +6,7 @@
 //! all the same: refusing to run would cost more than a page in swap, which should be encrypted
 //! anyway.
 
+use holdfast_crypto::AtHand;
 use std::ffi::c_void;
 use std::ptr;
 use std::sync::{Arc, Once};
@@ -13,7 +14,7 @@ use std::sync::{Arc, Once};
 use rustix::mm::{
     Advice, MapFlags, MprotectFlags, ProtFlags, madvise, mlock, mmap_anonymous, mprotect, munmap,
 };
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroize;
 
 /// Bytes of a cell: an AES-256 key, a root.
 pub const CELL_BYTES: usize = 32;
@@ -50,9 +51,9 @@ impl Cells {
     }
 
     /// Copies a cell out; the copy is wiped on drop.
-    pub fn read(&self, cell: usize) -> Zeroizing<Cell> {
+    pub fn read(&self, cell: usize) -> AtHand<CELL_BYTES> {
         // SAFETY: `at` points to a cell of this run, which nobody writes while `self` is borrowed.
-        Zeroizing::new(unsafe { self.at(cell).read() })
+        AtHand::new(unsafe { self.at(cell).read() })
     }
 
     /// Overwrites a cell.

@@ -7,10 +7,10 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use holdfast_crypto::AtHand;
 use holdfast_crypto::kcv::Kcv;
 use holdfast_types::{KeyId, Version};
 use parking_lot::RwLock;
-use zeroize::Zeroizing;
 
 use crate::arena::{CELL_BYTES, Cells};
 
@@ -40,7 +40,7 @@ impl Cache {
     }
 
     /// The secret of a version, if it is here and fits the check value.
-    pub fn get(&self, id: Id, kcv: &Kcv) -> Option<Zeroizing<[u8; CELL_BYTES]>> {
+    pub fn get(&self, id: Id, kcv: &Kcv) -> Option<AtHand<CELL_BYTES>> {
         let shard = self.shard(id.0).read();
         let cell = shard.find(id)?;
         if shard.owners[cell].is_none_or(|(_, own)| own != *kcv) {

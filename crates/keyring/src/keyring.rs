@@ -3,10 +3,9 @@
 use std::fmt;
 
 use holdfast_crypto::kcv::{Kcv, root_kcv, version_kcv};
-use holdfast_crypto::{Secret, SecretBytes, nonce};
+use holdfast_crypto::{AtHand, Secret, SecretBytes, nonce};
 use holdfast_records::{KeyKind, KeyVersion};
 use holdfast_types::{EnclaveId, Generation, KeyId, SlotId, VaultId, Version};
-use zeroize::Zeroizing;
 
 use crate::KeyringError;
 use crate::arena::arena;
@@ -279,7 +278,7 @@ impl Keyring {
         self.versions.len()
     }
 
-    fn secret(&self, v: &KeyVersion) -> Result<Zeroizing<[u8; 32]>, KeyringError> {
+    fn secret(&self, v: &KeyVersion) -> Result<AtHand<32>, KeyringError> {
         let id = (v.key_id, v.version);
         if let Some(secret) = self.versions.get(id, &v.kcv) {
             return Ok(secret);
@@ -289,11 +288,11 @@ impl Keyring {
         Ok(secret)
     }
 
-    fn unwrap_version(&self, v: &KeyVersion) -> Result<Zeroizing<[u8; 32]>, KeyringError> {
+    fn unwrap_version(&self, v: &KeyVersion) -> Result<AtHand<32>, KeyringError> {
         let mismatch = KeyringError::VersionMismatch { key: v.key_id, version: v.version };
         let binding = Binding::version(v.enclave_id, v.key_id, v.version, v.kind);
         let secret = self.unwrap(&binding, &v.wrapped)?;
-        let mut bytes = Zeroizing::new([0; 32]);
+        let mut bytes = AtHand::new([0; 32]);
         if secret.len() != bytes.len() {
             return Err(mismatch);
         }

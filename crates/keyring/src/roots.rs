@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use holdfast_crypto::AtHand;
 use holdfast_crypto::kcv::{Kcv, root_kcv};
 use holdfast_types::{Generation, VaultId};
 use parking_lot::RwLock;
-use zeroize::Zeroizing;
 
 use crate::KeyringError;
 use crate::arena::{CELL_BYTES, Cells};
 
 /// A root, copied out of its cell; wiped on drop.
-pub type Root = Zeroizing<[u8; CELL_BYTES]>;
+pub type Root = AtHand<CELL_BYTES>;
 
 /// All open roots of one vault.
 pub struct Roots {

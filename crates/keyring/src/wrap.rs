@@ -12,10 +12,11 @@
 use std::fmt;
 
 use holdfast_crypto::xaes256gcm::{KEY_BYTES, TAG_BYTES};
-use holdfast_crypto::{NONCE_BYTES, Nonce, NotAuthentic, SecretBytes, hkdf_sha256, xaes256gcm};
+use holdfast_crypto::{
+    AtHand, NONCE_BYTES, Nonce, NotAuthentic, SecretBytes, hkdf_sha256, xaes256gcm,
+};
 use holdfast_records::{KeyKind, SecretKind, SessionKey};
 use holdfast_types::{EnclaveId, Generation, KeyId, SecretId, VaultId, Version, hex};
-use zeroize::Zeroizing;
 
 use crate::KeyringError;
 
@@ -115,13 +116,13 @@ impl Binding {
         vault: VaultId,
         generation: Generation,
         root: &[u8; KEY_BYTES],
-    ) -> Zeroizing<[u8; KEY_BYTES]> {
+    ) -> AtHand<KEY_BYTES> {
         let mut info = Vec::with_capacity(64);
         info.extend_from_slice(LABEL);
         push_lp(&mut info, self.purpose);
         info.extend_from_slice(&self.scope);
         info.extend_from_slice(&generation.0.to_be_bytes());
-        let mut key = Zeroizing::new([0; KEY_BYTES]);
+        let mut key = AtHand::new([0; KEY_BYTES]);
         hkdf_sha256(root, &vault.0, &info, &mut key[..]);
         key
     }

@@ -7,13 +7,13 @@
 
 mod activity;
 mod crowd;
-mod heard;
 mod http;
 mod limits;
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
+use holdfast_api::Api;
 use holdfast_service::{Caller, Service};
 use holdfast_types::IdentityId;
 use tokio::net::{TcpListener, TcpStream};
@@ -78,7 +78,7 @@ type Tls = tokio_rustls::server::TlsStream<TcpStream>;
 /// What connections share.
 struct Doors {
     acceptor: TlsAcceptor,
-    router: holdfast_api::Router,
+    api: Api,
     service: Arc<Service>,
     calls: Calls,
     handshakes: Arc<Crowd<IpAddr>>,
@@ -113,7 +113,7 @@ impl Doors {
         let places = Places::here();
         Self {
             acceptor: TlsAcceptor::from(Arc::new(tls)),
-            router: holdfast_api::router(Arc::clone(&service)),
+            api: Api::new(Arc::clone(&service)),
             service,
             calls,
             handshakes: Crowd::new(places.handshakes, places.handshakes),
@@ -127,7 +127,7 @@ impl Doors {
     /// The next connection, once there is a place for it.
     async fn accept(&self, listener: &TcpListener) -> std::io::Result<Arrival> {
         let (tcp, peer) = listener.accept().await?;
-        let activity = Activity::begin();
+        let activity = Activity::begin(&self.calls);
         let place = self.handshakes.enter(network(peer.ip()), Arc::clone(&activity)).await;
         Ok(Arrival { tcp, peer, place, activity })
     }
@@ -143,13 +143,13 @@ impl Doors {
         };
         drop(place);
         let Some(Guest { tls, caller, seat }) = guest else { return };
-        let (router, service) = (self.router.clone(), Arc::clone(&self.service));
-        let calls = self.calls.clone();
-        let connection = Connection { tls, caller, activity, calls, router, service };
+        let (session, service) = (self.api.session(Arc::clone(&caller)), Arc::clone(&self.service));
+        let connection = Connection { tls, caller, activity, session, service };
         match seat {
             Seat::Known(place) => {
                 let leave = async {
                     tokio::select! {
+                        biased;
                         () = place.asked_to_leave() => {}
                         () = asked(&mut stop) => {}
                     }

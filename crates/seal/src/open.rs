@@ -170,10 +170,10 @@ pub fn open_bytes(
 ) -> Result<(SecretBytes, SessionKey), OpenError> {
     let mut stream = open_reader(sealed, opener)?;
     // Full size at once: a vector that grows leaves copies behind. One byte more shows the end.
-    let mut out = SecretBytes::from(vec![0; max.saturating_add(1)]).into_zeroizing();
+    let mut out = SecretBytes::from(vec![0; max.saturating_add(1)]);
     let mut filled = 0;
     while filled < out.len() {
-        match stream.read(&mut out[filled..]) {
+        match stream.read(&mut out.expose_secret_mut()[filled..]) {
             Ok(0) => break,
             Ok(read) => filled += read,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -184,7 +184,7 @@ pub fn open_bytes(
         return Err(OpenError::TooLarge { max });
     }
     out.truncate(filled);
-    Ok((SecretBytes::from(out), stream.session_key))
+    Ok((out, stream.session_key))
 }
 
 /// Key ids of the recipients, 16 upper-case hex digits each; an anonymous one is zeros.

@@ -6,12 +6,12 @@
 //! The feed is called before the change is acknowledged, so nobody reads an entry older than what
 //! they were told.
 
-use std::collections::HashMap;
-use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher as _, Hash};
+use std::borrow::Borrow;
+use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use hashbrown::HashTable;
 use parking_lot::RwLock;
 
 /// Locks per map: enough that readers on many cores seldom meet.
@@ -19,59 +19,85 @@ const SHARDS: usize = 16;
 
 /// A bounded map, read mostly. A shard that is full is emptied: the next reads fill it again.
 pub(crate) struct Cache<K, V> {
-    shards: [RwLock<HashMap<K, Arc<V>>>; SHARDS],
+    shards: [RwLock<Shard<K, V>>; SHARDS],
     hasher: RandomState,
     shard_max: usize,
+    /// Told of each value that it no longer holds, which may still be in use.
+    left: fn(&V),
 }
+
+type Shard<K, V> = HashTable<(K, Arc<V>)>;
 
 impl<K: Hash + Eq, V> Cache<K, V> {
     /// At most about `entries_max` entries.
     pub(crate) fn new(entries_max: usize) -> Self {
+        Self::telling(entries_max, |_| {})
+    }
+
+    /// The same; `left` is told of each value that leaves.
+    pub(crate) fn telling(entries_max: usize, left: fn(&V)) -> Self {
         Self {
-            shards: std::array::from_fn(|_| RwLock::new(HashMap::new())),
+            shards: std::array::from_fn(|_| RwLock::new(HashTable::new())),
             hasher: RandomState::new(),
             shard_max: (entries_max / SHARDS).max(1),
+            left,
         }
     }
 
-    fn shard<Q: Hash + ?Sized>(&self, key: &Q) -> &RwLock<HashMap<K, Arc<V>>> {
-        // The low bits choose the bucket within a shard's own table, whose hasher differs.
+    /// One hash for both: a table takes its bits from the ends, the shard is chosen by some from the middle.
+    fn place<Q: Hash + ?Sized>(&self, key: &Q) -> (u64, &RwLock<Shard<K, V>>) {
         let hash = self.hasher.hash_one(key);
-        &self.shards[usize::try_from(hash % SHARDS as u64).unwrap_or(0)]
+        (hash, &self.shards[usize::try_from((hash >> 32) % SHARDS as u64).unwrap_or(0)])
     }
 
     pub(crate) fn get<Q>(&self, key: &Q) -> Option<Arc<V>>
     where
-        K: std::borrow::Borrow<Q>,
+        K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.shard(key).read().get(key).cloned()
+        let (hash, shard) = self.place(key);
+        shard.read().find(hash, |(own, _)| own.borrow() == key).map(|(_, value)| Arc::clone(value))
     }
 
     /// Inserts while `generation` is still `seen`; checked under the lock that [`Cache::remove`] takes.
     pub(crate) fn insert(&self, key: K, value: Arc<V>, generation: &Generation, seen: u64) {
-        let mut shard = self.shard(&key).write();
+        let (hash, shard) = self.place(&key);
+        let mut shard = shard.write();
         if generation.now() != seen {
             return;
         }
+        self.take(&mut shard, hash, &key);
         if shard.len() >= self.shard_max {
-            shard.clear();
+            self.empty(&mut shard);
         }
-        shard.insert(key, value);
+        shard.insert_unique(hash, (key, value), |(own, _)| self.hasher.hash_one(own));
     }
 
     pub(crate) fn remove<Q>(&self, key: &Q)
     where
-        K: std::borrow::Borrow<Q>,
+        K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.shard(key).write().remove(key);
+        let (hash, shard) = self.place(key);
+        self.take(&mut shard.write(), hash, key);
     }
 
     pub(crate) fn clear(&self) {
-        for shard in &self.shards {
-            shard.write().clear();
+        self.shards.iter().for_each(|shard| self.empty(&mut shard.write()));
+    }
+
+    fn take<Q: Eq + ?Sized>(&self, shard: &mut Shard<K, V>, hash: u64, key: &Q)
+    where
+        K: Borrow<Q>,
+    {
+        if let Ok(entry) = shard.find_entry(hash, |(own, _)| own.borrow() == key) {
+            let ((_, value), _) = entry.remove();
+            (self.left)(&value);
         }
+    }
+
+    fn empty(&self, shard: &mut Shard<K, V>) {
+        shard.drain().for_each(|(_, value)| (self.left)(&value));
     }
 }
 
@@ -92,7 +118,38 @@ impl Generation {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicBool;
+
     use super::*;
+
+    #[test]
+    fn whoever_leaves_is_told() {
+        let tell = |value: &AtomicBool| value.store(true, Ordering::Relaxed);
+        let (cache, generation) = (Cache::telling(SHARDS, tell), Generation::default());
+        let insert = |key: u32| {
+            let value = Arc::new(AtomicBool::default());
+            cache.insert(key, Arc::clone(&value), &generation, generation.now());
+            value
+        };
+        let left = |value: &Arc<AtomicBool>| value.load(Ordering::Relaxed);
+        let first = insert(1);
+        assert!(!left(&first));
+        let second = insert(1);
+        assert_eq!((left(&first), left(&second)), (true, false), "replaced");
+        cache.remove(&1);
+        assert!(left(&second), "removed");
+        let many: Vec<_> = (0..1000).map(insert).collect();
+        let held = |key: &usize| cache.get(&u32::try_from(*key).unwrap()).is_some();
+        for key in 0..many.len() {
+            assert_eq!(left(&many[key]), !held(&key), "{key}: pushed out by a full shard or not");
+        }
+        assert!((0..many.len()).any(|key| held(&key)));
+        cache.clear();
+        assert!(many.iter().all(left), "cleared");
+        let late = Arc::new(AtomicBool::default());
+        cache.insert(1, Arc::clone(&late), &generation, generation.now() + 1);
+        assert!(cache.get(&1).is_none(), "it was overtaken");
+    }
 
     #[test]
     fn a_filler_that_was_overtaken_inserts_nothing() {

@@ -299,7 +299,7 @@ fn restored(
     for (n, ciphertext) in ciphertexts {
         let decrypt = wire::Decrypt { ciphertext, context: wire::Base64(Vec::new()) };
         let decrypted: wire::Decrypted = second.post("/decrypt", &decrypt)?;
-        ensure!(decrypted.plaintext.0[..] == n.to_be_bytes(), "key k-{n:08} came back changed");
+        ensure!(decrypted.plaintext[..] == n.to_be_bytes(), "key k-{n:08} came back changed");
     }
     second.stop()?;
     std::fs::remove_dir_all(&again)?;

@@ -272,7 +272,7 @@ const LARGE: &str = "encrypt the data yourself with a data key, and keep that ke
 impl Encrypt {
     async fn run(&self, global: &Global, client: &mut Client) -> Done {
         let bytes = self.input.read(PLAINTEXT_BYTES_MAX, LARGE)?;
-        let plaintext = wire::SecretBase64(Zeroizing::new(bytes));
+        let plaintext = wire::SecretBase64::from(bytes);
         let body = wire::Encrypt { plaintext, context: self.context.bytes() };
         let path = format!("{}/encrypt", path(&self.within.enclave, &self.name));
         let done: wire::Encrypted = client.post(&path, &body).await?;
@@ -303,7 +303,7 @@ impl Decrypt {
             return Err(Failure::new(Kind::NotAuthentic, message)
                 .next("decrypt without naming an enclave: the ciphertext says which key"));
         }
-        if global.json { output::json(&done) } else { output::raw(&done.plaintext.0) }
+        if global.json { output::json(&done) } else { output::raw(&done.plaintext) }
     }
 }
 
@@ -316,7 +316,7 @@ impl Generate {
             return output::json(&done);
         }
         let base64 = &data_encoding::BASE64;
-        let plaintext = Zeroizing::new(base64.encode(&done.plaintext.0));
+        let plaintext = Zeroizing::new(base64.encode(&done.plaintext));
         let ciphertext = base64.encode(&done.ciphertext.0);
         let text = match global.quiet {
             true => format!("{} {ciphertext}", &*plaintext),

@@ -1,51 +1,71 @@
 //! What a connection is doing: how many requests are under way, and since when none is.
 
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::body::{Body, Frame, SizeHint};
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
-/// The calls under way: from a request's head to the end of its reply.
+/// What all connections do.
 #[derive(Clone, Default)]
-pub(crate) struct Calls(Arc<AtomicUsize>);
+pub(crate) struct Calls(Arc<Mutex<Vec<Weak<Activity>>>>);
 
 impl Calls {
-    /// How many there are.
+    /// How many calls are under way: from a request's head to the end of its reply.
     pub(crate) fn under_way(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
+        let of = |activity: &Weak<Activity>| activity.upgrade().map_or(0, |one| one.under_way());
+        self.0.lock().iter().map(of).sum()
+    }
+
+    fn add(&self, activity: &Arc<Activity>) {
+        let mut all = self.0.lock();
+        if all.len() == all.capacity() {
+            all.retain(|one| one.strong_count() > 0);
+            // Room for as many again, so that few of those who come look at all.
+            let room = all.len().max(16);
+            all.reserve(room);
+        }
+        all.push(Arc::downgrade(activity));
     }
 }
 
-/// What one connection does. Counted without a lock: every request passes here.
+/// What one connection does. Counted without a lock, and without what other connections write to: every request
+/// passes here.
 pub(super) struct Activity {
     begun: Instant,
-    under_way: AtomicU32,
+    under_way: AtomicUsize,
     /// When the last request ended, in milliseconds after `begun`.
     ended_ms: AtomicU64,
 }
 
 /// A request under way, until its answer was sent.
-pub(super) struct Request(Arc<Activity>, Calls);
+pub(super) struct Request(Arc<Activity>);
 
 impl Activity {
-    pub(super) fn begin() -> Arc<Self> {
-        let (under_way, ended_ms) = (AtomicU32::new(0), AtomicU64::new(0));
-        Arc::new(Self { begun: Instant::now(), under_way, ended_ms })
+    /// Of a new connection, one of `calls`.
+    pub(super) fn begin(calls: &Calls) -> Arc<Self> {
+        let (under_way, ended_ms) = (AtomicUsize::new(0), AtomicU64::new(0));
+        let activity = Arc::new(Self { begun: Instant::now(), under_way, ended_ms });
+        calls.add(&activity);
+        activity
     }
 
-    /// One more, counted in `calls` as well.
-    pub(super) fn request(self: &Arc<Self>, calls: &Calls) -> Request {
+    /// One more.
+    pub(super) fn request(self: &Arc<Self>) -> Request {
         self.under_way.fetch_add(1, Ordering::AcqRel);
-        calls.0.fetch_add(1, Ordering::Relaxed);
-        Request(Arc::clone(self), calls.clone())
+        Request(Arc::clone(self))
+    }
+
+    fn under_way(&self) -> usize {
+        self.under_way.load(Ordering::Acquire)
     }
 
     pub(super) fn is_busy(&self) -> bool {
-        self.under_way.load(Ordering::Acquire) > 0
+        self.under_way() > 0
     }
 
     /// Since when it is silent, where no request is under way.
@@ -75,7 +95,6 @@ impl Drop for Request {
         let ended = u64::try_from(self.0.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.0.ended_ms.store(ended, Ordering::Release);
         self.0.under_way.fetch_sub(1, Ordering::AcqRel);
-        self.1.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -113,15 +132,29 @@ mod tests {
 
     const MINUTE: Duration = Duration::from_secs(60);
 
+    #[test]
+    fn connections_that_ended_are_forgotten() {
+        let calls = Calls::default();
+        let lasting = Activity::begin(&calls);
+        let _request = lasting.request();
+        for _ in 0..1000 {
+            let one = Activity::begin(&calls);
+            let _request = one.request();
+            assert_eq!(calls.under_way(), 2);
+        }
+        assert_eq!(calls.under_way(), 1);
+        assert!(calls.0.lock().len() < 100);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn it_is_idle_only_after_the_last_request() {
-        let activity = Activity::begin();
+        let calls = Calls::default();
+        let activity = Activity::begin(&calls);
         let begun = Instant::now();
         activity.idle_for(MINUTE).await;
         assert_eq!(begun.elapsed(), MINUTE, "nothing was ever asked");
 
-        let calls = Calls::default();
-        let (first, second) = (activity.request(&calls), activity.request(&calls));
+        let (first, second) = (activity.request(), activity.request());
         assert_eq!(calls.under_way(), 2);
         let ended = async {
             sleep(3 * MINUTE).await;

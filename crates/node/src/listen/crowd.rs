@@ -178,7 +178,7 @@ mod tests {
         async fn enter(&self, name: &'static str) -> Place<&'static str> {
             // Each a little later than the one before.
             advance(Duration::from_secs(1)).await;
-            self.0.enter(name, Activity::begin()).await
+            self.0.enter(name, Activity::begin(&Calls::default())).await
         }
 
         /// Whoever comes when it is full waits for `leaves`, who is asked to go.
@@ -220,8 +220,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_works_is_asked_last() {
         let crowd = Test(Crowd::new(2, 2));
-        let busy = Activity::begin();
-        let _request = busy.request(&Calls::default());
+        let busy = Activity::begin(&Calls::default());
+        let _request = busy.request();
         let works = crowd.0.enter("a", busy).await;
         let silent = crowd.enter("a").await;
         let new = crowd.crowds_out("b", silent).await;

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 
+use holdfast_api::Session;
 use holdfast_service::{Action, Caller, Error, Service};
 use holdfast_types::Kind;
 use hyper::Request;
@@ -13,8 +14,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 
 use super::Tls;
-use super::activity::{Activity, Answer, Calls};
-use super::heard;
+use super::activity::{Activity, Answer};
 use super::limits::{Bounds, DRAIN, FAREWELL, PING_ANSWER, PING_EVERY};
 
 /// How connections of one class are served.
@@ -29,8 +29,7 @@ pub(super) struct Connection {
     pub(super) tls: Tls,
     pub(super) caller: Arc<Caller>,
     pub(super) activity: Arc<Activity>,
-    pub(super) calls: Calls,
-    pub(super) router: holdfast_api::Router,
+    pub(super) session: Session,
     pub(super) service: Arc<Service>,
 }
 
@@ -55,22 +54,21 @@ impl Http {
     /// Serves until the peer has enough, is silent for too long, or `leave` returns. Then requests under way
     /// have some time.
     pub(super) async fn serve(&self, connection: Connection, leave: impl Future<Output = ()>) {
-        let Connection { tls, caller, activity, calls, router, service } = connection;
+        let Connection { tls, caller, activity, session, service } = connection;
         // What ALPN chose (RFC 7301): nothing is guessed from first bytes that may never come.
         let speaks_http2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
         let io = TokioIo::new(tls);
-        let (requests, of) = (Arc::clone(&activity), Arc::clone(&caller));
-        let serve = service_fn(move |mut request: Request<Incoming>| {
-            let under_way = requests.request(&calls);
-            request.extensions_mut().insert(Arc::clone(&of));
-            let answer = heard::call(router.clone(), request, of.known);
+        let (session, requests) = (Arc::new(session), Arc::clone(&activity));
+        let serve = service_fn(move |request: Request<Incoming>| {
+            let (session, under_way) = (Arc::clone(&session), requests.request());
             async move {
-                let answer = answer.await;
+                let answer = session.answer(request).await;
                 Ok::<_, Infallible>(answer.map(|body| Answer { body, _request: under_way }))
             }
         });
         let leave = async {
             tokio::select! {
+                biased;
                 () = activity.idle_for(self.bounds.idle) => {}
                 () = leave => {}
             }
@@ -103,7 +101,9 @@ async fn drive<C: Future<Output = hyper::Result<()>>>(
     activity: &Activity,
     leave: impl Future<Output = ()>,
 ) -> hyper::Result<()> {
+    // In order: to throw dice at each of a connection's wakes is not for nothing.
     tokio::select! {
+        biased;
         done = connection.as_mut() => return done,
         () = leave => {}
     }

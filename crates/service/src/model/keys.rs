@@ -1,7 +1,7 @@
 //! Enclaves, keys and what is done with keys.
 
+use holdfast_crypto::SecretBytes;
 use holdfast_types::{EnclaveId, KeyId, Millis, Name, Version};
-use zeroize::Zeroizing;
 
 /// An enclave.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -129,7 +129,7 @@ pub struct Decrypt<'a> {
 /// A plaintext and the key version that opened it. Not `Debug`.
 pub struct Decrypted {
     /// The plaintext, wiped on drop.
-    pub plaintext: Zeroizing<Vec<u8>>,
+    pub plaintext: SecretBytes,
     /// The key's id.
     pub key_id: KeyId,
     /// The version.
@@ -154,7 +154,7 @@ pub struct Generate<'a> {
 /// A data key, plain and encrypted. Not `Debug`.
 pub struct Generated {
     /// 32 random bytes, wiped on drop.
-    pub plaintext: Zeroizing<Vec<u8>>,
+    pub plaintext: SecretBytes,
     /// The same, encrypted.
     pub ciphertext: Vec<u8>,
     /// The id of the key that encrypted it.

@@ -1,7 +1,7 @@
 //! The caches of this service, how they are filled, and what of the feed empties them.
 
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use holdfast_keyring::Keyring;
 use holdfast_keys::policy;
@@ -30,6 +30,18 @@ pub(crate) struct KeyEntry {
     pub key: Key,
     /// The version that encrypts.
     pub newest: Arc<KeyVersion>,
+    /// It has left the cache of keys by id, perhaps because it was changed: it must not be found by its name.
+    left: AtomicBool,
+}
+
+impl KeyEntry {
+    fn leave(&self) {
+        self.left.store(true, Ordering::Release);
+    }
+
+    fn is_current(&self) -> bool {
+        !self.left.load(Ordering::Acquire)
+    }
 }
 
 /// The caches.
@@ -37,8 +49,9 @@ pub(crate) struct Caches {
     generation: Generation,
     pub(super) actors: Cache<IdentityId, Actor>,
     enclaves: Cache<Name, EnclaveId>,
-    names: Cache<FullName, KeyId>,
     keys: Cache<KeyId, KeyEntry>,
+    /// Of the same entries, those that were asked for by name: one look for what is asked for most.
+    named: Cache<Box<[u8]>, KeyEntry>,
     versions: Cache<(KeyId, Version), KeyVersion>,
     /// Tells listeners that an identity was made, changed or removed, when the caches know.
     pub(super) identities: watch::Sender<()>,
@@ -50,8 +63,8 @@ impl Caches {
             generation: Generation::default(),
             actors: Cache::new(ACTORS_MAX),
             enclaves: Cache::new(ENCLAVES_MAX),
-            names: Cache::new(KEYS_MAX),
-            keys: Cache::new(KEYS_MAX),
+            keys: Cache::telling(KEYS_MAX, KeyEntry::leave),
+            named: Cache::new(KEYS_MAX),
             versions: Cache::new(KEYS_MAX),
             identities: watch::Sender::new(()),
         }
@@ -63,7 +76,7 @@ impl Caches {
             return;
         }
         self.generation.raise();
-        for row in &changes.rows {
+        for (row, old) in changes.rows.iter().zip(&changes.old) {
             match row.table {
                 Table::KEYS | Table::KEY_VERSIONS => {
                     // Both keys begin with the key id.
@@ -76,10 +89,9 @@ impl Caches {
                         keyring.forget(id);
                     }
                 }
-                Table::KEY_NAMES => {
-                    if let Some(name) = FullName::of_row(&row.key) {
-                        self.names.remove(&name);
-                    }
+                // A name that there was: it means another key now, or none. Those who rename or delete are few.
+                Table::KEY_NAMES if old.as_ref().is_some_and(|old| !old.is_tombstone()) => {
+                    self.named.clear();
                 }
                 Table::IDENTITIES => {
                     if let Ok(identity) = <[u8; 32]>::try_from(row.key.as_slice()) {
@@ -90,6 +102,7 @@ impl Caches {
                 Table::ENCLAVES | Table::ENCLAVE_NAMES => {
                     self.enclaves.clear();
                     self.keys.clear();
+                    self.named.clear();
                     self.actors.clear();
                 }
                 _ => {}
@@ -117,21 +130,18 @@ fn is_cached(table: Table) -> bool {
 impl Service {
     /// A key by its names, from the caches or from this node's view.
     pub(super) fn key_named(&self, enclave: &Name, name: &Name) -> Result<Arc<KeyEntry>, Error> {
+        let spelt = Spelt::new(enclave, name);
+        let named = &self.caches.named;
+        if let Some(entry) = named.get(spelt.as_bytes()).filter(|entry| entry.is_current()) {
+            return Ok(entry);
+        }
         let missing = || super::keys::no_key(enclave, name);
-        let enclave_id = self.enclave_id(enclave)?;
-        let full = FullName::new(&enclave_id, name);
-        let id = match self.caches.names.get(&full) {
-            Some(id) => *id,
-            None => {
-                let seen = self.caches.generation.now();
-                let found =
-                    get::<KeyName>(&self.cluster.view(), full.as_row())?.ok_or_else(missing)?;
-                let id = found.record.key_id;
-                self.caches.names.insert(full, Arc::new(id), &self.caches.generation, seen);
-                id
-            }
-        };
-        self.key_with_id(&id)?.ok_or_else(missing)
+        let seen = self.caches.generation.now();
+        let full = FullName::new(&self.enclave_id(enclave)?, name);
+        let found = get::<KeyName>(&self.cluster.view(), full.as_row())?.ok_or_else(missing)?;
+        let entry = self.key_with_id(&found.record.key_id)?.ok_or_else(missing)?;
+        named.insert(spelt.as_bytes().into(), entry.clone(), &self.caches.generation, seen);
+        Ok(entry)
     }
 
     fn enclave_id(&self, name: &Name) -> Result<EnclaveId, Error> {
@@ -159,7 +169,8 @@ impl Service {
         };
         let Some(newest) = version(&view, id, key.primary)? else { return Ok(None) };
         let enclave = enclave.record.name;
-        let entry = Arc::new(KeyEntry { enclave, key, newest: Arc::new(newest) });
+        let (newest, left) = (Arc::new(newest), AtomicBool::new(false));
+        let entry = Arc::new(KeyEntry { enclave, key, newest, left });
         self.caches.keys.insert(*id, entry.clone(), &self.caches.generation, seen);
         Ok(Some(entry))
     }
@@ -226,8 +237,30 @@ pub(super) fn version_row(id: &KeyId, number: Version) -> [u8; 20] {
     key
 }
 
+/// `enclave/key`, as a caller spells it, on the stack.
+struct Spelt {
+    bytes: [u8; 2 * NAME_BYTES_MAX + 1],
+    len: usize,
+}
+
+impl Spelt {
+    fn new(enclave: &Name, key: &Name) -> Self {
+        let mut bytes = [0; 2 * NAME_BYTES_MAX + 1];
+        let (enclave, key) = (enclave.as_str().as_bytes(), key.as_str().as_bytes());
+        let len = enclave.len() + 1 + key.len();
+        bytes[..enclave.len()].copy_from_slice(enclave);
+        // Names have none.
+        bytes[enclave.len()] = b'/';
+        bytes[enclave.len() + 1..len].copy_from_slice(key);
+        Self { bytes, len }
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
 /// (enclave id, name) as one key that lives on the stack: the row key of key names and policies.
-#[derive(Clone, Copy)]
 pub(super) struct FullName {
     bytes: [u8; 16 + NAME_BYTES_MAX],
     len: u8,
@@ -245,28 +278,8 @@ impl FullName {
         Self { bytes, len: u8::try_from(16 + text.len()).unwrap_or(u8::MAX) }
     }
 
-    fn of_row(key: &[u8]) -> Option<Self> {
-        let mut bytes = [0; 16 + NAME_BYTES_MAX];
-        bytes.get_mut(..key.len())?.copy_from_slice(key);
-        Some(Self { bytes, len: u8::try_from(key.len()).ok()? })
-    }
-
     pub(super) fn as_row(&self) -> &[u8] {
         &self.bytes[..usize::from(self.len)]
-    }
-}
-
-impl PartialEq for FullName {
-    fn eq(&self, other: &Self) -> bool {
-        self.as_row() == other.as_row()
-    }
-}
-
-impl Eq for FullName {}
-
-impl Hash for FullName {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.as_row().hash(state);
     }
 }
 

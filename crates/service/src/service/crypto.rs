@@ -82,7 +82,7 @@ impl Service {
         let (plaintext, ciphertext) =
             self.keyring.generate_data_key(&entry.newest, request.context)?;
         Ok(Generated {
-            plaintext: plaintext.into_zeroizing(),
+            plaintext,
             ciphertext,
             key_id: entry.key.key_id,
             version: entry.newest.version,
@@ -139,7 +139,7 @@ impl Service {
         check_use(&entry.enclave, &entry.key, &version, Operation::Decrypt)?;
         let plaintext = self.keyring.decrypt(&version, request.context, request.ciphertext)?;
         Ok(Decrypted {
-            plaintext: plaintext.into_zeroizing(),
+            plaintext,
             key_id: header.key_id,
             version: header.version,
             name: entry.key.name.clone(),

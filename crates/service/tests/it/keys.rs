@@ -91,7 +91,10 @@ async fn the_wrong_key_context_or_bytes_are_told_apart_where_that_is_safe() {
         let service = vault.service.clone();
         async move {
             let request = Decrypt { key, context, ciphertext: &ciphertext };
-            service.decrypt(&admin(), request).await.map(|done| done.plaintext.to_vec())
+            service
+                .decrypt(&admin(), request)
+                .await
+                .map(|done| done.plaintext.expose_secret().to_vec())
         }
     };
     assert_eq!(decrypt(None, b"ctx", ciphertext.to_vec()).await.unwrap(), b"text");

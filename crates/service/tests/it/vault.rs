@@ -143,7 +143,7 @@ impl Vault {
     pub async fn decrypt(&self, who: &Caller, ciphertext: &[u8]) -> Result<String, Error> {
         let request = Decrypt { key: None, context: b"", ciphertext };
         let done = self.service.decrypt(who, request).await?;
-        Ok(String::from_utf8(done.plaintext.to_vec()).unwrap())
+        Ok(String::from_utf8(done.plaintext.expose_secret().to_vec()).unwrap())
     }
 
     /// Flips a bit of a wrapped version, as a bug would: past every rule.

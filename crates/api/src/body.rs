@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::body::HttpBody;
@@ -12,6 +13,7 @@ use holdfast_service::{Error, Service};
 use holdfast_types::limits::REQUEST_BODY_BYTES_MAX;
 use holdfast_types::{IdentityId, Kind};
 use http::{HeaderMap, header};
+use http_body::Frame;
 use http_body_util::BodyExt as _;
 use tokio::time::{Instant, timeout_at};
 use zeroize::Zeroize as _;
@@ -58,25 +60,22 @@ impl<B: HttpBody<Data = Bytes> + Unpin> Body<B> {
 
     /// Reads it, with the room that it takes as long as it is there; a small one takes none.
     pub(crate) async fn read(
-        self,
+        mut self,
         room: &Room,
         identity: Option<IdentityId>,
     ) -> Result<(Option<Lent<'_>>, Wiped), Error> {
+        // What most bodies do not need is on the heap: the futures of calls are copied, and small then.
         let room = if self.is_large() {
-            Some(room.lend(identity, self.body.size_hint().upper()).await?)
+            Some(Box::pin(room.lend(identity, self.body.size_hint().upper())).await?)
         } else {
             None
         };
-        Ok((room, self.collect().await?))
-    }
-
-    async fn collect(self) -> Result<Wiped, Error> {
-        let bytes = gather(self.body).await?;
+        let bytes = gather(&mut self.body).await?;
         if !bytes.is_empty() && !self.is_json {
             return Err(Error::new(Kind::BadInput, "the request's content type is not JSON")
                 .next("send it with Content-Type: application/json"));
         }
-        Ok(bytes.plain())
+        Ok((room, bytes.plain()))
     }
 }
 
@@ -96,40 +95,76 @@ pub(crate) async fn discard(mut body: impl HttpBody<Data = Bytes> + Unpin, known
 }
 
 /// Reads a body of a bounded size.
-async fn gather(mut body: impl HttpBody<Data = Bytes> + Unpin) -> Result<Wiped, Error> {
-    let too_large = || {
-        let message = format!("the request body is larger than {REQUEST_BODY_BYTES_MAX} bytes");
-        Error::new(Kind::TooLarge, message)
-            .next("for large data, encrypt it yourself with a data key: holdfast key generate")
-    };
-    if usize::try_from(body.size_hint().lower()).map_or(true, |size| size > DISCARDED_BYTES_MAX) {
-        return Err(too_large());
-    }
-    let room = usize::try_from(body.size_hint().lower()).unwrap_or(0).min(REQUEST_BODY_BYTES_MAX);
-    let (mut whole, mut size) = (Whole::Nothing, 0_usize);
+async fn gather(body: &mut (impl HttpBody<Data = Bytes> + Unpin)) -> Result<Wiped, Error> {
+    let mut gathered = Gathered::of(body.size_hint().lower())?;
     let mut waits = None;
-    loop {
-        // Most bodies have come with their heads: nobody sets a clock for those.
-        let frame = match body.frame().now_or_never() {
-            Some(frame) => frame,
-            None => {
-                let begun = *waits.get_or_insert_with(Instant::now);
-                let frame = timeout_at(begun + due(size), body.frame()).await;
-                frame.map_err(|_| too_slow(begun.elapsed()))?
-            }
-        };
-        let Some(frame) = frame else { break };
-        let broken = |_| Error::new(Kind::BadInput, "the request body broke off");
-        // What is no data are trailers, which mean nothing here.
-        let Ok(data) = frame.map_err(broken)?.into_data() else { continue };
-        let data = Wiped(data);
-        size = size.saturating_add(data.len());
-        if size > DISCARDED_BYTES_MAX {
+    // Most bodies have come with their heads: nobody sets a clock for those.
+    while gathered.take_what_is_there(body)? == Poll::Pending {
+        let begun = *waits.get_or_insert_with(Instant::now);
+        let frame = timeout_at(begun + due(gathered.size), body.frame());
+        let frame = Box::pin(frame).await.map_err(|_| too_slow(begun.elapsed()))?;
+        if gathered.take(frame)? {
             break;
         }
-        if size > REQUEST_BODY_BYTES_MAX { whole = Whole::Nothing } else { whole.push(data, room) }
     }
-    if size > REQUEST_BODY_BYTES_MAX { Err(too_large()) } else { Ok(whole.take()) }
+    gathered.finish()
+}
+
+/// What has come of a body so far.
+struct Gathered {
+    whole: Whole,
+    size: usize,
+    /// How long it says that it is.
+    room: usize,
+}
+
+impl Gathered {
+    fn of(says: u64) -> Result<Self, Error> {
+        let says = usize::try_from(says).unwrap_or(usize::MAX);
+        if says > DISCARDED_BYTES_MAX {
+            return Err(too_large());
+        }
+        Ok(Self { whole: Whole::Nothing, size: 0, room: says.min(REQUEST_BODY_BYTES_MAX) })
+    }
+
+    /// Ready at its end.
+    fn take_what_is_there(
+        &mut self,
+        body: &mut (impl HttpBody<Data = Bytes> + Unpin),
+    ) -> Result<Poll<()>, Error> {
+        while let Some(frame) = body.frame().now_or_never() {
+            if self.take(frame)? {
+                return Ok(Poll::Ready(()));
+            }
+        }
+        Ok(Poll::Pending)
+    }
+
+    /// Whether nothing more is to be read.
+    fn take<E>(&mut self, frame: Option<Result<Frame<Bytes>, E>>) -> Result<bool, Error> {
+        let Some(frame) = frame else { return Ok(true) };
+        let broken = |_| Error::new(Kind::BadInput, "the request body broke off");
+        // What is no data are trailers, which mean nothing here.
+        let Ok(data) = frame.map_err(broken)?.into_data() else { return Ok(false) };
+        let data = Wiped(data);
+        self.size = self.size.saturating_add(data.len());
+        if self.size > REQUEST_BODY_BYTES_MAX {
+            self.whole = Whole::Nothing;
+        } else {
+            self.whole.push(data, self.room);
+        }
+        Ok(self.size > DISCARDED_BYTES_MAX)
+    }
+
+    fn finish(self) -> Result<Wiped, Error> {
+        if self.size > REQUEST_BODY_BYTES_MAX { Err(too_large()) } else { Ok(self.whole.take()) }
+    }
+}
+
+fn too_large() -> Error {
+    let message = format!("the request body is larger than {REQUEST_BODY_BYTES_MAX} bytes");
+    Error::new(Kind::TooLarge, message)
+        .next("for large data, encrypt it yourself with a data key: holdfast key generate")
 }
 
 /// By when, from its begin, more must have come of a body of which `size` bytes are there.
@@ -251,7 +286,7 @@ mod tests {
     async fn read(headers: &HeaderMap, pieces: Vec<Vec<u8>>) -> Result<Vec<u8>, Kind> {
         let pieces = pieces.into_iter().map(|piece| Ok::<_, std::io::Error>(Bytes::from(piece)));
         let body = axum::body::Body::from_stream(stream::iter(pieces));
-        let read = body_of(headers, body).collect().await;
+        let read = collect(headers, body).await;
         read.map(|bytes| bytes.to_vec()).map_err(|error| error.kind)
     }
 
@@ -260,7 +295,8 @@ mod tests {
     }
 
     async fn collect(headers: &HeaderMap, body: axum::body::Body) -> Result<Wiped, Error> {
-        body_of(headers, body).collect().await
+        let room = Room::new(8 << 20, 8 << 20);
+        body_of(headers, body).read(&room, None).await.map(|(_, bytes)| bytes)
     }
 
     fn refused(read: Result<Wiped, Error>) -> Error {

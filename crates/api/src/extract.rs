@@ -141,7 +141,8 @@ impl Call {
     ) -> Result<(Option<Lent<'static>>, Wiped), Failed> {
         let reject = |error| self.reject(action, &on.text(), error);
         if !self.caller.known || body.is_large() {
-            let admitted = self.service.admit(&self.caller, action, on.of_enclave()).await;
+            let admitted =
+                Box::pin(self.service.admit(&self.caller, action, on.of_enclave())).await;
             admitted.map_err(reject)?;
         }
         body.read(&ROOM, self.caller.identity).await.map_err(reject)

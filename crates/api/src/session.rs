@@ -52,21 +52,27 @@ impl Api {
 impl Session {
     /// Answers a request. The operations with keys, which are nearly all that is ever called, are found without
     /// the router.
-    pub async fn answer<B>(&self, request: Request<B>) -> Response<AnswerBody>
+    pub fn answer<B>(
+        &self,
+        request: Request<B>,
+    ) -> impl Future<Output = Response<AnswerBody>> + Send + use<'_, B>
     where
         B: HttpBody<Data = Bytes, Error: Into<axum::BoxError>> + Send + Unpin + 'static,
     {
+        // Taken apart before the future begins, which would hold the request and its parts.
         let (parts, mut body) = request.into_parts();
-        let Some(operation) = Operation::of(&parts.method, &parts.uri) else {
-            // On the heap: its future is far larger than that of an operation.
-            return Box::pin(self.routed(Request::from_parts(parts, body))).await;
-        };
-        let lent = Body::new(&parts.headers, &mut body);
-        let answer = operation.answer(&self.call, lent).await.into_response();
-        if !body.is_end_stream() {
-            discard(body, self.call.caller.known).await;
+        async move {
+            let Some(operation) = Operation::of(&parts.method, &parts.uri) else {
+                // On the heap: its future is far larger than that of an operation.
+                return Box::pin(self.routed(Request::from_parts(parts, body))).await;
+            };
+            let lent = Body::new(&parts.headers, &mut body);
+            let answer = operation.answer(&self.call, lent).await.into_response();
+            if !body.is_end_stream() {
+                Box::pin(discard(body, self.call.caller.known)).await;
+            }
+            answer
         }
-        answer
     }
 
     async fn routed<B>(&self, request: Request<B>) -> Response<AnswerBody>

@@ -94,6 +94,61 @@ fn paths_methods_and_queries_that_fit_nothing_are_refused_and_recorded() {
     vault.run(&["key", "show", "orders"], b"").expect(0);
 }
 
+/// The router and the way around it lead to the same.
+#[test]
+fn operations_are_the_same_however_their_paths_are_spelt() {
+    let (vault, mut raw) = vault();
+    let spellings = |path: &str| {
+        [path.to_owned(), path.replace("/default/", "/%64efault/"), format!("{path}?")]
+    };
+    let plain = br#"{"plaintext":"aGVsbG8=","context":"Y3R4"}"#;
+    for path in spellings(&format!("POST {KEYS}/orders/encrypt")) {
+        let sealed = raw.ask(&path, plain);
+        assert_eq!(sealed.status, 200, "{path}");
+        let sealed: holdfast_api::wire::Encrypted = serde_json::from_slice(&sealed.body).unwrap();
+        let asked = holdfast_api::wire::Decrypt {
+            ciphertext: sealed.ciphertext,
+            context: holdfast_api::wire::Base64(b"ctx".to_vec()),
+        };
+        let asked = serde_json::to_vec(&asked).unwrap();
+        let by_ciphertext = ["POST /api/v1/decrypt", "POST /api/v1/decrypt?"];
+        let by_name = spellings(&format!("POST {KEYS}/orders/decrypt"));
+        for path in by_name.iter().map(String::as_str).chain(by_ciphertext) {
+            let opened = raw.ask(path, &asked);
+            let text = String::from_utf8(opened.body).unwrap();
+            assert!(
+                opened.status == 200 && text.contains(r#""plaintext":"aGVsbG8=""#),
+                "{path}: {text}"
+            );
+        }
+    }
+    for path in spellings(&format!("POST {KEYS}/orders/generate")) {
+        assert_eq!(raw.ask(&path, b"{}").status, 200, "{path}");
+    }
+    let long = "n".repeat(5000);
+    for (name, operation, body) in [
+        ("-rf", "encrypt", &plain[..]),
+        ("..", "encrypt", plain),
+        (&long, "encrypt", plain),
+        ("nothing", "encrypt", plain),
+        ("orders", "encrypt", b"{}"),
+        ("orders", "encrypt", b""),
+        ("orders", "decrypt", plain),
+        ("orders", "generate", b"[]"),
+        ("nothing", "generate", b"{}"),
+    ] {
+        let replies: Vec<_> = spellings(&format!("POST {KEYS}/{name}/{operation}"))
+            .iter()
+            .map(|path| raw.ask(path, body))
+            .map(|reply| (reply.status, reply.failure().code, reply.failure().message))
+            .collect();
+        assert!(replies.iter().all(|reply| *reply == replies[0]), "{replies:?}");
+        assert!(replies[0].0 >= 400);
+    }
+    failed(&raw.ask("POST /api/v1/decrypt?a=b", plain), 400, "bad_input", "takes no query");
+    vault.run(&["key", "show", "orders"], b"").expect(0);
+}
+
 #[test]
 fn bodies_that_do_not_fit_are_refused_and_recorded() {
     let (vault, mut raw) = vault();

@@ -118,25 +118,27 @@ fn close(out: &mut Vec<u8>, start: usize, head: &mut ChainHead) {
 /// everything that is no printable ASCII is escaped.
 fn string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
-    let mut rest = text;
-    loop {
-        let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
-        let plain = rest.as_bytes().iter().take_while(|byte| is_plain(byte)).count();
-        out.extend_from_slice(&rest.as_bytes()[..plain]);
-        let mut others = rest[plain..].chars();
-        match others.next() {
-            None => break,
-            Some(c @ ('"' | '\\')) => out.extend_from_slice(&[b'\\', c as u8]),
-            Some(c) => {
-                for unit in c.encode_utf16(&mut [0; 2]) {
-                    // Writing to a Vec does not fail.
-                    _ = write!(out, "\\u{unit:04x}");
-                }
-            }
-        }
-        rest = others.as_str();
+    // Nearly all texts are such. All bytes are looked at, without a branch for each.
+    let plain = |byte: u8| matches!(byte, b' '..=b'~') & (byte != b'"') & (byte != b'\\');
+    if text.bytes().fold(true, |all, byte| all & plain(byte)) {
+        out.extend_from_slice(text.as_bytes());
+    } else {
+        text.chars().for_each(|c| character(out, c));
     }
     out.push(b'"');
+}
+
+fn character(out: &mut Vec<u8>, c: char) {
+    match c {
+        '"' | '\\' => out.extend_from_slice(&[b'\\', c as u8]),
+        ' '..='~' => out.push(c as u8),
+        _ => {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                // Writing to a Vec does not fail.
+                _ = write!(out, "\\u{unit:04x}");
+            }
+        }
+    }
 }
 
 /// As much of `text` as takes at most `bytes_max` between the quotes that [`string`] writes.

@@ -166,7 +166,10 @@ impl Service {
         resource: Resource<'a>,
     ) -> Result<Call<'a>, Error> {
         let call = self.let_in(caller, action, resource).await?;
-        if action.is_administration() { call.begin(String::new()).await } else { Ok(call) }
+        if !action.is_administration() {
+            return Ok(call);
+        }
+        Box::pin(call.begin(String::new())).await
     }
 
     /// As [`Service::enter`], where the first line of administration says more than its resource: the use
@@ -233,7 +236,7 @@ impl Service {
         if let Some(actor) = self.actor_here(&identity)? {
             return Ok(actor);
         }
-        self.catch_up().await?;
+        Box::pin(self.catch_up()).await?;
         self.load_actor(&identity)?.ok_or_else(|| {
             Error::new(Kind::Refused, format!("identity {identity} is unknown to this vault")).next(
                 format!(

@@ -105,7 +105,7 @@ impl Service {
     ) -> Result<T, Error> {
         match work() {
             Err(error) if error.miss => {
-                self.catch_up().await?;
+                Box::pin(self.catch_up()).await?;
                 work()
             }
             result => result,

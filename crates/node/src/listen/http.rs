@@ -61,10 +61,11 @@ impl Http {
         let (session, requests) = (Arc::new(session), Arc::clone(&activity));
         let serve = service_fn(move |request: Request<Incoming>| {
             let (session, under_way) = (Arc::clone(&session), requests.request());
-            async move {
+            // On the heap: HTTP/2 makes a task of each, and copies it several times on the way there.
+            Box::pin(async move {
                 let answer = session.answer(request).await;
                 Ok::<_, Infallible>(answer.map(|body| Answer { body, _request: under_way }))
-            }
+            })
         });
         let leave = async {
             tokio::select! {

@@ -41,7 +41,7 @@ impl FromRequestParts<Arc<Service>> for Call {
 
 fn caller(extensions: &http::Extensions) -> Arc<Caller> {
     extensions.get::<Arc<Caller>>().cloned().unwrap_or_else(|| {
-        // Nobody vouches for this request: a stranger from far away.
+        // A session always says who. Were it not so: a stranger from far away.
         Arc::new(Caller {
             identity: None,
             local: false,

@@ -28,7 +28,7 @@ pub struct Api {
     routes: Router,
 }
 
-/// What one caller calls: as long as a connection lasts.
+/// One caller's way in, for as long as its connection lasts.
 pub struct Session {
     call: Call,
     routes: Router,

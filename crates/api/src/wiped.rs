@@ -6,7 +6,8 @@ use zeroize::Zeroize as _;
 
 /// Bytes that may be a secret. Whoever writes them sees to it that the buffer never grows: growing copies.
 ///
-/// Wiped as a whole, where a `Zeroizing<Vec<u8>>` does it byte by byte.
+/// Wiped as a whole, where a `Zeroizing<Vec<u8>>` does it byte by byte; as `SecretBytes` of `holdfast-crypto`, on
+/// which the wire types of a client do not depend.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub(crate) struct WipedVec(Vec<u8>);
 

@@ -2,8 +2,9 @@
 //!
 //! Not public: a random 96-bit nonce is too short for a key of many messages.
 
-use crate::{NotAuthentic, SecretBytes};
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+
+use crate::{NotAuthentic, SecretBytes};
 
 /// Bytes of the tag.
 pub const TAG_BYTES: usize = 16;

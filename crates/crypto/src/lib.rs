@@ -2,8 +2,8 @@
 //!
 //! One AEAD ([`xaes256gcm`]), one key derivation ([`hkdf_sha256`]), one hash ([`sha256`]), one
 //! signature ([`ed25519`]), one random source ([`random`], [`nonce`]), and the types that hold
-//! secrets ([`Secret`], [`AtHand`], [`SecretBytes`]). All of it is AWS-LC underneath; no algorithm is written
-//! here except the key derivation of XAES, which is three AES blocks (of RustCrypto's `aes`).
+//! secrets ([`Secret`], [`AtHand`], [`SecretBytes`]). AWS-LC is underneath; no algorithm is written here
+//! except the key derivation of XAES: three AES blocks, of RustCrypto's `aes`.
 //!
 //! Formats: `formats/keys.md`, `formats/ciphertext.md`.
 

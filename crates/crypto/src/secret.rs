@@ -111,8 +111,8 @@ impl<const N: usize> Drop for AtHand<N> {
     }
 }
 
-/// A secret of any length, wiped on drop with all the capacity of its buffer, as a whole: what wipes any vector
-/// does it byte by byte.
+/// A secret of any length, wiped on drop with all the capacity of its buffer, and as a whole: `Vec::zeroize`
+/// goes byte by byte.
 #[derive(Clone, Default)]
 pub struct SecretBytes(Vec<u8>);
 

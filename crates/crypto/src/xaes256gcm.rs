@@ -84,6 +84,7 @@ fn derive(key: &[u8; KEY_BYTES], prefix: [u8; 12]) -> AtHand<32> {
     derived
 }
 
+/// Doubles in GF(2^128) with the polynomial 0x87 (SP 800-38B §6.1), without a branch on the secret.
 fn double(block: &mut [u8; 16]) {
     let value = u128::from_be_bytes(*block);
     let carry = value >> 127;

@@ -6,11 +6,11 @@
 //! all the same: refusing to run would cost more than a page in swap, which should be encrypted
 //! anyway.
 
-use holdfast_crypto::AtHand;
 use std::ffi::c_void;
 use std::ptr;
 use std::sync::{Arc, Once};
 
+use holdfast_crypto::AtHand;
 use rustix::mm::{
     Advice, MapFlags, MprotectFlags, ProtFlags, madvise, mlock, mmap_anonymous, mprotect, munmap,
 };

@@ -10,7 +10,7 @@ use hyper::body::{Body, Frame, SizeHint};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-/// What all connections do.
+/// The activities of all connections: to count calls under way, at a stop.
 #[derive(Clone, Default)]
 pub(crate) struct Calls(Arc<Mutex<Vec<Weak<Activity>>>>);
 

@@ -102,14 +102,60 @@ async fn drive<C: Future<Output = hyper::Result<()>>>(
     activity: &Activity,
     leave: impl Future<Output = ()>,
 ) -> hyper::Result<()> {
-    // In order: to throw dice at each of a connection's wakes is not for nothing.
+    // In order, since a random one costs at each wake; `leave` first, or a peer that keeps its connection busy
+    // could not be asked to.
     tokio::select! {
         biased;
-        done = connection.as_mut() => return done,
         () = leave => {}
+        done = connection.as_mut() => return done,
     }
     ask_to_end(connection.as_mut());
     // At a stop the listener's own limit comes first, and is told.
     let time = if activity.is_busy() { DRAIN + FAREWELL } else { FAREWELL };
     tokio::time::timeout(time, connection).await.unwrap_or(Ok(()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Poll};
+    use std::time::Duration;
+
+    use tokio::task::coop::consume_budget;
+    use tokio::time::{sleep, timeout};
+
+    use super::super::activity::Calls;
+    use super::*;
+
+    /// A connection whose peer sends faster than it is served: each poll takes all of the task's budget.
+    struct Busy {
+        asked_to_end: bool,
+    }
+
+    impl Future for Busy {
+        type Output = hyper::Result<()>;
+
+        fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<hyper::Result<()>> {
+            if self.asked_to_end {
+                return Poll::Ready(Ok(()));
+            }
+            while pin!(consume_budget()).poll(context).is_ready() {}
+            Poll::Pending
+        }
+    }
+
+    #[tokio::test]
+    async fn a_busy_connection_is_asked_to_leave() {
+        let activity = Activity::begin(&Calls::default());
+        let leave = async {
+            tokio::select! {
+                biased;
+                () = sleep(Duration::from_millis(10)) => {}
+                () = std::future::pending() => {}
+            }
+        };
+        let busy = pin!(Busy { asked_to_end: false });
+        let driven = drive(busy, |mut busy| busy.asked_to_end = true, &activity, leave);
+        let driven = timeout(Duration::from_secs(5), driven).await;
+        assert!(driven.is_ok_and(|done| done.is_ok()));
+    }
 }

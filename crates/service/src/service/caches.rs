@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use holdfast_keyring::Keyring;
 use holdfast_keys::policy;
 use holdfast_machine::{Changes, View};
-use holdfast_records::{Enclave, Identity, Key, KeyName, KeyVersion, Policy, Privilege};
+use holdfast_records::{
+    Enclave, Identity, Key, KeyName, KeyVersion, Policy, Privilege, Record as _,
+};
 use holdfast_types::limits::NAME_BYTES_MAX;
 use holdfast_types::{EnclaveId, IdentityId, KeyId, Name, Table, Version};
 use tokio::sync::watch;
@@ -17,7 +19,7 @@ use super::read::get;
 use crate::Error;
 use crate::cache::{Cache, Generation};
 
-/// Keys whose records stay at hand; about 500 bytes each.
+/// Keys whose records stay at hand; about 500 bytes each. As many besides, at worst, that left and are still named.
 const KEYS_MAX: usize = 65_536;
 const ENCLAVES_MAX: usize = 4_096;
 const ACTORS_MAX: usize = 16_384;
@@ -76,7 +78,7 @@ impl Caches {
             return;
         }
         self.generation.raise();
-        for (row, old) in changes.rows.iter().zip(&changes.old) {
+        for (at, row) in changes.rows.iter().enumerate() {
             match row.table {
                 Table::KEYS | Table::KEY_VERSIONS => {
                     // Both keys begin with the key id.
@@ -89,9 +91,16 @@ impl Caches {
                         keyring.forget(id);
                     }
                 }
-                // A name that there was: it means another key now, or none. Those who rename or delete are few.
-                Table::KEY_NAMES if old.as_ref().is_some_and(|old| !old.is_tombstone()) => {
-                    self.named.clear();
+                Table::KEY_NAMES => {
+                    // The key that was called so, if one was, is found by its name no more.
+                    let old = changes.old.get(at).and_then(Option::as_ref);
+                    let old = old.filter(|old| !old.is_tombstone());
+                    let named = old.map(|old| KeyName::decode(old.schema, &row.key, &old.body));
+                    match named {
+                        None => {}
+                        Some(Ok(named)) => self.keys.remove(&named.key_id),
+                        Some(Err(_)) => self.named.clear(),
+                    }
                 }
                 Table::IDENTITIES => {
                     if let Ok(identity) = <[u8; 32]>::try_from(row.key.as_slice()) {
@@ -285,7 +294,7 @@ impl FullName {
 
 #[cfg(test)]
 mod tests {
-    use holdfast_records::{KeyKind, Record as _, VersionState};
+    use holdfast_records::{KeyKind, KeyState, VersionState};
     use holdfast_types::{Millis, Revision, Row, TxnId, Value, VaultId};
 
     use super::*;
@@ -311,6 +320,56 @@ mod tests {
             rows: vec![Row { table, key, value }],
             old: vec![None],
         }
+    }
+
+    #[test]
+    fn a_key_that_changed_is_not_found_by_its_name() {
+        let (caches, keyring) = (Caches::new(), Keyring::new(VaultId([1; 16])));
+        keyring.generate_root().unwrap();
+        let enclave_id = EnclaveId([9; 16]);
+        let name: Name = "orders".parse().unwrap();
+        let fill = |id: u8| {
+            let newest = Arc::new(cached(&keyring, id));
+            let key_id = newest.key_id;
+            let key = Key {
+                key_id,
+                enclave_id,
+                name: name.clone(),
+                kind: KeyKind::Aes256,
+                state: KeyState::Active,
+                primary: Version(1),
+                created: Millis(0),
+            };
+            let left = AtomicBool::new(false);
+            let enclave = "default".parse().unwrap();
+            let entry = Arc::new(KeyEntry { enclave, key, newest, left });
+            let seen = caches.generation.now();
+            caches.keys.insert(key_id, entry.clone(), &caches.generation, seen);
+            entry
+        };
+        let names = |id: KeyId| KeyName { enclave_id, name: name.clone(), key_id: id };
+        let row = names(KeyId([1; 16])).key();
+        let value = |body: Vec<u8>, schema| Value { schema, rev: Revision(1), at: Millis(0), body };
+
+        let [first, other] = [fill(1), fill(2)];
+        caches.changed(&change(Table::KEYS, first.key.key_id.0.to_vec()), &keyring);
+        assert_eq!((first.is_current(), other.is_current()), (false, true), "rotated or deleted");
+
+        let second = fill(1);
+        let created = change(Table::KEY_NAMES, row.clone());
+        caches.changed(&created, &keyring);
+        assert!(second.is_current(), "nothing was called so before");
+        let mut freed = created.clone();
+        freed.old = vec![Some(value(Vec::new(), 0))];
+        caches.changed(&freed, &keyring);
+        assert!(second.is_current(), "the name was free before");
+        let body = names(second.key.key_id).encode();
+        freed.old = vec![Some(value(body.bytes, body.schema))];
+        caches.changed(&freed, &keyring);
+        assert_eq!((second.is_current(), other.is_current()), (false, true), "it lost its name");
+
+        caches.changed(&change(Table::ENCLAVES, enclave_id.0.to_vec()), &keyring);
+        assert!(!other.is_current(), "its enclave changed");
     }
 
     #[test]

@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use axum::body::HttpBody;
@@ -98,16 +97,19 @@ pub(crate) async fn discard(mut body: impl HttpBody<Data = Bytes> + Unpin, known
 async fn gather(body: &mut (impl HttpBody<Data = Bytes> + Unpin)) -> Result<Wiped, Error> {
     let mut gathered = Gathered::of(body.size_hint().lower())?;
     let mut waits = None;
-    // Most bodies have come with their heads: nobody sets a clock for those.
-    while gathered.take_what_is_there(body)? == Poll::Pending {
+    loop {
+        // Most bodies have come with their heads: nobody sets a clock for those.
+        while let Some(frame) = body.frame().now_or_never() {
+            if gathered.take(frame)? {
+                return gathered.finish();
+            }
+        }
         let begun = *waits.get_or_insert_with(Instant::now);
         let frame = timeout_at(begun + due(gathered.size), body.frame());
-        let frame = Box::pin(frame).await.map_err(|_| too_slow(begun.elapsed()))?;
-        if gathered.take(frame)? {
-            break;
+        if gathered.take(Box::pin(frame).await.map_err(|_| too_slow(begun.elapsed()))?)? {
+            return gathered.finish();
         }
     }
-    gathered.finish()
 }
 
 /// What has come of a body so far.
@@ -125,19 +127,6 @@ impl Gathered {
             return Err(too_large());
         }
         Ok(Self { whole: Whole::Nothing, size: 0, room: says.min(REQUEST_BODY_BYTES_MAX) })
-    }
-
-    /// Ready at its end.
-    fn take_what_is_there(
-        &mut self,
-        body: &mut (impl HttpBody<Data = Bytes> + Unpin),
-    ) -> Result<Poll<()>, Error> {
-        while let Some(frame) = body.frame().now_or_never() {
-            if self.take(frame)? {
-                return Ok(Poll::Ready(()));
-            }
-        }
-        Ok(Poll::Pending)
     }
 
     /// Whether nothing more is to be read.
@@ -290,13 +279,9 @@ mod tests {
         read.map(|bytes| bytes.to_vec()).map_err(|error| error.kind)
     }
 
-    fn body_of(headers: &HeaderMap, body: axum::body::Body) -> Body {
-        Body::new(headers, body)
-    }
-
     async fn collect(headers: &HeaderMap, body: axum::body::Body) -> Result<Wiped, Error> {
         let room = Room::new(8 << 20, 8 << 20);
-        body_of(headers, body).read(&room, None).await.map(|(_, bytes)| bytes)
+        Body::new(headers, body).read(&room, None).await.map(|(_, bytes)| bytes)
     }
 
     fn refused(read: Result<Wiped, Error>) -> Error {
@@ -376,12 +361,12 @@ mod tests {
         let room = Room::new(3 << 20, 3 << 20);
         let none = HeaderMap::new();
         let read = async |size: usize| {
-            body_of(&none, axum::body::Body::from(vec![b' '; size])).read(&room, None).await
+            Body::new(&none, axum::body::Body::from(vec![b' '; size])).read(&room, None).await
         };
         let first = read(1 << 20).await.unwrap();
         assert_eq!(room.free(), 2 << 20);
         let endless = stream::iter([Ok::<_, std::io::Error>(Bytes::from("{}"))]);
-        let endless = body_of(&none, axum::body::Body::from_stream(endless));
+        let endless = Body::new(&none, axum::body::Body::from_stream(endless));
         let second = endless.read(&room, None).await.unwrap();
         assert_eq!(room.free(), 0, "it did not say how long it is");
         assert_eq!(read(1 << 10).await.unwrap().1.len(), 1 << 10);

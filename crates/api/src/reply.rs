@@ -61,13 +61,13 @@ impl Object {
     fn field(&mut self, name: &str) {
         let before = if self.0.is_empty() { b'{' } else { b',' };
         self.0.push(before);
-        self.quoted(name);
+        self.quoted(name.as_bytes());
         self.0.push(b':');
     }
 
-    fn quoted(&mut self, text: &str) {
+    fn quoted(&mut self, text: &[u8]) {
         self.0.push(b'"');
-        self.0.extend_from_slice(text.as_bytes());
+        self.0.extend_from_slice(text);
         self.0.push(b'"');
     }
 
@@ -80,9 +80,7 @@ impl Object {
 
     fn key(&mut self, id: KeyId, version: Version) {
         self.field("key_id");
-        self.0.push(b'"');
-        self.0.extend_from_slice(&id.text());
-        self.0.push(b'"');
+        self.quoted(&id.text());
         self.field("version");
         // Writing to a Vec does not fail.
         _ = write!(self.0, "{version}");
@@ -90,7 +88,7 @@ impl Object {
 
     fn name(&mut self, field: &str, name: &Name) {
         self.field(field);
-        self.quoted(name.as_str());
+        self.quoted(name.as_str().as_bytes());
     }
 
     fn response(mut self) -> Response {

@@ -5,10 +5,11 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 
 use subtle::ConstantTimeEq;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroize;
 
 /// A secret of `N` bytes. It is boxed, so that moving it copies a pointer and leaves no bytes behind.
-pub struct Secret<const N: usize>(Box<Zeroizing<[u8; N]>>);
+#[derive(PartialEq, Eq)]
+pub struct Secret<const N: usize>(Box<AtHand<N>>);
 
 impl<const N: usize> Secret<N> {
     /// Draws `N` random bytes.
@@ -20,7 +21,7 @@ impl<const N: usize> Secret<N> {
     /// Lets `fill` write the bytes where they will stay.
     #[must_use]
     pub fn fill_with(fill: impl FnOnce(&mut [u8])) -> Self {
-        let mut bytes = Box::new(Zeroizing::new([0; N]));
+        let mut bytes = Box::new(AtHand::new([0; N]));
         fill(&mut bytes[..]);
         Self(bytes)
     }
@@ -50,14 +51,6 @@ impl<const N: usize> Clone for Secret<N> {
         Self::copy_from(self.expose_secret())
     }
 }
-
-impl<const N: usize> PartialEq for Secret<N> {
-    fn eq(&self, other: &Self) -> bool {
-        self.0[..].ct_eq(&other.0[..]).into()
-    }
-}
-
-impl<const N: usize> Eq for Secret<N> {}
 
 impl<const N: usize> fmt::Debug for Secret<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -246,21 +246,19 @@ pub(super) fn version_row(id: &KeyId, number: Version) -> [u8; 20] {
     key
 }
 
-/// `enclave/key`, as a caller spells it, on the stack.
-struct Spelt {
-    bytes: [u8; 2 * NAME_BYTES_MAX + 1],
+/// Parts one after another, on the stack: at most `MAX` bytes.
+struct Joined<const MAX: usize> {
+    bytes: [u8; MAX],
     len: usize,
 }
 
-impl Spelt {
-    fn new(enclave: &Name, key: &Name) -> Self {
-        let mut bytes = [0; 2 * NAME_BYTES_MAX + 1];
-        let (enclave, key) = (enclave.as_str().as_bytes(), key.as_str().as_bytes());
-        let len = enclave.len() + 1 + key.len();
-        bytes[..enclave.len()].copy_from_slice(enclave);
-        // Names have none.
-        bytes[enclave.len()] = b'/';
-        bytes[enclave.len() + 1..len].copy_from_slice(key);
+impl<const MAX: usize> Joined<MAX> {
+    fn new<const N: usize>(parts: [&[u8]; N]) -> Self {
+        let (mut bytes, mut len) = ([0; MAX], 0);
+        for part in parts {
+            bytes[len..len + part.len()].copy_from_slice(part);
+            len += part.len();
+        }
         Self { bytes, len }
     }
 
@@ -269,26 +267,30 @@ impl Spelt {
     }
 }
 
-/// (enclave id, name) as one key that lives on the stack: the row key of key names and policies.
-pub(super) struct FullName {
-    bytes: [u8; 16 + NAME_BYTES_MAX],
-    len: u8,
+/// `enclave/key`, as a caller spells it. Names have no `/`.
+struct Spelt(Joined<{ 2 * NAME_BYTES_MAX + 1 }>);
+
+impl Spelt {
+    fn new(enclave: &Name, key: &Name) -> Self {
+        let (enclave, key) = (enclave.as_str().as_bytes(), key.as_str().as_bytes());
+        Self(Joined::new([enclave, b"/", key]))
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
 }
 
-const _: () = assert!(16 + NAME_BYTES_MAX <= u8::MAX as usize);
+/// (enclave id, name): the row key of key names and policies.
+pub(super) struct FullName(Joined<{ 16 + NAME_BYTES_MAX }>);
 
 impl FullName {
     pub(super) fn new(enclave: &EnclaveId, name: &Name) -> Self {
-        let mut bytes = [0; 16 + NAME_BYTES_MAX];
-        let text = name.as_str().as_bytes();
-        bytes[..16].copy_from_slice(enclave.as_bytes());
-        bytes[16..16 + text.len()].copy_from_slice(text);
-        // At most 96: a name has at most NAME_BYTES_MAX bytes.
-        Self { bytes, len: u8::try_from(16 + text.len()).unwrap_or(u8::MAX) }
+        Self(Joined::new([enclave.as_bytes(), name.as_str().as_bytes()]))
     }
 
     pub(super) fn as_row(&self) -> &[u8] {
-        &self.bytes[..usize::from(self.len)]
+        self.0.as_bytes()
     }
 }
 

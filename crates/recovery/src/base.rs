@@ -86,7 +86,7 @@ pub fn write_base<V: View>(
     let mut source = BaseTar::new(input.view, contents);
     let mut sealed = Hashed { out, hash: Sha256::new(), size: 0 };
     let name = manifest.name().to_string();
-    let result = seal_reader(&mut source, &certificates, &format!("{name}.tar"), &mut sealed);
+    let result = seal_reader(&mut source, &certificates, &mut sealed);
     let session_key = match (result, source.error.take()) {
         (Ok(key), None) => key,
         (_, Some(error)) => return Err(error),

@@ -37,7 +37,7 @@ pub fn seal_slot(
     certificate: &Certificate,
 ) -> Result<(Vec<u8>, Kept), ArchiveError> {
     let payload = keyring.slot_payload(generation)?;
-    let sealed = seal_bytes(payload.expose_secret(), std::slice::from_ref(certificate), "slot");
+    let sealed = seal_bytes(payload.expose_secret(), std::slice::from_ref(certificate));
     let (sealed, key) =
         sealed.map_err(|error| ArchiveError::Recipient(certificate.fingerprint(), error))?;
     Ok((sealed, keep_slot(keyring, slot, &key)?))

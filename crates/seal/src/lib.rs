@@ -28,6 +28,7 @@ mod rng;
 mod seal;
 mod session;
 mod signing;
+mod stream;
 mod verify;
 mod watch;
 

@@ -3,9 +3,8 @@
 
 use std::io::{self, Read, Write};
 
-use bytes::Bytes;
-use pgp::composed::{EncryptionSeipdV1, MessageBuilder, PlainSessionKey};
 use pgp::crypto::sym::SymmetricKeyAlgorithm;
+use pgp::packet::{PacketTrait as _, PublicKeyEncryptedSessionKey};
 use zeroize::Zeroizing;
 
 use crate::certificate::Certificate;
@@ -13,10 +12,7 @@ use crate::frame;
 use crate::policy::EncryptionKey;
 use crate::rng::Rng;
 use crate::session::SessionKey;
-use crate::watch::Watch;
-
-/// Size of a partial packet: what is held of a stream, and encrypted, at a time, in bytes.
-const CHUNK_BYTES: u32 = 64 * 1024;
+use crate::stream::{CHUNK_BYTES, Sealing};
 
 /// Why something was not sealed.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +35,7 @@ pub enum SealError {
     /// The library refused, which the policy on certificates should have prevented.
     #[error("sealing to {recipient}: {why}")]
     Library {
-        /// The recipient's fingerprint, or "the stream".
+        /// The recipient's fingerprint.
         recipient: String,
         /// What rPGP said.
         why: String,
@@ -51,54 +47,51 @@ pub enum SealError {
 ///
 /// # Errors
 /// See [`SealError`].
-pub fn seal_reader<R: Read>(
-    source: R,
+pub fn seal_reader(
+    mut source: impl Read,
     recipients: &[Certificate],
-    file_name: &str,
     out: &mut dyn Write,
 ) -> Result<SessionKey, SealError> {
-    let (source, source_error) = Watch::new(source);
-    let (out, out_error) = Watch::new(out);
-    let mut builder = MessageBuilder::from_reader(file_name.to_owned(), source)
-        .seipd_v1(Rng, SymmetricKeyAlgorithm::AES256);
-    let stream = |error: pgp::errors::Error| library("the stream", &error);
-    builder.partial_chunk_size(CHUNK_BYTES).map_err(stream)?;
-    let session_key = address(&mut builder, recipients)?;
-    builder.to_writer(Rng, out).map_err(|error| {
-        // What the two ends reported counts for more than what the library made of it.
-        match (source_error.take(), out_error.take()) {
-            (Some(error), _) => SealError::Source(error),
-            (None, Some(error)) => SealError::Destination(error),
-            (None, None) => stream(error),
-        }
-    })?;
-    Ok(session_key)
+    seal(&mut source, recipients, out)
 }
 
-/// Seals a few bytes: a slot. The library reads them from a buffer that is wiped, and encrypts them where it puts
-/// them: a reader's it would copy into buffers that it does not wipe.
+/// Seals a few bytes: a slot.
 ///
 /// # Errors
 /// See [`SealError`].
 pub fn seal_bytes(
-    plaintext: &[u8],
+    mut plaintext: &[u8],
     recipients: &[Certificate],
-    file_name: &str,
 ) -> Result<(Vec<u8>, SessionKey), SealError> {
-    let plaintext = Bytes::from_owner(Zeroizing::new(plaintext.to_vec()));
-    let mut builder = MessageBuilder::from_bytes(file_name.to_owned(), plaintext)
-        .seipd_v1(Rng, SymmetricKeyAlgorithm::AES256);
-    let session_key = address(&mut builder, recipients)?;
     let mut out = Vec::new();
-    builder.to_writer(Rng, &mut out).map_err(|error| library("the stream", &error))?;
+    let session_key = seal(&mut plaintext, recipients, &mut out)?;
     Ok((out, session_key))
 }
 
-/// Seals the session key to every encryption key of `recipients`, and answers with it.
-fn address<R: Read>(
-    builder: &mut MessageBuilder<'_, R, EncryptionSeipdV1>,
+fn seal(
+    source: &mut dyn Read,
     recipients: &[Certificate],
+    out: &mut dyn Write,
 ) -> Result<SessionKey, SealError> {
+    let key = Zeroizing::new(holdfast_crypto::random_array());
+    out.write_all(&address(&key, recipients)?).map_err(SealError::Destination)?;
+    let random = holdfast_crypto::random_array();
+    let mut sealing = Sealing::new(&key, random, out).map_err(SealError::Destination)?;
+    let mut piece = Zeroizing::new(vec![0; CHUNK_BYTES]);
+    loop {
+        match source.read(&mut piece) {
+            Ok(0) => break,
+            Ok(read) => sealing.write(&piece[..read]).map_err(SealError::Destination)?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(SealError::Source(error)),
+        }
+    }
+    sealing.finish().map_err(SealError::Destination)?;
+    Ok(SessionKey::aes256(&key))
+}
+
+/// The session key, sealed to every encryption key of `recipients`.
+fn address(key: &[u8; 32], recipients: &[Certificate]) -> Result<Vec<u8>, SealError> {
     if recipients.is_empty() {
         return Err(SealError::NoRecipient);
     }
@@ -106,25 +99,31 @@ fn address<R: Read>(
     if keys.map(|key| key.sealed_bytes()).sum::<u64>() > frame::HEAD_BYTES {
         return Err(SealError::TooManyKeys);
     }
+    let mut out = Vec::new();
     for recipient in recipients {
-        for key in recipient.encryption_keys() {
-            let added = match key {
-                EncryptionKey::Primary(key) => builder.encrypt_to_key(Rng, key),
-                EncryptionKey::Subkey(key) => builder.encrypt_to_key(Rng, key),
-            };
-            added.map_err(|error| library(&recipient.fingerprint(), &error))?;
+        for to in recipient.encryption_keys() {
+            sealed_to(to, key).and_then(|packet| packet.to_writer_with_header(&mut out)).map_err(
+                |error| SealError::Library {
+                    recipient: recipient.fingerprint(),
+                    why: error.to_string(),
+                },
+            )?;
         }
     }
-    SessionKey::from_plain(&PlainSessionKey::V3_4 {
-        sym_alg: SymmetricKeyAlgorithm::AES256,
-        key: builder.session_key().clone(),
-    })
-    .ok_or_else(|| SealError::Library {
-        recipient: "the stream".to_owned(),
-        why: "the session key is not AES-256".to_owned(),
-    })
+    Ok(out)
 }
 
-fn library(recipient: &str, error: &pgp::errors::Error) -> SealError {
-    SealError::Library { recipient: recipient.to_owned(), why: error.to_string() }
+fn sealed_to(
+    to: EncryptionKey<'_>,
+    key: &[u8; 32],
+) -> Result<PublicKeyEncryptedSessionKey, pgp::errors::Error> {
+    let (key, algorithm) = (key.as_slice().into(), SymmetricKeyAlgorithm::AES256);
+    match to {
+        EncryptionKey::Primary(to) => {
+            PublicKeyEncryptedSessionKey::from_session_key_v3(Rng, &key, algorithm, to)
+        }
+        EncryptionKey::Subkey(to) => {
+            PublicKeyEncryptedSessionKey::from_session_key_v3(Rng, &key, algorithm, to)
+        }
+    }
 }

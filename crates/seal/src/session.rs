@@ -50,6 +50,10 @@ impl SessionKey {
         Self::from_bytes(bytes.expose_secret())
     }
 
+    pub(crate) fn aes256(key: &[u8; 32]) -> Self {
+        Self { algorithm: SymmetricKeyAlgorithm::AES256, key: SecretBytes::from(key.to_vec()) }
+    }
+
     pub(crate) fn from_plain(plain: &PlainSessionKey) -> Option<Self> {
         let PlainSessionKey::V3_4 { sym_alg, key } = plain else { return None };
         let key = key.as_ref();

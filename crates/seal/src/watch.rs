@@ -1,8 +1,8 @@
-//! Keeps the first I/O error of a reader or writer that is handed to rPGP, which would wrap it:
+//! Keeps the first I/O error of a reader that is handed to rPGP, which would wrap it:
 //! "the disk is full" and "the stream is damaged" have different answers.
 
 use std::fmt;
-use std::io::{self, BufRead, Read, Write};
+use std::io::{self, BufRead, Read};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Where the first error is left; both sides hold it.
@@ -24,7 +24,7 @@ impl FirstError {
     }
 }
 
-/// A reader or writer under watch.
+/// A reader under watch.
 pub(crate) struct Watch<T> {
     inner: T,
     first: FirstError,
@@ -68,17 +68,5 @@ impl<T: BufRead> BufRead for Watch<T> {
 
     fn consume(&mut self, amount: usize) {
         self.inner.consume(amount);
-    }
-}
-
-impl<T: Write> Write for Watch<T> {
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        let result = self.inner.write(buf);
-        self.check(result)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        let result = self.inner.flush();
-        self.check(result)
     }
 }

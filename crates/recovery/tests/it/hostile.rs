@@ -53,7 +53,7 @@ impl Forge {
 
     pub fn open_tar(&self, tar: &[u8]) -> Result<(), ArchiveError> {
         let mut sealed = Vec::new();
-        seal_reader(tar, &self.scene.certificates(), "a.tar", &mut sealed).unwrap();
+        seal_reader(tar, &self.scene.certificates(), &mut sealed).unwrap();
         open(&sealed, None, &self.scene.unseal(0), &mut self.scene.sink()).map(drop)
     }
 }
@@ -259,7 +259,7 @@ fn a_slot_of_another_vault_is_refused() {
         let generation = other.keyring.current().unwrap();
         let payload = other.keyring.slot_payload(generation).unwrap();
         let certificates = forge.scene.certificates();
-        let sealed = holdfast_seal::seal_bytes(payload.expose_secret(), &certificates, "slot");
+        let sealed = holdfast_seal::seal_bytes(payload.expose_secret(), &certificates);
         *forge.data("slots/") = sealed.unwrap().0;
     });
     assert!(matches!(error, ArchiveError::Keys(_)), "{error}");
@@ -359,7 +359,7 @@ fn a_manifest_that_is_not_the_signed_one_is_refused() {
     public.facts.created.0 += 1;
     let mut tar = Vec::new();
     let packed = pack(&closed(&forge.members));
-    seal_reader(packed.as_slice(), &forge.scene.certificates(), "a", &mut tar).unwrap();
+    seal_reader(packed.as_slice(), &forge.scene.certificates(), &mut tar).unwrap();
     let unseal = forge.scene.unseal(0);
     let error = open(&tar, Some(&public), &unseal, &mut forge.scene.sink()).err().unwrap();
     says(&error, "not that of the signed JSON");

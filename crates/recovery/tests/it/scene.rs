@@ -184,7 +184,7 @@ fn custodian(keyring: &Keyring, generation: Generation, n: u8) -> (String, Custo
     let certificate = Certificate::read(&bytes, NOW).unwrap();
     let fingerprint = certificate.fingerprint();
     let payload = keyring.slot_payload(generation).unwrap();
-    let (sealed, _) = seal_bytes(payload.expose_secret(), &[certificate], "slot").unwrap();
+    let (sealed, _) = seal_bytes(payload.expose_secret(), &[certificate]).unwrap();
     let custodian_id = CustodianId([n; 16]);
     let custodian = Custodian {
         custodian_id,

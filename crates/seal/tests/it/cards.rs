@@ -65,7 +65,7 @@ fn a_secret_part_that_is_not_in_the_file_is_named() {
         let gpg = Gpg::new();
         gpg.make("Ada", primary, Some((primary, "sign")), "never");
         add(&gpg, encryption, "encr");
-        let (sealed, _) = seal_bytes(b"four", &[certificate(&gpg)], "x").unwrap();
+        let (sealed, _) = seal_bytes(b"four", &[certificate(&gpg)]).unwrap();
         assert_eq!(opened(&sealed, &secret(&gpg), None).unwrap(), b"four");
         gpg.forget_secret("e");
         let left_out = secret(&gpg);
@@ -86,7 +86,7 @@ fn a_primary_that_decrypts_itself_is_named_too() {
     let gpg = Gpg::new();
     let args = ["--batch", "--passphrase", "", "--quick-gen-key", "Ada", "rsa2048", "sign,encr"];
     gpg.run(&args, b"");
-    let (sealed, _) = seal_bytes(b"four", &[certificate(&gpg)], "x").unwrap();
+    let (sealed, _) = seal_bytes(b"four", &[certificate(&gpg)]).unwrap();
     assert_eq!(opened(&sealed, &secret(&gpg), None).unwrap(), b"four");
     let left_out = gpg.run(&["--batch", "--export-secret-subkeys"], b"");
     for identity in [on_card(&left_out), left_out] {
@@ -103,8 +103,8 @@ fn of_two_keys_the_one_in_the_file_opens() {
     gpg.forget_secret("e");
     add(&gpg, "cv25519", "encr");
     let left_out = secret(&gpg);
-    let both = seal_bytes(b"both", &[certificate(&gpg)], "x").unwrap().0;
-    let one = seal_bytes(b"one", std::slice::from_ref(&first), "x").unwrap().0;
+    let both = seal_bytes(b"both", &[certificate(&gpg)]).unwrap().0;
+    let one = seal_bytes(b"one", std::slice::from_ref(&first)).unwrap().0;
     for identity in [on_card(&left_out), left_out] {
         assert_eq!(Identity::needs_passphrase(&identity), Ok(false));
         assert_eq!(opened(&both, &identity, None).unwrap(), b"both");
@@ -128,7 +128,7 @@ fn a_passphrase_of_another_part_is_a_wrong_one() {
         subkey.key.set_password(rand::rngs::OsRng, &Password::from(passphrase)).unwrap();
     }
     let identity = key.to_bytes().unwrap();
-    let sealed = seal_bytes(b"four", &[first], "x").unwrap().0;
+    let sealed = seal_bytes(b"four", &[first]).unwrap().0;
     assert_eq!(opened(&sealed, &identity, Some("one")).unwrap(), b"four");
     let result = opened(&sealed, &identity, Some("two"));
     assert!(matches!(result, Err(OpenError::WrongPassphrase)), "{result:?}");
@@ -139,7 +139,7 @@ fn a_primary_that_is_kept_elsewhere_needs_no_passphrase() {
     let gpg = Gpg::new();
     gpg.make("Ada", "ed25519", Some(("cv25519", "encr")), "never");
     let identity = gpg.run(&["--batch", "--export-secret-subkeys"], b"");
-    let (sealed, _) = seal_bytes(b"four", &[certificate(&gpg)], "x").unwrap();
+    let (sealed, _) = seal_bytes(b"four", &[certificate(&gpg)]).unwrap();
     assert_eq!(Identity::needs_passphrase(&identity), Ok(false));
     assert_eq!(opened(&sealed, &identity, None).unwrap(), b"four");
 }
@@ -148,7 +148,7 @@ fn a_primary_that_is_kept_elsewhere_needs_no_passphrase() {
 fn a_session_key_that_does_not_decrypt_is_damage() {
     let (secret, certificate) = generate_custodian("Ada", now()).unwrap();
     let certificate = Certificate::read(&certificate, now()).unwrap();
-    let (mut sealed, _) = seal_bytes(b"four", &[certificate], "x").unwrap();
+    let (mut sealed, _) = seal_bytes(b"four", &[certificate]).unwrap();
     let last = 1 + usize::from(sealed[1]);
     sealed[last] ^= 1;
     let result = opened(&sealed, secret.as_bytes(), None);
@@ -184,7 +184,7 @@ fn a_gpg_that_may_not_use_its_key_says_why() {
     ] {
         pinentry(&gpg, answer);
         for recipients in &streams {
-            let sealed = seal_bytes(b"four", recipients, "x").unwrap().0;
+            let sealed = seal_bytes(b"four", recipients).unwrap().0;
             match open_bytes(&sealed, &opener, 100) {
                 Err(OpenError::Gpg { why }) => assert!(why.contains(says), "{answer}: {why}"),
                 other => panic!("{answer}: {other:?}"),
@@ -193,7 +193,7 @@ fn a_gpg_that_may_not_use_its_key_says_why() {
     }
     pinentry(&gpg, "echo 'D correct horse'; echo OK");
     for recipients in &streams {
-        let sealed = seal_bytes(b"four", recipients, "x").unwrap().0;
+        let sealed = seal_bytes(b"four", recipients).unwrap().0;
         assert!(open_bytes(&sealed, &opener, 100).is_ok());
     }
 }

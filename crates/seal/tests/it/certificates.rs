@@ -42,7 +42,7 @@ fn an_expired_certificate_is_refused_but_still_sealed_to_once_stored() {
 
     let stored = Certificate::read_stored(&bytes, after(now(), 3)).unwrap();
     assert!(stored.is_expired(after(now(), 3)));
-    let (sealed, _) = seal_bytes(b"still readable", &[stored], "x").unwrap();
+    let (sealed, _) = seal_bytes(b"still readable", &[stored]).unwrap();
     assert_eq!(gpg.decrypt(&sealed), b"still readable");
 }
 

@@ -75,7 +75,7 @@ fn packet(tag: u8, body: &[u8]) -> Vec<u8> {
 /// What follows a stream in these tests, and is skipped by rPGP as it stands for the greater part.
 fn tails() -> Vec<Vec<u8>> {
     let (_, certificate) = custodian();
-    let second = seal_bytes(b"second", &[certificate], "x").unwrap().0;
+    let second = seal_bytes(b"second", &[certificate]).unwrap().0;
     let mut tails: Vec<Vec<u8>> = (0..=255).map(|byte| vec![byte]).collect();
     tails.push(b"\xca\x03PGP".to_vec());
     tails.push(b"\xa8\x03PGP".to_vec());
@@ -91,7 +91,7 @@ fn nothing_may_follow_the_data() {
     for length in [10, 300_000] {
         let mut sealed = Vec::new();
         let to = std::slice::from_ref(&certificate);
-        let key = seal_reader(&vec![7; length][..], to, "x", &mut sealed).unwrap();
+        let key = seal_reader(&vec![7; length][..], to, &mut sealed).unwrap();
         assert!(open(&sealed[..], &opener).unwrap() == vec![7; length]);
         for tail in tails() {
             let longer = [&sealed[..], &tail].concat();
@@ -105,7 +105,7 @@ fn nothing_may_follow_the_data() {
 #[test]
 fn what_follows_is_not_read() {
     let (opener, certificate) = custodian();
-    let sealed = seal_bytes(b"four", &[certificate], "x").unwrap().0;
+    let sealed = seal_bytes(b"four", &[certificate]).unwrap().0;
     for tag in [21, 40, 60] {
         let header = [0xc0 | tag, 0xff, 0xff, 0xff, 0xff, 0xff];
         let tail = header.chain(io::repeat(0).take(1 << 30));
@@ -124,7 +124,7 @@ fn the_callers_gpg_is_no_way_around() {
     for length in [10, 300_000] {
         let mut sealed = Vec::new();
         let to = std::slice::from_ref(&ada);
-        seal_reader(&vec![7; length][..], to, "x", &mut sealed).unwrap();
+        seal_reader(&vec![7; length][..], to, &mut sealed).unwrap();
         let second = sealed.clone();
         for tail in [&b"\xca\x03PGP"[..], &packet(60, &[0; 300]), &second, b"\0", b"\xca"] {
             refused(sealed.chain(tail), &opener, "something follows");
@@ -149,7 +149,7 @@ fn split(sealed: &[u8]) -> (&[u8], &[u8]) {
 #[test]
 fn little_may_lie_before_the_data() {
     let (opener, certificate) = custodian();
-    let (sealed, key) = seal_bytes(b"four", &[certificate], "x").unwrap();
+    let (sealed, key) = seal_bytes(b"four", &[certificate]).unwrap();
     let (head, data) = split(&sealed);
     let session = Opener::Session(key);
     // As much as there may be.
@@ -169,7 +169,7 @@ fn little_may_lie_before_the_data() {
 #[test]
 fn a_huge_length_before_the_data_is_refused_at_once() {
     let (opener, certificate) = custodian();
-    let sealed = seal_bytes(b"four", &[certificate], "x").unwrap().0;
+    let sealed = seal_bytes(b"four", &[certificate]).unwrap().0;
     // New and old headers; PKESK, SKESK, marker and padding.
     for start in [
         &[0xc1, 0xff, 0xff, 0xff, 0xff, 0xff][..],
@@ -198,7 +198,7 @@ fn a_huge_length_before_the_data_is_refused_at_once() {
 #[test]
 fn other_packets_before_the_data_are_refused() {
     let (opener, certificate) = custodian();
-    let sealed = seal_bytes(b"four", &[certificate], "x").unwrap().0;
+    let sealed = seal_bytes(b"four", &[certificate]).unwrap().0;
     for tag in [0, 12, 19, 40, 60, 63] {
         refused(packet(tag, b"x").chain(&sealed[..]), &opener, "before the data");
     }
@@ -218,7 +218,7 @@ fn other_packets_before_the_data_are_refused() {
 fn a_cut_anywhere_is_noticed() {
     let (_, certificate) = custodian();
     let mut sealed = Vec::new();
-    let key = seal_reader(&[7; 200_000][..], &[certificate], "x", &mut sealed).unwrap();
+    let key = seal_reader(&[7; 200_000][..], &[certificate], &mut sealed).unwrap();
     let session = Opener::Session(key);
     let chunk = 64 * 1024;
     let near = (0..4).flat_map(|n| n * chunk + 80..n * chunk + 130);
@@ -232,7 +232,7 @@ fn a_cut_anywhere_is_noticed() {
 fn single_bytes_are_read_as_well_as_blocks() {
     let (_, certificate) = custodian();
     let mut sealed = Vec::new();
-    let key = seal_reader(&[7; 200_000][..], &[certificate], "x", &mut sealed).unwrap();
+    let key = seal_reader(&[7; 200_000][..], &[certificate], &mut sealed).unwrap();
     let session = Opener::Session(key);
     let mut out = Vec::new();
     let source = BufReader::with_capacity(1, &sealed[..]);
@@ -293,7 +293,7 @@ fn so_many_keys_that_the_stream_could_not_be_opened_are_refused() {
     let seal = |count: usize| {
         let mut out = Vec::new();
         let to = vec![certificate.clone(); count];
-        seal_reader(&b"four"[..], &to, "x", &mut out).map(|_| out)
+        seal_reader(&b"four"[..], &to, &mut out).map(|_| out)
     };
     let many = seal(HEAD_BYTES / 256).unwrap();
     assert_eq!(open(&many[..], &opener), Ok(b"four".to_vec()));

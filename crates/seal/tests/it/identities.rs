@@ -29,7 +29,7 @@ fn a_locked_identity_wants_its_passphrase() {
     assert!(!format!("{identity:?}").contains("horse"));
 
     let certificate = Certificate::read(&gpg.export("Ada"), now()).unwrap();
-    let (sealed, _) = seal_bytes(b"locked", &[certificate], "x").unwrap();
+    let (sealed, _) = seal_bytes(b"locked", &[certificate]).unwrap();
     let (opened, _) = open_bytes(&sealed, &Opener::Identity(identity), 100).unwrap();
     assert_eq!(opened.expose_secret(), b"locked");
 }
@@ -49,7 +49,7 @@ fn the_wrong_identity_learns_whose_it_is() {
     let (eve, _) = generate_custodian("Eve", now()).unwrap();
     let ada = Certificate::read(&ada, now()).unwrap();
     let ids = ada.encryption_key_ids();
-    let (sealed, _) = seal_bytes(b"for Ada", &[ada], "x").unwrap();
+    let (sealed, _) = seal_bytes(b"for Ada", &[ada]).unwrap();
     let opener = Opener::Identity(Identity::read(eve.as_bytes(), None).unwrap());
     match open_bytes(&sealed, &opener, 100) {
         Err(OpenError::NotForThisIdentity { recipients }) => assert_eq!(recipients, ids),
@@ -65,7 +65,7 @@ fn gpg_gives_the_session_key() {
     let home = Some(gpg.home().to_owned());
     let opener = Opener::Gpg(GpgAgent { home, ..GpgAgent::default() });
 
-    let (small, key) = seal_bytes(b"a slot", std::slice::from_ref(&ada), "x").unwrap();
+    let (small, key) = seal_bytes(b"a slot", std::slice::from_ref(&ada)).unwrap();
     let (opened, found) = open_bytes(&small, &opener, 100).unwrap();
     assert_eq!(opened.expose_secret(), b"a slot");
     assert_eq!(found.to_bytes(), key.to_bytes());
@@ -73,7 +73,7 @@ fn gpg_gives_the_session_key() {
     // Much larger than the head that gpg is shown.
     let plain = vec![7; 3_000_000];
     let mut large = Vec::new();
-    seal_reader(&plain[..], &[ada], "x", &mut large).unwrap();
+    seal_reader(&plain[..], &[ada], &mut large).unwrap();
     let mut opened = Vec::new();
     open_reader(&large[..], &opener).unwrap().read_to_end(&mut opened).unwrap();
     assert_eq!(opened, plain);
@@ -83,7 +83,7 @@ fn gpg_gives_the_session_key() {
 fn gpg_without_the_key_or_missing_is_named() {
     let (_, ada) = generate_custodian("Ada", now()).unwrap();
     let ada = Certificate::read(&ada, now()).unwrap();
-    let (sealed, _) = seal_bytes(b"for Ada", &[ada], "x").unwrap();
+    let (sealed, _) = seal_bytes(b"for Ada", &[ada]).unwrap();
     let gpg = Gpg::new();
     let agent = GpgAgent { home: Some(gpg.home().to_owned()), ..GpgAgent::default() };
     let result = open_bytes(&sealed, &Opener::Gpg(agent), 100);

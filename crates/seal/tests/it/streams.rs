@@ -39,16 +39,43 @@ fn gpg_decrypts_what_is_sealed_to_its_keys_and_ours() {
     for certificate in &certificates[..2] {
         let mut sealed = Vec::new();
         let one = std::slice::from_ref(certificate);
-        seal_reader(&plain[..], one, "a.tar", &mut sealed).unwrap();
+        seal_reader(&plain[..], one, &mut sealed).unwrap();
         assert!(gpg.decrypt(&sealed) == plain, "{certificate:?}");
     }
     let mut sealed = Vec::new();
-    seal_reader(&plain[..], &certificates, "a.tar", &mut sealed).unwrap();
+    seal_reader(&plain[..], &certificates, &mut sealed).unwrap();
     assert!(gpg.decrypt(&sealed) == plain, "to all three");
     // Ours alone, in a home that has nothing else.
     let other = Gpg::new();
     other.run(&["--batch", "--import"], secret.as_bytes());
     assert!(other.decrypt(&sealed) == plain, "with the key that we made");
+}
+
+/// Both packets are written in pieces of 64 KiB: where one ends exactly with the data, and beside that.
+#[test]
+fn streams_end_at_a_chunk_and_beside_it() {
+    const CHUNK: usize = 64 * 1024;
+    // What stands before the data in the literal packet, and around it in the data packet.
+    const LITERAL: usize = 6;
+    const AROUND: usize = 1 + 18 + (1 + 5 + LITERAL) + 22;
+    let gpg = Gpg::new();
+    gpg.make("Curve", "ed25519", Some(("cv25519", "encr")), "never");
+    let theirs = Certificate::read(&gpg.export("Curve"), now()).unwrap();
+    let (opener, ours) = custodian("Ours");
+    let to = [theirs, ours];
+    let ends =
+        [0, CHUNK - AROUND, CHUNK - LITERAL, 2 * CHUNK - LITERAL - AROUND, 2 * CHUNK - LITERAL];
+    for end in ends {
+        for length in end.saturating_sub(2)..=end + 2 {
+            let plain: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
+            let mut sealed = Vec::new();
+            // Pieces of another size than those that are written.
+            let pieces = (&plain[..length / 3]).chain(&plain[length / 3..]);
+            seal_reader(pieces, &to, &mut sealed).unwrap();
+            assert!(open(&sealed, &opener).as_ref() == Ok(&plain), "{length} bytes");
+            assert!(gpg.decrypt(&sealed) == plain, "{length} bytes, gpg");
+        }
+    }
 }
 
 #[test]
@@ -76,8 +103,8 @@ fn what_gpg_encrypts_is_opened() {
 fn the_session_key_opens_its_own_stream_only() {
     let (opener, certificate) = custodian("Ada");
     let to = [certificate];
-    let (sealed, key) = seal_bytes(b"one", &to, "x").unwrap();
-    let (other, other_key) = seal_bytes(b"two", &to, "x").unwrap();
+    let (sealed, key) = seal_bytes(b"one", &to).unwrap();
+    let (other, other_key) = seal_bytes(b"two", &to).unwrap();
     assert_ne!(key.to_bytes(), other_key.to_bytes());
     let (plain, found) = open_bytes(&sealed, &opener, 3).unwrap();
     assert_eq!(plain.expose_secret(), b"one");
@@ -90,10 +117,10 @@ fn the_session_key_opens_its_own_stream_only() {
 #[test]
 fn limits_and_missing_recipients_are_named() {
     let (opener, certificate) = custodian("Ada");
-    let (sealed, _) = seal_bytes(b"four", &[certificate], "x").unwrap();
+    let (sealed, _) = seal_bytes(b"four", &[certificate]).unwrap();
     assert!(matches!(open_bytes(&sealed, &opener, 3), Err(OpenError::TooLarge { max: 3 })));
     assert!(open_bytes(&sealed, &opener, 4).is_ok());
-    assert!(matches!(seal_bytes(b"x", &[], "x"), Err(SealError::NoRecipient)));
+    assert!(matches!(seal_bytes(b"x", &[]), Err(SealError::NoRecipient)));
     assert!(matches!(open_bytes(b"", &opener, 4), Err(OpenError::Damaged { .. })));
     assert!(matches!(open_bytes(b"hello", &opener, 4), Err(OpenError::Damaged { .. })));
 }
@@ -103,7 +130,7 @@ fn no_flip_or_cut_of_a_slot_yields_other_plaintext() {
     let (opener, certificate) = custodian("Ada");
     let (_, bob) = custodian("Bob");
     let plain = b"holdfast-root-v1\nvault 00\ngeneration 1\nroot 00\n".repeat(4);
-    let (sealed, key) = seal_bytes(&plain, &[certificate, bob], "root").unwrap();
+    let (sealed, key) = seal_bytes(&plain, &[certificate, bob]).unwrap();
     let session = Opener::Session(key);
     let mut tolerated = 0;
     for bit in 0..sealed.len() * 8 {
@@ -134,7 +161,7 @@ fn no_flip_or_cut_of_a_slot_yields_other_plaintext() {
 fn no_flip_of_the_data_is_tolerated() {
     let (opener, certificate) = custodian("Ada");
     let plain = vec![0x5a; 300];
-    let (sealed, _) = seal_bytes(&plain, &[certificate], "x").unwrap();
+    let (sealed, _) = seal_bytes(&plain, &[certificate]).unwrap();
     // The data packet is the last 300 bytes and more: version, prefix, header, MDC.
     let data = sealed.len() - 300;
     for bit in data * 8..sealed.len() * 8 {
@@ -156,7 +183,7 @@ proptest! {
         let (opener, certificate) = custodian("Ada");
         let plain: Vec<u8> = (0..length).map(|n| u8::try_from(n % 251).unwrap()).collect();
         let mut sealed = Vec::new();
-        seal_reader(&plain[..], &[certificate], "x", &mut sealed).unwrap();
+        seal_reader(&plain[..], &[certificate], &mut sealed).unwrap();
         prop_assert!(open(&sealed, &opener).unwrap() == plain);
         let at = at.index(sealed.len());
         if let Ok(out) = open(&sealed[..at], &opener) {
@@ -204,7 +231,7 @@ fn sealing_pulls_as_it_writes() {
     let pulled = Rc::new(Cell::new(0));
     let source = Counted(io::repeat(7).take(32 << 20), pulled.clone());
     let mut out = Behind { written: 0, pulled: pulled.clone() };
-    seal_reader(source, &[certificate], "x", &mut out).unwrap();
+    seal_reader(source, &[certificate], &mut out).unwrap();
     assert_eq!(pulled.get(), 32 << 20);
     assert!(out.written > 32 << 20);
 }
@@ -224,7 +251,7 @@ impl<T: Read> Read for CountedSend<T> {
 fn opening_pulls_as_it_is_read() {
     let (opener, certificate) = custodian("Ada");
     let mut sealed = Vec::new();
-    seal_reader(io::repeat(7).take(8 << 20), &[certificate], "x", &mut sealed).unwrap();
+    seal_reader(io::repeat(7).take(8 << 20), &[certificate], &mut sealed).unwrap();
     let pulled = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
     let source = BufReader::new(CountedSend(&sealed[..], pulled.clone()));
     let mut stream = open_reader(source, &opener).unwrap();
@@ -271,16 +298,16 @@ fn failures_of_either_end_keep_their_kind() {
     let (opener, certificate) = custodian("Ada");
     let to = [certificate];
     let source = io::repeat(7).take(4 << 20);
-    match seal_reader(source, &to, "x", &mut Failing(1 << 20)) {
+    match seal_reader(source, &to, &mut Failing(1 << 20)) {
         Err(SealError::Destination(error)) => assert_eq!(error.kind(), io::ErrorKind::StorageFull),
         other => panic!("{other:?}"),
     }
-    match seal_reader(Failing(1 << 20), &to, "x", &mut io::sink()) {
+    match seal_reader(Failing(1 << 20), &to, &mut io::sink()) {
         Err(SealError::Source(error)) => assert_eq!(error.kind(), io::ErrorKind::TimedOut),
         other => panic!("{other:?}"),
     }
     let mut sealed = Vec::new();
-    seal_reader(io::repeat(7).take(4 << 20), &to, "x", &mut sealed).unwrap();
+    seal_reader(io::repeat(7).take(4 << 20), &to, &mut sealed).unwrap();
     let broken = BufReader::new((&sealed[..1 << 20]).chain(Failing(0)));
     let mut stream = open_reader(broken, &opener).unwrap();
     let error = stream.read_to_end(&mut Vec::new()).unwrap_err();

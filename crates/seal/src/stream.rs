@@ -1,0 +1,171 @@
+//! The stream under a seal: a literal packet in a SEIPDv1 packet (RFC 9580 §5.9, §5.13.1), both in partial
+//! lengths (§4.2.1.4). What is sealed passes through buffers that are wiped, and is encrypted in them.
+
+use std::io::{self, Write};
+
+use aes::Aes256;
+use aes::cipher::KeyIvInit as _;
+use cfb_mode::BufEncryptor;
+use sha1::{Digest as _, Sha1};
+use zeroize::{Zeroize as _, Zeroizing};
+
+/// Size of a partial length: what is held of a stream, and encrypted, at a time, in bytes.
+pub(crate) const CHUNK_BYTES: usize = 1 << CHUNK_BITS;
+const CHUNK_BITS: u8 = 16;
+
+/// Headers of packets whose lengths follow (RFC 9580 §4.2, §5).
+const LITERAL: u8 = 0xC0 | 11;
+const SEIPD: u8 = 0xC0 | 18;
+/// Binary data without a name and without a date (§5.9).
+const LITERAL_HEAD: [u8; 6] = [b'b', 0, 0, 0, 0, 0];
+/// Version 1 (§5.13.1).
+const SEIPD_HEAD: [u8; 1] = [1];
+/// Header of the packet that ends the plaintext: a SHA-1 of all before it, and of this (§5.14).
+const MDC_HEAD: [u8; 2] = [0xD3, 20];
+/// Size of a block of AES; as many random bytes come first.
+const BLOCK_BYTES: usize = 16;
+
+/// Takes the plaintext of a stream and writes the sealed one.
+pub(crate) struct Sealing<'a> {
+    literal: Chunks,
+    cipher: Cipher,
+    data: Chunks,
+    out: &'a mut dyn Write,
+}
+
+impl<'a> Sealing<'a> {
+    /// Begins the data packet. `random` must be fresh: equal plaintexts of one key would begin alike.
+    pub(crate) fn new(
+        key: &[u8; 32],
+        random: [u8; BLOCK_BYTES],
+        out: &'a mut dyn Write,
+    ) -> io::Result<Self> {
+        let (literal, data) = (Chunks::new(LITERAL), Chunks::new(SEIPD));
+        let mut this = Self { literal, cipher: Cipher::new(key), data, out };
+        this.data.write(&SEIPD_HEAD, &mut *this.out)?;
+        // The last two bytes again: who opens it sees a wrong key at once (§5.13.1).
+        let [.., a, b] = random;
+        let mut cipher = this.cipher.before(&mut this.data, &mut *this.out);
+        cipher.write_all(&random)?;
+        cipher.write_all(&[a, b])?;
+        this.write(&LITERAL_HEAD)?;
+        Ok(this)
+    }
+
+    /// Seals some more plaintext.
+    pub(crate) fn write(&mut self, plain: &[u8]) -> io::Result<()> {
+        let mut cipher = self.cipher.before(&mut self.data, &mut *self.out);
+        self.literal.write(plain, &mut cipher)
+    }
+
+    /// Writes what is held, and the ends of both packets.
+    pub(crate) fn finish(mut self) -> io::Result<()> {
+        let mut cipher = self.cipher.before(&mut self.data, &mut *self.out);
+        self.literal.finish(&mut cipher)?;
+        cipher.finish()?;
+        self.data.finish(self.out)
+    }
+}
+
+/// Cuts a packet's body into partial lengths.
+struct Chunks {
+    /// The packet's header, until it is written.
+    header: Option<u8>,
+    held: Zeroizing<Vec<u8>>,
+}
+
+impl Chunks {
+    fn new(header: u8) -> Self {
+        Self { header: Some(header), held: Zeroizing::new(Vec::with_capacity(CHUNK_BYTES)) }
+    }
+
+    fn write(&mut self, mut body: &[u8], out: &mut dyn Write) -> io::Result<()> {
+        loop {
+            let (fits, rest) = body.split_at(body.len().min(CHUNK_BYTES - self.held.len()));
+            self.held.extend_from_slice(fits);
+            if rest.is_empty() {
+                return Ok(());
+            }
+            // There is more: so this is not the last one.
+            self.emit(&[0xE0 | CHUNK_BITS], out)?;
+            body = rest;
+        }
+    }
+
+    /// The last length is a whole one, of five octets (§4.2.1.3).
+    fn finish(mut self, out: &mut dyn Write) -> io::Result<()> {
+        // At most a chunk.
+        let [a, b, c, d] = (self.held.len() as u32).to_be_bytes();
+        self.emit(&[0xFF, a, b, c, d], out)
+    }
+
+    fn emit(&mut self, length: &[u8], out: &mut dyn Write) -> io::Result<()> {
+        if let Some(header) = self.header.take() {
+            out.write_all(&[header])?;
+        }
+        out.write_all(length)?;
+        out.write_all(&self.held)?;
+        self.held.clear();
+        Ok(())
+    }
+}
+
+/// AES-256 in CFB mode from an initial vector of zeros, and the hash of what goes in (§5.13.1).
+struct Cipher {
+    cfb: BufEncryptor<Aes256>,
+    hash: Sha1,
+    held: Zeroizing<Vec<u8>>,
+}
+
+impl Cipher {
+    fn new(key: &[u8; 32]) -> Self {
+        let cfb = BufEncryptor::new(key.into(), &[0; BLOCK_BYTES].into());
+        let held = Zeroizing::new(Vec::with_capacity(CHUNK_BYTES));
+        Self { cfb, hash: Sha1::new(), held }
+    }
+
+    /// What is written here goes on encrypted into `data`.
+    fn before<'a>(&'a mut self, data: &'a mut Chunks, out: &'a mut dyn Write) -> Encrypting<'a> {
+        Encrypting { cipher: self, data, out }
+    }
+}
+
+struct Encrypting<'a> {
+    cipher: &'a mut Cipher,
+    data: &'a mut Chunks,
+    out: &'a mut dyn Write,
+}
+
+impl Encrypting<'_> {
+    fn encrypt(&mut self, plain: &[u8]) -> io::Result<()> {
+        let held = &mut self.cipher.held;
+        held.clear();
+        held.extend_from_slice(plain);
+        self.cipher.cfb.encrypt(held);
+        self.data.write(held, self.out)
+    }
+
+    /// The packet that ends the plaintext.
+    fn finish(mut self) -> io::Result<()> {
+        self.cipher.hash.update(MDC_HEAD);
+        let mut mdc = [0; 22];
+        mdc[..2].copy_from_slice(&MDC_HEAD);
+        mdc[2..].copy_from_slice(&self.cipher.hash.finalize_reset());
+        let encrypted = self.encrypt(&mdc);
+        mdc.zeroize();
+        encrypted
+    }
+}
+
+impl Write for Encrypting<'_> {
+    fn write(&mut self, plain: &[u8]) -> io::Result<usize> {
+        let plain = &plain[..plain.len().min(CHUNK_BYTES)];
+        self.cipher.hash.update(plain);
+        self.encrypt(plain)?;
+        Ok(plain.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

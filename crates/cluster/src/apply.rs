@@ -1,4 +1,4 @@
-//! Raft's state machine over a [`StateStore`]: one commit per call, then the feed, then the answers.
+//! Raft's state machine over the store: one commit per call, then the feed, then the answers.
 
 use std::io;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use futures_util::{Stream, StreamExt};
 use holdfast_machine::{Batch, Changes, Command, View};
-use holdfast_store::{Applied, StateStore};
+use holdfast_store::{Applied, DiskStore, DiskView, StateStore as _};
 use openraft::storage::{ApplyResponder, EntryResponder, RaftStateMachine};
 use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder, alias};
 use parking_lot::{Mutex, RwLock};
@@ -24,13 +24,13 @@ const COMMIT_BYTES_MAX: usize = 32 << 20;
 
 /// Called with every accepted transaction.
 pub type Subscriber = Box<dyn Fn(&Arc<Changes>) + Send + Sync>;
-type Snapshot<V> = alias::SnapshotOf<TypeConfig, V>;
+type Snapshot = alias::SnapshotOf<TypeConfig, DiskView>;
 type Pending = (RaftEntry, Option<ApplyResponder<TypeConfig>>);
 
 /// The state, shared by Raft, by readers and by the checkpoint task.
-pub(crate) struct State<S: StateStore> {
-    pub(crate) store: Mutex<S>,
-    view: RwLock<S::View>,
+pub(crate) struct State {
+    pub(crate) store: Mutex<DiskStore>,
+    view: RwLock<DiskView>,
     feed: RwLock<Vec<Subscriber>>,
     /// Whether Raft asked for a snapshot since the start; before, it must not be shown one.
     snapshot: AtomicBool,
@@ -39,8 +39,8 @@ pub(crate) struct State<S: StateStore> {
     pub(crate) faults: Faults,
 }
 
-impl<S: StateStore> State<S> {
-    pub(crate) fn new(store: S) -> Arc<Self> {
+impl State {
+    pub(crate) fn new(store: DiskStore) -> Arc<Self> {
         let view = store.view();
         Arc::new(Self {
             store: Mutex::new(store),
@@ -52,7 +52,7 @@ impl<S: StateStore> State<S> {
         })
     }
 
-    pub(crate) fn view(&self) -> S::View {
+    pub(crate) fn view(&self) -> DiskView {
         self.view.read().clone()
     }
 
@@ -65,7 +65,7 @@ impl<S: StateStore> State<S> {
     }
 
     /// Makes everything committed so far durable; the state that is durable now.
-    pub(crate) fn checkpoint(&self) -> io::Result<(Applied, S::View)> {
+    pub(crate) fn checkpoint(&self) -> io::Result<(Applied, DiskView)> {
         let mut store = self.store.lock();
         store.checkpoint().map_err(|error| self.faults.of(error))?;
         let applied = store.applied();
@@ -117,23 +117,23 @@ impl<S: StateStore> State<S> {
 }
 
 /// Raft's handle on the state.
-pub(crate) struct StateMachine<S: StateStore>(pub(crate) Arc<State<S>>);
+pub(crate) struct StateMachine(pub(crate) Arc<State>);
 
 fn position(applied: &Applied) -> io::Result<(Option<RaftLogId>, RaftStoredMembership)> {
     let membership = decode_membership(&applied.membership).map_err(io::Error::other)?;
     Ok((applied.log.map(to_raft), membership))
 }
 
-fn snapshot_of<V: Send + 'static>(applied: &Applied, view: V) -> io::Result<Snapshot<V>> {
+fn snapshot_of(applied: &Applied, view: DiskView) -> io::Result<Snapshot> {
     let (last_log_id, last_membership) = position(applied)?;
     let meta = alias::SnapshotMetaOf::<TypeConfig> { last_log_id, last_membership };
     Ok(Snapshot { meta, snapshot: view })
 }
 
-impl<S: StateStore + 'static> RaftStateMachine<TypeConfig> for StateMachine<S> {
+impl RaftStateMachine<TypeConfig> for StateMachine {
     /// A view: taking one costs nothing.
-    type SnapshotData = S::View;
-    type SnapshotBuilder = Checkpointer<S>;
+    type SnapshotData = DiskView;
+    type SnapshotBuilder = Checkpointer;
 
     async fn applied_state(&mut self) -> io::Result<(Option<RaftLogId>, RaftStoredMembership)> {
         position(&self.0.store.lock().applied())
@@ -159,7 +159,7 @@ impl<S: StateStore + 'static> RaftStateMachine<TypeConfig> for StateMachine<S> {
         self.0.commit(pending)
     }
 
-    async fn get_snapshot_builder(&mut self) -> Checkpointer<S> {
+    async fn get_snapshot_builder(&mut self) -> Checkpointer {
         Checkpointer(Arc::clone(&self.0))
     }
 
@@ -168,7 +168,7 @@ impl<S: StateStore + 'static> RaftStateMachine<TypeConfig> for StateMachine<S> {
     async fn install_snapshot(
         &mut self,
         meta: &alias::SnapshotMetaOf<TypeConfig>,
-        snapshot: S::View,
+        snapshot: DiskView,
     ) -> io::Result<()> {
         let head = snapshot.head().clone();
         if head != *self.0.view().head() {
@@ -186,7 +186,7 @@ impl<S: StateStore + 'static> RaftStateMachine<TypeConfig> for StateMachine<S> {
     }
 
     /// The state as it stands. Never kept: a view that is held pins old pages in the store.
-    async fn get_current_snapshot(&mut self) -> io::Result<Option<Snapshot<S::View>>> {
+    async fn get_current_snapshot(&mut self) -> io::Result<Option<Snapshot>> {
         if !self.0.snapshot.load(Ordering::Relaxed) {
             return Ok(None);
         }
@@ -197,12 +197,12 @@ impl<S: StateStore + 'static> RaftStateMachine<TypeConfig> for StateMachine<S> {
 
 /// Builds a snapshot by making the state durable, so that Raft, which purges the log up to its newest
 /// snapshot, never purges an entry that a crash would need.
-pub(crate) struct Checkpointer<S: StateStore>(Arc<State<S>>);
+pub(crate) struct Checkpointer(Arc<State>);
 
-impl<S: StateStore + 'static> RaftSnapshotBuilder<TypeConfig> for Checkpointer<S> {
-    type SnapshotData = S::View;
+impl RaftSnapshotBuilder<TypeConfig> for Checkpointer {
+    type SnapshotData = DiskView;
 
-    async fn build_snapshot(&mut self) -> io::Result<Snapshot<S::View>> {
+    async fn build_snapshot(&mut self) -> io::Result<Snapshot> {
         let state = Arc::clone(&self.0);
         let checkpoint = tokio::task::spawn_blocking(move || state.checkpoint());
         let (applied, view) = checkpoint.await.map_err(io::Error::other)??;

@@ -1,5 +1,6 @@
 //! The cluster as the rest of the program sees it.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -7,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use holdfast_machine::{Command, LogId, Outcome, Txn, View};
 use holdfast_store::log::Log;
-use holdfast_store::{DiskStore, StateStore, index_entry};
+use holdfast_store::{DiskStore, DiskView, StateStore as _, index_entry};
 use holdfast_types::{Millis, NodeId, Revision, Table};
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{
@@ -30,7 +31,9 @@ const CHECKPOINT_LOOK: Duration = Duration::from_millis(100);
 /// How long to wait between attempts while a leader is not ready.
 const RETRY_AFTER: Duration = Duration::from_millis(20);
 
-type RaftOf<S> = Raft<TypeConfig, StateMachine<S>>;
+type ThisRaft = Raft<TypeConfig, StateMachine>;
+/// A future behind a pointer: Raft is compiled here, and not once more by each crate that waits for it.
+type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// How a node takes part.
 #[derive(Clone, Debug)]
@@ -107,18 +110,13 @@ pub struct Status {
 }
 
 /// A node's part in its cluster. Clones share it.
-pub struct Cluster<S: StateStore + 'static = DiskStore>(Arc<Inner<S>>);
+#[derive(Clone)]
+pub struct Cluster(Arc<Inner>);
 
-impl<S: StateStore + 'static> Clone for Cluster<S> {
-    fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
-    }
-}
-
-struct Inner<S: StateStore + 'static> {
+struct Inner {
     config: Config,
-    state: Arc<State<S>>,
-    raft: RaftOf<S>,
+    state: Arc<State>,
+    raft: ThisRaft,
     clock: Arc<dyn Clock>,
     /// The newest time that was stamped.
     stamped: AtomicU64,
@@ -126,14 +124,14 @@ struct Inner<S: StateStore + 'static> {
     threads: Mutex<Option<(Runtime, JoinHandle<()>)>>,
 }
 
-impl<S: StateStore + 'static> Cluster<S> {
+impl Cluster {
     /// Starts this node. For a cluster of one it returns when the node leads and has applied its
     /// whole log, so that no read sees an older state than before the last stop.
     ///
     /// Blocks; may be called from any thread.
     pub fn start(
         config: Config,
-        store: S,
+        store: DiskStore,
         log: Log,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, ClusterError> {
@@ -146,7 +144,7 @@ impl<S: StateStore + 'static> Cluster<S> {
         let (node, within) = (config.node.0, config.start_within);
         let started = runtime.wait(async move {
             let network = NoPeers::new();
-            let raft = RaftOf::<S>::new(node, raft_config, network, log, machine).await;
+            let raft = ThisRaft::new(node, raft_config, network, log, machine).await;
             let raft = raft.map_err(|error| ClusterError::Raft(error.to_string()))?;
             if alone {
                 // There is nobody to wait for.
@@ -158,7 +156,7 @@ impl<S: StateStore + 'static> Cluster<S> {
             Ok::<_, ClusterError>(raft)
         });
         let died = || ClusterError::Raft("it panicked while starting".to_owned());
-        let raft: RaftOf<S> = match (started.ok_or_else(died)?, state.faults.first()) {
+        let raft: ThisRaft = match (started.ok_or_else(died)?, state.faults.first()) {
             (Err(_), Some(Fault { kind, why })) => return Err(ClusterError::Storage { kind, why }),
             (started, _) => started?,
         };
@@ -174,30 +172,33 @@ impl<S: StateStore + 'static> Cluster<S> {
     ///
     /// `at` is stamped here. A retry with the same id is safe: one that happened before answers with
     /// the revision it took then. The caller may stop waiting; the proposal goes on.
-    pub async fn propose(&self, txn: Txn) -> Result<Outcome, ProposeError> {
-        let inner = &self.0;
-        let stopped = inner.raft.metrics().borrow_watched().running_state.is_err();
-        if stopped || inner.threads.lock().is_none() {
-            return Err(self.failed(ProposeError::Stopped));
-        }
-        if let Some(room) = &inner.config.room {
-            room.for_a_change()?;
-        }
-        let command = Command::Txn(Txn { at: self.stamp(), ..txn });
-        let data = Data(Arc::new(command.encode()?));
-        let within = inner.config.propose_within;
-        let write = write(inner.raft.clone(), data, Instant::now() + within);
-        let written = inner.handle.spawn(async move { tokio::time::timeout(within, write).await });
-        // Not answered in time, or Raft's threads were stopped under it: nobody knows.
-        let outcome = written.await.map_err(|_| ProposeError::Unknown);
-        let outcome = outcome.and_then(|outcome| outcome.unwrap_or(Err(ProposeError::Unknown)));
-        let outcome = outcome.map_err(|error| self.failed(error))?;
-        match (&outcome, command) {
-            (Outcome::Conflict { found, .. }, Command::Txn(txn)) => {
-                Ok(self.done_before(&txn, *found).map_or(outcome, Outcome::Done))
+    pub fn propose(&self, txn: Txn) -> Boxed<'_, Result<Outcome, ProposeError>> {
+        Box::pin(async move {
+            let inner = &self.0;
+            let stopped = inner.raft.metrics().borrow_watched().running_state.is_err();
+            if stopped || inner.threads.lock().is_none() {
+                return Err(self.failed(ProposeError::Stopped));
             }
-            _ => Ok(outcome),
-        }
+            if let Some(room) = &inner.config.room {
+                room.for_a_change()?;
+            }
+            let command = Command::Txn(Txn { at: self.stamp(), ..txn });
+            let data = Data(Arc::new(command.encode()?));
+            let within = inner.config.propose_within;
+            let write = write(inner.raft.clone(), data, Instant::now() + within);
+            let written =
+                inner.handle.spawn(async move { tokio::time::timeout(within, write).await });
+            // Not answered in time, or Raft's threads were stopped under it: nobody knows.
+            let outcome = written.await.map_err(|_| ProposeError::Unknown);
+            let outcome = outcome.and_then(|outcome| outcome.unwrap_or(Err(ProposeError::Unknown)));
+            let outcome = outcome.map_err(|error| self.failed(error))?;
+            match (&outcome, command) {
+                (Outcome::Conflict { found, .. }, Command::Txn(txn)) => {
+                    Ok(self.done_before(&txn, *found).map_or(outcome, Outcome::Done))
+                }
+                _ => Ok(outcome),
+            }
+        })
     }
 
     /// What Raft cannot say of a proposal: why its storage failed.
@@ -219,24 +220,26 @@ impl<S: StateStore + 'static> Cluster<S> {
 
     /// The state as this node has it now.
     #[must_use]
-    pub fn view(&self) -> S::View {
+    pub fn view(&self) -> DiskView {
         self.0.state.view()
     }
 
     /// A state that holds every transaction answered, by any node, before this call (read index).
-    pub async fn fresh(&self) -> Result<S::View, ReadIndexError> {
-        let raft = self.0.raft.clone();
-        let read = async move { raft.ensure_linearizable(ReadPolicy::ReadIndex).await };
-        match self.0.handle.spawn(read).await {
-            Ok(Ok(_)) => Ok(self.view()),
-            Ok(Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(forward)))) => {
-                Err(ReadIndexError::NotLeader { leader: forward.leader_id.map(NodeId) })
+    pub fn fresh(&self) -> Boxed<'_, Result<DiskView, ReadIndexError>> {
+        Box::pin(async move {
+            let raft = self.0.raft.clone();
+            let read = async move { raft.ensure_linearizable(ReadPolicy::ReadIndex).await };
+            match self.0.handle.spawn(read).await {
+                Ok(Ok(_)) => Ok(self.view()),
+                Ok(Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(forward)))) => {
+                    Err(ReadIndexError::NotLeader { leader: forward.leader_id.map(NodeId) })
+                }
+                Ok(Err(RaftError::APIError(LinearizableReadError::QuorumNotEnough(_)))) => {
+                    Err(ReadIndexError::NoMajority)
+                }
+                Ok(Err(RaftError::Fatal(_))) | Err(_) => Err(ReadIndexError::Stopped),
             }
-            Ok(Err(RaftError::APIError(LinearizableReadError::QuorumNotEnough(_)))) => {
-                Err(ReadIndexError::NoMajority)
-            }
-            Ok(Err(RaftError::Fatal(_))) | Err(_) => Err(ReadIndexError::Stopped),
-        }
+        })
     }
 
     /// How long ago this node knew that it led a majority; zero for a leader that is alone,
@@ -283,40 +286,43 @@ impl<S: StateStore + 'static> Cluster<S> {
 
     /// Works on the store itself: the rows of this node alone are read and written there. Commits
     /// wait meanwhile.
-    pub fn with_store<R>(&self, work: impl FnOnce(&mut S) -> R) -> R {
+    pub fn with_store<R>(&self, work: impl FnOnce(&mut DiskStore) -> R) -> R {
         work(&mut self.0.state.store.lock())
     }
 
     /// Stops Raft, makes the state durable and closes the log. Proposals that wait end as unknown.
     /// A second call does nothing. The store stays open, for its views, until the last clone goes.
-    pub async fn shutdown(&self) -> Result<(), ClusterError> {
-        let Some((mut runtime, writer)) = self.0.threads.lock().take() else { return Ok(()) };
-        let raft = self.0.raft.clone();
-        // A task that panicked is gone as well.
-        let _ = self.0.handle.spawn(async move { raft.shutdown().await }).await;
-        let (state, room) = (Arc::clone(&self.0.state), self.0.config.room.clone());
-        let (send, done) = tokio::sync::oneshot::channel();
-        let stop = std::thread::Builder::new().name("raft-stop".to_owned()).spawn(move || {
-            runtime.stop();
-            if writer.join().is_err() {
-                tracing::error!("the log's writer panicked");
-            }
-            // The log holds what a full disk has no room for.
-            let dirty = state.store.lock().dirty_bytes();
-            let result = match room {
-                Some(room) if !room.for_a_checkpoint(dirty) => Ok(()),
-                _ => state.checkpoint().map(drop),
-            };
-            // Before the answer: whoever hears it may hold the last one.
-            drop(state);
-            // The caller may have stopped waiting.
-            let _ = send.send(result);
-        });
-        stop.map_err(ClusterError::Threads)?;
-        let result = done.await.map_err(|_| ClusterError::Raft("stopping panicked".to_owned()))?;
-        result.map_err(|error| match self.fault() {
-            Some(Fault { kind, why }) => ClusterError::Storage { kind, why },
-            None => ClusterError::Raft(error.to_string()),
+    pub fn shutdown(&self) -> Boxed<'_, Result<(), ClusterError>> {
+        Box::pin(async move {
+            let Some((mut runtime, writer)) = self.0.threads.lock().take() else { return Ok(()) };
+            let raft = self.0.raft.clone();
+            // A task that panicked is gone as well.
+            let _ = self.0.handle.spawn(async move { raft.shutdown().await }).await;
+            let (state, room) = (Arc::clone(&self.0.state), self.0.config.room.clone());
+            let (send, done) = tokio::sync::oneshot::channel();
+            let stop = std::thread::Builder::new().name("raft-stop".to_owned()).spawn(move || {
+                runtime.stop();
+                if writer.join().is_err() {
+                    tracing::error!("the log's writer panicked");
+                }
+                // The log holds what a full disk has no room for.
+                let dirty = state.store.lock().dirty_bytes();
+                let result = match room {
+                    Some(room) if !room.for_a_checkpoint(dirty) => Ok(()),
+                    _ => state.checkpoint().map(drop),
+                };
+                // Before the answer: whoever hears it may hold the last one.
+                drop(state);
+                // The caller may have stopped waiting.
+                let _ = send.send(result);
+            });
+            stop.map_err(ClusterError::Threads)?;
+            let result =
+                done.await.map_err(|_| ClusterError::Raft("stopping panicked".to_owned()))?;
+            result.map_err(|error| match self.fault() {
+                Some(Fault { kind, why }) => ClusterError::Storage { kind, why },
+                None => ClusterError::Raft(error.to_string()),
+            })
         })
     }
 
@@ -341,7 +347,7 @@ impl<S: StateStore + 'static> Cluster<S> {
 }
 
 /// Whether the node is the only voter of its cluster; an error if it has no place in one.
-fn check_place<S: StateStore>(config: &Config, store: &S, log: &Log) -> Result<bool, ClusterError> {
+fn check_place(config: &Config, store: &DiskStore, log: &Log) -> Result<bool, ClusterError> {
     let applied = store.applied();
     let membership = decode_membership(&applied.membership)?;
     if membership.membership().voter_ids().next().is_none() {
@@ -387,11 +393,7 @@ fn check_log(applied: Option<LogId>, log: &Log) -> Result<(), ClusterError> {
 
 /// Writes until it is answered. A leader that is not ready yet has not proposed it: it is asked again.
 /// Where an entry was dropped by a change of leader, the same bytes are proposed again.
-async fn write<S: StateStore + 'static>(
-    raft: RaftOf<S>,
-    data: Data,
-    deadline: Instant,
-) -> Result<Outcome, ProposeError> {
+async fn write(raft: ThisRaft, data: Data, deadline: Instant) -> Result<Outcome, ProposeError> {
     let mut proposed = false;
     loop {
         let forward = match raft.client_write(data.clone()).await {
@@ -415,20 +417,13 @@ async fn write<S: StateStore + 'static>(
 }
 
 /// Whether it is this node that will answer before long.
-fn ready_soon<S: StateStore + 'static>(
-    raft: &RaftOf<S>,
-    forward: &ForwardToLeader<TypeConfig>,
-) -> bool {
+fn ready_soon(raft: &ThisRaft, forward: &ForwardToLeader<TypeConfig>) -> bool {
     let itself = forward.leader_id.is_none_or(|leader| leader == *raft.node_id());
     itself && forward.reason != ForwardReason::LeadershipTransfer
 }
 
 /// Asks for a checkpoint whenever one is due. Raft purges the log after each.
-async fn checkpoints<S: StateStore + 'static>(
-    config: Config,
-    state: Arc<State<S>>,
-    raft: RaftOf<S>,
-) {
+async fn checkpoints(config: Config, state: Arc<State>, raft: ThisRaft) {
     let mut last = Instant::now();
     let mut asked = None;
     loop {

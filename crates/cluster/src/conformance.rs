@@ -19,9 +19,9 @@ use crate::types::TypeConfig;
 /// Builds stores of their own, empty, in a directory that goes with them.
 struct Fresh;
 
-type Built = (TempDir, LogStore, StateMachine<DiskStore>);
+type Built = (TempDir, LogStore, StateMachine);
 
-impl StoreBuilder<TypeConfig, LogStore, StateMachine<DiskStore>, TempDir> for Fresh {
+impl StoreBuilder<TypeConfig, LogStore, StateMachine, TempDir> for Fresh {
     async fn build(&self) -> Result<Built, StorageError<TypeConfig>> {
         let dir = TempDir::new().expect("a temporary directory");
         let id = EpochId([1; 16]);

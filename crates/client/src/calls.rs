@@ -3,6 +3,7 @@
 //! Bodies may hold plaintext: a request's is wiped once it was sent, a reply's once it was read. What
 //! the TLS and HTTP libraries buffer on the way is freed without being wiped.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -17,6 +18,9 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::connection::{Sender, Waiting, connect};
 use crate::{ClientError, Context, TarStream};
+
+/// A future behind a pointer: what it does is compiled here, and not once more for each type of reply.
+type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Largest reply that is read whole; a listing's page is far below.
 const REPLY_BYTES_MAX: usize = 64 << 20;
@@ -99,19 +103,27 @@ impl Client {
         path: &str,
         body: Option<&impl Serialize>,
     ) -> Result<T, ClientError> {
-        let internal = |error| ClientError::new(Kind::Internal, format!("a request: {error}"));
-        let body = body.map(encode).transpose().map_err(internal)?.unwrap_or_default();
-        let path = format!("/api/v1{path}");
-        let body = Bytes::from_owner(body);
-        let response = self.send(method, &path, body).await?;
-        let status = response.status();
-        let reply = read(response).await?;
-        if !status.is_success() {
-            return Err(failure(status, &reply));
-        }
-        serde_json::from_slice(&reply).map_err(|error| {
-            let message = format!("the server's reply is not understood: {error}");
-            ClientError::new(Kind::Newer, message).next("use the server's version of holdfast")
+        let body = body.map(encode).transpose().map_err(not_encoded)?.unwrap_or_default();
+        let reply = self.exchange(method, path, body).await?;
+        serde_json::from_slice(&reply).map_err(not_understood)
+    }
+
+    /// What the server replies, whatever it says.
+    fn exchange<'a>(
+        &'a mut self,
+        method: Method,
+        path: &'a str,
+        body: Zeroizing<Vec<u8>>,
+    ) -> Boxed<'a, Result<Zeroizing<Vec<u8>>, ClientError>> {
+        Box::pin(async move {
+            let path = format!("/api/v1{path}");
+            let response = self.send(method, &path, Bytes::from_owner(body)).await?;
+            let status = response.status();
+            let reply = read(response).await?;
+            if !status.is_success() {
+                return Err(failure(status, &reply));
+            }
+            Ok(reply)
         })
     }
 
@@ -154,6 +166,15 @@ impl Client {
         })?;
         Ok(sender)
     }
+}
+
+fn not_encoded(error: serde_json::Error) -> ClientError {
+    ClientError::new(Kind::Internal, format!("a request: {error}"))
+}
+
+fn not_understood(error: serde_json::Error) -> ClientError {
+    let message = format!("the server's reply is not understood: {error}");
+    ClientError::new(Kind::Newer, message).next("use the server's version of holdfast")
 }
 
 /// JSON in a buffer of its size: one that grew would leave pieces of plaintexts in freed memory.

@@ -42,8 +42,8 @@ pub struct DevOptions {
 /// Makes the vault where there is none (`made` is then called), and serves it as [`serve`](crate::serve) does.
 pub fn dev(
     options: &DevOptions,
-    made: impl FnOnce(&Made, &Path),
-    tell: impl FnMut(Event),
+    made: &dyn Fn(&Made, &Path),
+    tell: &mut dyn FnMut(Event),
 ) -> Result<(), NodeError> {
     let home = absolute(&options.home)?;
     let fs = Disk::shared();
@@ -71,7 +71,7 @@ pub fn dev(
         archives: Some(home.join("archives")),
         pid_file: Some(home.join("server.pid")),
     };
-    serve_at(&served, early, listening, tell)
+    serve_at(&served, early, &listening, tell)
 }
 
 /// Lets the context say where the server is now. One that is gone stays so.

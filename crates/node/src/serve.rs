@@ -69,8 +69,8 @@ pub struct Serving {
 }
 
 /// Serves until a signal asks it to stop, and tells what happens meanwhile.
-pub fn serve(options: &ServeOptions, tell: impl FnMut(Event)) -> Result<(), NodeError> {
-    serve_at(options, None, |_| (), tell)
+pub fn serve(options: &ServeOptions, tell: &mut dyn FnMut(Event)) -> Result<(), NodeError> {
+    serve_at(options, None, &|_| (), tell)
 }
 
 /// As [`serve`], at an address that was [taken](take) before where one is given. `listening` hears of the place
@@ -78,8 +78,8 @@ pub fn serve(options: &ServeOptions, tell: impl FnMut(Event)) -> Result<(), Node
 pub(crate) fn serve_at(
     options: &ServeOptions,
     early: Option<TcpSocket>,
-    listening: impl FnOnce(&Listening),
-    tell: impl FnMut(Event),
+    listening: &dyn Fn(&Listening),
+    tell: &mut dyn FnMut(Event),
 ) -> Result<(), NodeError> {
     let archives = options.archives.clone();
     to_the_end(async {
@@ -111,8 +111,8 @@ async fn run(
     options: &ServeOptions,
     node: &Opened,
     early: Option<TcpSocket>,
-    listening: impl FnOnce(&Listening),
-    mut tell: impl FnMut(Event),
+    listening: &dyn Fn(&Listening),
+    tell: &mut dyn FnMut(Event),
 ) -> Result<Duration, NodeError> {
     let asked = options.listen.as_deref().or(node.listen.as_deref()).unwrap_or(LISTEN_DEFAULT);
     let asked = Listening::parse(asked)?;

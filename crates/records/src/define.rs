@@ -76,7 +76,7 @@ macro_rules! records {
             }
         )*
 
-        const TABLES: &[TableInfo] = &[$(TableInfo {
+        static TABLES: &[TableInfo] = &[$(TableInfo {
             table: Table::$table,
             name: $name,
             fields: fields_of::<$record>,

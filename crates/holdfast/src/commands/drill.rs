@@ -128,5 +128,6 @@ fn record(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::io("cannot start", &error))?;
     let mut client = super::client(global, context);
-    runtime.block_on(super::until_interrupted(async { Ok(client.post("/drills", &drill).await?) }))
+    let told = async { Ok(client.post("/drills", &drill).await?) };
+    runtime.block_on(super::until_interrupted(Box::pin(told)))
 }

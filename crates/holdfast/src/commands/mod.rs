@@ -20,6 +20,7 @@ pub(crate) mod status;
 pub(crate) mod verify;
 
 use std::future::Future;
+use std::pin::Pin;
 
 use holdfast_client::{Client, Context, default_path, others_may_read};
 use holdfast_types::Kind;
@@ -55,7 +56,7 @@ pub(crate) fn run(cli: &Cli) -> Done {
 
 /// Runs a command that asks a server; Ctrl-C or SIGTERM ends it with 130.
 fn online(global: &Global, command: impl AsyncFnOnce(&mut Client) -> Done) -> Done {
-    to_the_end(global, async |client| until_interrupted(command(client)).await)
+    to_the_end(global, async |client| until_interrupted(Box::pin(command(client))).await)
 }
 
 /// Runs a command that asks a server, and that minds interruptions itself.
@@ -65,8 +66,12 @@ fn to_the_end(global: &Global, command: impl AsyncFnOnce(&mut Client) -> Done) -
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::io("cannot start", &error))?;
     let mut client = client(global, context);
-    runtime.block_on(command(&mut client))
+    let work: Work<'_, ()> = Box::pin(command(&mut client));
+    runtime.block_on(work)
 }
+
+/// What a command does, behind a pointer: waiting for it is compiled once and not for each command.
+type Work<'a, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + 'a>>;
 
 /// Says where others may read the API key that is used.
 fn warn_of_readers(global: &Global, context: &Context) {
@@ -87,9 +92,7 @@ fn client(global: &Global, context: Context) -> Client {
 }
 
 /// What `work` gives, or that somebody asked for the end before.
-async fn until_interrupted<T>(
-    work: impl Future<Output = Result<T, Failure>>,
-) -> Result<T, Failure> {
+async fn until_interrupted<T>(work: Work<'_, T>) -> Result<T, Failure> {
     // The work first: it may read standard input before it awaits anything, and until then an
     // interruption should simply end the process.
     tokio::select! {

@@ -71,7 +71,7 @@ impl Server {
             archives: None,
             pid_file: None,
         };
-        Ok(holdfast_node::serve(&options, |event| match event {
+        Ok(holdfast_node::serve(&options, &mut |event| match event {
             Event::Serving(serving) => self.serving(global, serving, None, None),
             Event::Stopping { calls, wait } => stopping(global, calls, wait),
         })?)
@@ -89,7 +89,7 @@ impl Server {
                 _ = output::line(introduction(made, home));
             }
         };
-        Ok(holdfast_node::dev(&options, made, |event| match event {
+        Ok(holdfast_node::dev(&options, &made, &mut |event| match event {
             Event::Serving(serving) => {
                 self.serving(global, serving, new.take(), Some(export(&home)));
             }

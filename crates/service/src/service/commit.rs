@@ -9,8 +9,8 @@ use holdfast_machine::{Outcome, Txn, View};
 use holdfast_records::{Identity, Record as _};
 use holdfast_types::{Draft, EpochId, Expect, IdentityId, Kind, Millis, Revision, Table, TxnId};
 
-use super::Service;
 use super::read::get;
+use super::{Boxed, Service};
 use crate::Error;
 
 /// How often a rule decides before the caller is told that others were always faster. Whoever met a conflict
@@ -24,11 +24,11 @@ const PROPOSE_AGAIN: Duration = Duration::from_millis(200);
 impl Service {
     /// What a caller asked for: as [`Service::carry_out`], as long as there still is such an identity. It was
     /// let in a while ago; once somebody was told that it is removed, nothing more of it may be done.
-    pub(crate) async fn decide<T>(
+    pub(crate) async fn decide<T: Send>(
         &self,
         actor: IdentityId,
         verb: u16,
-        mut rule: impl FnMut(&dyn View) -> Result<(Draft, T), Error>,
+        mut rule: impl FnMut(&dyn View) -> Result<(Draft, T), Error> + Send,
     ) -> Result<(Revision, T), Error> {
         let rule = |view: &dyn View| {
             if actor == IdentityId::SYSTEM {
@@ -51,54 +51,72 @@ impl Service {
     /// The first decision is made on what this node has; whatever it refuses is decided once more on a
     /// fresh view before anyone is told. Those who met a conflict decide again one after the other, in the
     /// order they came: together they would be in each other's way for ever.
-    pub(crate) async fn carry_out<T>(
+    pub(crate) async fn carry_out<T: Send>(
         &self,
         actor: IdentityId,
         verb: u16,
-        mut rule: impl FnMut(&dyn View) -> Result<(Draft, T), Error>,
+        mut rule: impl FnMut(&dyn View) -> Result<(Draft, T), Error> + Send,
     ) -> Result<(Revision, T), Error> {
-        let mut view = self.cluster.view();
-        let mut turn = None;
-        for _ in 0..DECISIONS_MAX {
-            let mut decided = rule(&view);
-            if decided.is_err() && turn.is_none() {
-                view = self.cluster.fresh().await?;
-                decided = rule(&view);
-            }
-            let (draft, answer) = decided?;
-            if draft.write.is_empty() {
-                return Ok((view.head().revision, answer));
-            }
-            let txn = transaction(view.head().epoch.id, actor, verb, draft);
-            if let Some(revision) = self.propose(txn).await? {
-                return Ok((revision, answer));
-            }
-            if turn.is_none() {
-                turn = Some(self.deciding_again.lock().await);
-            }
-            view = self.cluster.fresh().await?;
-        }
-        let message = "others changed the same object all the time";
-        Err(Error::new(Kind::Unavailable, message).next("try again"))
+        let mut last = None;
+        let mut draft_of = |view: &dyn View| {
+            let (draft, answer) = rule(view)?;
+            last = Some(answer);
+            Ok(draft)
+        };
+        let revision = self.until_accepted(actor, verb, &mut draft_of).await?;
+        // What is accepted is the draft of the last decision.
+        let answer = last.ok_or_else(|| Error::new(Kind::Internal, "no rule decided"))?;
+        Ok((revision, answer))
     }
 
-    async fn propose(&self, txn: Txn) -> Result<Option<Revision>, Error> {
-        settle(|| self.cluster.propose(txn.clone())).await
+    fn until_accepted<'a>(
+        &'a self,
+        actor: IdentityId,
+        verb: u16,
+        rule: &'a mut (dyn FnMut(&dyn View) -> Result<Draft, Error> + Send),
+    ) -> Boxed<'a, Revision> {
+        Box::pin(async move {
+            let mut view = self.cluster.view();
+            let mut turn = None;
+            for _ in 0..DECISIONS_MAX {
+                let mut decided = rule(&view);
+                if decided.is_err() && turn.is_none() {
+                    view = self.cluster.fresh().await?;
+                    decided = rule(&view);
+                }
+                let draft = decided?;
+                if draft.write.is_empty() {
+                    return Ok(view.head().revision);
+                }
+                let txn = transaction(view.head().epoch.id, actor, verb, draft);
+                if let Some(revision) = settle(|| self.cluster.propose(txn.clone())).await? {
+                    return Ok(revision);
+                }
+                if turn.is_none() {
+                    turn = Some(self.deciding_again.lock().await);
+                }
+                view = self.cluster.fresh().await?;
+            }
+            let message = "others changed the same object all the time";
+            Err(Error::new(Kind::Unavailable, message).next("try again"))
+        })
     }
 
     /// Brings this node's own view up to everything acknowledged before this call. One question to the
     /// majority serves all who wait: who came while it was asked waits for the next one.
-    pub(crate) async fn catch_up(&self) -> Result<(), Error> {
-        let seen = self.asked.load(Ordering::Acquire);
-        let _turn = self.asking.lock().await;
-        // A question that began after we came, and was answered, answers for us.
-        if self.answered.load(Ordering::Acquire) > seen {
-            return Ok(());
-        }
-        let question = self.asked.fetch_add(1, Ordering::AcqRel) + 1;
-        self.cluster.fresh().await?;
-        self.answered.store(question, Ordering::Release);
-        Ok(())
+    pub(crate) fn catch_up(&self) -> Boxed<'_, ()> {
+        Box::pin(async {
+            let seen = self.asked.load(Ordering::Acquire);
+            let _turn = self.asking.lock().await;
+            // A question that began after we came, and was answered, answers for us.
+            if self.answered.load(Ordering::Acquire) > seen {
+                return Ok(());
+            }
+            let question = self.asked.fetch_add(1, Ordering::AcqRel) + 1;
+            self.cluster.fresh().await?;
+            self.answered.store(question, Ordering::Release);
+            Ok(())
+        })
     }
 }
 

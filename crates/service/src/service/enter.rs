@@ -7,7 +7,7 @@ use holdfast_keys::policy::Compiled;
 use holdfast_types::{EnclaveId, IdentityId, Kind, Name};
 use tokio::sync::watch;
 
-use super::Service;
+use super::{Boxed, Service};
 use crate::action::Needs;
 use crate::audit::{Outcome, Record, Resource, Room};
 use crate::{Action, Caller, Error};
@@ -80,12 +80,13 @@ pub(crate) struct Call<'a> {
 impl<'a> Call<'a> {
     /// Begins administration: when this returns its first line is on disk, with `detail`, which says what is
     /// to be done. Made of what was read already: nothing of it is a secret.
-    pub(crate) async fn begin(mut self, detail: String) -> Result<Self, Error> {
+    pub(crate) fn begin(mut self, detail: String) -> Boxed<'a, Self> {
         self.detail = detail;
         self.room = Room::Ends;
-        let Self { service, caller, action, resource, .. } = self;
-        let record = service.line(caller, action, resource, Outcome::Begun, &self.detail);
-        if let Err(error) = service.audit.record_durable(&record).await {
+        Box::pin(async move {
+            let Self { service, caller, action, resource, .. } = self;
+            let record = service.line(caller, action, resource, Outcome::Begun, &self.detail);
+            let Err(error) = service.audit.record_durable(&record).await else { return Ok(self) };
             let next = match error.kind() {
                 Kind::NoSpace => {
                     "make room on the disk of the data directory, then repeat the command"
@@ -95,9 +96,8 @@ impl<'a> Call<'a> {
                 }
             };
             let told = Error::new(error.kind(), format!("{error}; nothing was changed"));
-            return self.end(Err(told.next(next)));
-        }
-        Ok(self)
+            self.end(Err(told.next(next)))
+        })
     }
 
     /// Records how it ended, and gives that back.
@@ -115,20 +115,20 @@ impl<'a> Call<'a> {
         result: Result<T, Error>,
     ) -> Result<T, Error> {
         self.ended = true;
-        let Self { service, room, caller, action, .. } = self;
-        match &result {
-            Ok(_) => {
-                let detail = if detail.is_empty() { self.detail.as_str() } else { detail };
-                service.record(room, caller, action, resource, Outcome::Ok, detail);
-            }
-            Err(error) => {
-                let outcome = Outcome::Failed(error.kind);
-                let why = without_api_key(error.for_log());
-                let why = if detail.is_empty() { why } else { format!("{detail}: {why}").into() };
-                service.record(room, caller, action, resource, outcome, &why);
-            }
-        }
+        self.record_end(resource, detail, result.as_ref().err());
         result
+    }
+
+    fn record_end(&self, resource: Resource<'_>, detail: &str, failed: Option<&Error>) {
+        let Self { service, room, caller, action, .. } = *self;
+        let Some(error) = failed else {
+            let detail = if detail.is_empty() { self.detail.as_str() } else { detail };
+            return service.record(room, caller, action, resource, Outcome::Ok, detail);
+        };
+        let outcome = Outcome::Failed(error.kind);
+        let why = without_api_key(error.for_log());
+        let why = if detail.is_empty() { why } else { format!("{detail}: {why}").into() };
+        service.record(room, caller, action, resource, outcome, &why);
     }
 
     /// As [`Call::end`] of what gives something, with `detail` of that.
@@ -169,7 +169,7 @@ impl Service {
         if !action.is_administration() {
             return Ok(call);
         }
-        Box::pin(call.begin(String::new())).await
+        call.begin(String::new()).await
     }
 
     /// As [`Service::enter`], where the first line of administration says more than its resource: the use
@@ -236,7 +236,7 @@ impl Service {
         if let Some(actor) = self.actor_here(&identity)? {
             return Ok(actor);
         }
-        Box::pin(self.catch_up()).await?;
+        self.catch_up().await?;
         self.load_actor(&identity)?.ok_or_else(|| {
             Error::new(Kind::Refused, format!("identity {identity} is unknown to this vault")).next(
                 format!(

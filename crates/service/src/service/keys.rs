@@ -129,7 +129,7 @@ impl Service {
         &self,
         actor: &Actor,
         action: Action,
-        rule: impl FnMut(&dyn View) -> Result<(Draft, Key), Error>,
+        rule: impl FnMut(&dyn View) -> Result<(Draft, Key), Error> + Send,
     ) -> Result<KeyInfo, Error> {
         let (_, key) = self.decide(actor.identity, action.verb(), rule).await?;
         self.read(|view| aside(|| key_info(view, &key.key_id))).await

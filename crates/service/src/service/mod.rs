@@ -23,6 +23,7 @@ mod weak;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
@@ -41,6 +42,10 @@ use enter::Actor;
 use heads::AuditGap;
 
 pub use backup::BackupStream;
+
+/// What is done behind a pointer: it is compiled here, and not once more by each crate and for each type that
+/// waits for it. Not for operations with keys.
+type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
 
 /// What a service is made of.
 pub struct Parts {

@@ -105,7 +105,7 @@ impl Service {
     ) -> Result<T, Error> {
         match work() {
             Err(error) if error.miss => {
-                Box::pin(self.catch_up()).await?;
+                self.catch_up().await?;
                 work()
             }
             result => result,

@@ -36,9 +36,10 @@ const HUNGER: u32 = 20;
 const LOOK: Duration = Duration::from_micros(500);
 /// They do where it waited for more than one part in so many of that time.
 const WANTED: u32 = 10;
-/// How long it then leaves the core. Longer, and the backup is slower under load, and the requests hardly faster:
-/// docs/performance.md.
+/// How long it then leaves the core: at first, and where they want it again as soon as it is back. Longer, and the
+/// backup is slower under load, and the requests hardly faster: docs/performance.md.
 const ABSENCE: Duration = Duration::from_millis(2);
+const ABSENCE_MAX: Duration = Duration::from_millis(4);
 
 thread_local! {
     static SPARE: RefCell<Option<Spare>> = const { RefCell::new(None) };
@@ -51,6 +52,8 @@ type Reading = Box<dyn Fn() -> Option<Share>>;
 struct Spare {
     reading: Reading,
     looked: Seen,
+    /// How long it was away last; zero where nobody wanted the core since.
+    away: Duration,
     counted: Seen,
     gave_up: bool,
 }
@@ -79,18 +82,26 @@ impl Spare {
     /// One that fares as `reading` tells.
     fn of(reading: Reading) -> Option<Self> {
         let seen = Seen::now(&reading)?;
-        Some(Self { reading, looked: seen, counted: seen, gave_up: false })
+        let away = Duration::ZERO;
+        Some(Self { reading, looked: seen, away, counted: seen, gave_up: false })
     }
 
-    /// Whether others wanted the core since the last look.
-    fn wanted(&mut self) -> bool {
+    /// For how long to leave the core, where others wanted it since the last look.
+    fn leave(&mut self) -> Option<Duration> {
         let elapsed = self.looked.at.elapsed();
         if elapsed < LOOK {
-            return false;
+            return None;
         }
         let before = self.looked;
         self.looked = Seen::now(&self.reading).unwrap_or(before);
-        self.looked.share.since(before.share).wanted(elapsed)
+        let wanted = self.looked.share.since(before.share).wanted(elapsed);
+        self.away = if wanted { longer(self.away) } else { Duration::ZERO };
+        wanted.then_some(self.away)
+    }
+
+    /// It is back: while it was away it wanted no core, but it may have waited for one since.
+    fn back(&mut self) {
+        self.looked.at = Instant::now();
     }
 
     /// Whether it got next to nothing for as long as `limit`.
@@ -166,11 +177,16 @@ fn with<T>(spare: Option<Spare>, work: impl FnOnce() -> Result<T, Error>) -> Res
 
 /// Offers this thread's core, and leaves it for a while where others wanted it.
 fn stand_back() {
-    if SPARE.with_borrow_mut(|spare| spare.as_mut().is_some_and(Spare::wanted)) {
-        std::thread::sleep(ABSENCE);
-    } else {
-        std::thread::yield_now();
-    }
+    let Some(absence) = SPARE.with_borrow_mut(|spare| spare.as_mut().and_then(Spare::leave)) else {
+        return std::thread::yield_now();
+    };
+    std::thread::sleep(absence);
+    SPARE.with_borrow_mut(|spare| spare.iter_mut().for_each(Spare::back));
+}
+
+/// The absence after this one.
+fn longer(absence: Duration) -> Duration {
+    (2 * absence).clamp(ABSENCE, ABSENCE_MAX)
 }
 
 /// Fails where this thread works in spare time and gets none any more.
@@ -370,12 +386,36 @@ mod tests {
         let mut spare = Spare::of(starving()).unwrap();
         let later = Instant::now() + 2 * STARVED;
         (spare.looked.at, spare.counted.at) = (later, later);
-        assert!(!spare.wanted() && !spare.starved(STARVED) && !spare.gave_up);
+        assert!(spare.leave().is_none() && !spare.starved(STARVED) && !spare.gave_up);
         assert_eq!((spare.looked.at, spare.counted.at), (later, later));
         let earlier = Instant::now().checked_sub(LOOK).unwrap();
         (spare.looked.at, spare.counted.at) = (earlier, earlier);
-        assert!(spare.wanted() && spare.starved(LOOK) && spare.gave_up);
+        assert!(spare.leave().is_some() && spare.starved(LOOK) && spare.gave_up);
         assert!(spare.looked.at > earlier && spare.counted.at > earlier);
+    }
+
+    #[test]
+    fn it_stays_away_longer_each_time_until_nobody_wants_the_core() {
+        let (waits, says) = (Cell::new(0), std::rc::Rc::new(Cell::new(true)));
+        let wanted = says.clone();
+        let mut spare = Spare::of(Box::new(move || {
+            waits.set(waits.get() + u64::from(wanted.get()));
+            Some(Share { ran: Duration::ZERO, waited: Duration::from_secs(waits.get()) })
+        }))
+        .unwrap();
+        let mut look = || {
+            let earlier = Instant::now().checked_sub(LOOK).unwrap();
+            spare.looked.at = earlier;
+            spare.back();
+            assert!(spare.looked.at > earlier, "what it was away does not count");
+            spare.looked.at = earlier;
+            spare.leave().map(|absence| absence.as_millis())
+        };
+        assert_eq!([look(), look(), look(), look()], [Some(2), Some(4), Some(4), Some(4)]);
+        says.set(false);
+        assert_eq!([look(), look()], [None, None]);
+        says.set(true);
+        assert_eq!([look(), look()], [Some(2), Some(4)]);
     }
 
     #[tokio::test]
@@ -404,7 +444,7 @@ mod tests {
         let work = || {
             let (begun, mut left) = (Instant::now(), false);
             while begun.elapsed() < Duration::from_secs(60) {
-                left |= SPARE.with_borrow_mut(|spare| spare.as_mut().unwrap().wanted());
+                left |= SPARE.with_borrow_mut(|spare| spare.as_mut().unwrap().leave().is_some());
                 if left {
                     fed_within(Duration::from_millis(300))
                         .map_err(|error| Error::new(Kind::Other, error.to_string()))?;

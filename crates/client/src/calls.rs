@@ -108,7 +108,7 @@ impl Client {
         serde_json::from_slice(&reply).map_err(not_understood)
     }
 
-    /// What the server replies, whatever it says.
+    /// The body of a reply that says that it was done, of whatever type it is.
     fn exchange<'a>(
         &'a mut self,
         method: Method,

@@ -1,5 +1,6 @@
 //! The stream under a seal: a literal packet in a SEIPDv1 packet (RFC 9580 §5.9, §5.13.1), both in partial
-//! lengths (§4.2.1.4). What is sealed passes through buffers that are wiped, and is encrypted in them.
+//! lengths (§4.2.1.4). What is sealed passes through buffers that are wiped, and is encrypted in them; its last bytes
+//! may stay in the state of the hash.
 
 use std::io::{self, Write};
 

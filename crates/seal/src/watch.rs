@@ -1,5 +1,5 @@
 //! Keeps the first I/O error of a reader that is handed to rPGP, which would wrap it:
-//! "the disk is full" and "the stream is damaged" have different answers.
+//! "the disk cannot be read" and "the stream is damaged" have different answers.
 
 use std::fmt;
 use std::io::{self, BufRead, Read};
@@ -24,7 +24,7 @@ impl FirstError {
     }
 }
 
-/// A reader under watch.
+/// A reader under watch. `Interrupted` is no failure: the caller tries again.
 pub(crate) struct Watch<T> {
     inner: T,
     first: FirstError,
@@ -34,14 +34,6 @@ impl<T> Watch<T> {
     pub(crate) fn new(inner: T) -> (Self, FirstError) {
         let first = FirstError::default();
         (Self { inner, first: first.clone() }, first)
-    }
-
-    /// `Interrupted` is no failure: the caller tries again.
-    fn check<V>(&self, result: io::Result<V>) -> io::Result<V> {
-        match result {
-            Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(self.first.keep(error)),
-            other => other,
-        }
     }
 }
 
@@ -53,8 +45,10 @@ impl<T> fmt::Debug for Watch<T> {
 
 impl<T: Read> Read for Watch<T> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let result = self.inner.read(buf);
-        self.check(result)
+        match self.inner.read(buf) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(self.first.keep(error)),
+            other => other,
+        }
     }
 }
 

@@ -63,8 +63,8 @@ fn streams_end_at_a_chunk_and_beside_it() {
     let theirs = Certificate::read(&gpg.export("Curve"), now()).unwrap();
     let (opener, ours) = custodian("Ours");
     let to = [theirs, ours];
-    let ends =
-        [0, CHUNK - AROUND, CHUNK - LITERAL, 2 * CHUNK - LITERAL - AROUND, 2 * CHUNK - LITERAL];
+    // A literal packet in two pieces has one octet of length more.
+    let ends = [0, CHUNK - AROUND, CHUNK - LITERAL, 2 * CHUNK - AROUND - 1, 2 * CHUNK - LITERAL];
     for end in ends {
         for length in end.saturating_sub(2)..=end + 2 {
             let plain: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
@@ -291,6 +291,25 @@ impl Read for Failing {
         self.0 -= read;
         if read == 0 { Err(io::Error::from(io::ErrorKind::TimedOut)) } else { Ok(read) }
     }
+}
+
+/// Is interrupted before each piece.
+struct Interrupted<T>(T, bool);
+
+impl<T: Read> Read for Interrupted<T> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.1 = !self.1;
+        if self.1 { Err(io::Error::from(io::ErrorKind::Interrupted)) } else { self.0.read(buf) }
+    }
+}
+
+#[test]
+fn a_signal_ends_no_sealing() {
+    let (opener, certificate) = custodian("Ada");
+    let mut sealed = Vec::new();
+    let source = Interrupted(io::repeat(7).take(200_000), false);
+    seal_reader(source, &[certificate], &mut sealed).unwrap();
+    assert!(open(&sealed, &opener) == Ok(vec![7; 200_000]));
 }
 
 #[test]

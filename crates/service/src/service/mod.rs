@@ -44,7 +44,7 @@ use heads::AuditGap;
 pub use backup::BackupStream;
 
 /// What is done behind a pointer: it is compiled here, and not once more by each crate and for each type that
-/// waits for it. Not for operations with keys.
+/// waits for it. Not where an operation with a key finds here what it needs.
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
 
 /// What a service is made of.

@@ -1,11 +1,11 @@
 //! The cluster as the rest of the program sees it.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use futures_util::future::BoxFuture;
 use holdfast_machine::{Command, LogId, Outcome, Txn, View};
 use holdfast_store::log::Log;
 use holdfast_store::{DiskStore, DiskView, StateStore as _, index_entry};
@@ -32,8 +32,6 @@ const CHECKPOINT_LOOK: Duration = Duration::from_millis(100);
 const RETRY_AFTER: Duration = Duration::from_millis(20);
 
 type ThisRaft = Raft<TypeConfig, StateMachine>;
-/// A future behind a pointer: Raft is compiled here, and not once more by each crate that waits for it.
-type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// How a node takes part.
 #[derive(Clone, Debug)]
@@ -109,7 +107,8 @@ pub struct Status {
     pub running: bool,
 }
 
-/// A node's part in its cluster. Clones share it.
+/// A node's part in its cluster. Clones share it. What waits for Raft is behind a pointer: so Raft is compiled here,
+/// and not once more by each crate that waits.
 #[derive(Clone)]
 pub struct Cluster(Arc<Inner>);
 
@@ -172,7 +171,7 @@ impl Cluster {
     ///
     /// `at` is stamped here. A retry with the same id is safe: one that happened before answers with
     /// the revision it took then. The caller may stop waiting; the proposal goes on.
-    pub fn propose(&self, txn: Txn) -> Boxed<'_, Result<Outcome, ProposeError>> {
+    pub fn propose(&self, txn: Txn) -> BoxFuture<'_, Result<Outcome, ProposeError>> {
         Box::pin(async move {
             let inner = &self.0;
             let stopped = inner.raft.metrics().borrow_watched().running_state.is_err();
@@ -225,7 +224,7 @@ impl Cluster {
     }
 
     /// A state that holds every transaction answered, by any node, before this call (read index).
-    pub fn fresh(&self) -> Boxed<'_, Result<DiskView, ReadIndexError>> {
+    pub fn fresh(&self) -> BoxFuture<'_, Result<DiskView, ReadIndexError>> {
         Box::pin(async move {
             let raft = self.0.raft.clone();
             let read = async move { raft.ensure_linearizable(ReadPolicy::ReadIndex).await };
@@ -292,7 +291,7 @@ impl Cluster {
 
     /// Stops Raft, makes the state durable and closes the log. Proposals that wait end as unknown.
     /// A second call does nothing. The store stays open, for its views, until the last clone goes.
-    pub fn shutdown(&self) -> Boxed<'_, Result<(), ClusterError>> {
+    pub fn shutdown(&self) -> BoxFuture<'_, Result<(), ClusterError>> {
         Box::pin(async move {
             let Some((mut runtime, writer)) = self.0.threads.lock().take() else { return Ok(()) };
             let raft = self.0.raft.clone();

@@ -8,7 +8,7 @@ use aes::Aes256;
 use aes::cipher::KeyIvInit as _;
 use cfb_mode::BufEncryptor;
 use sha1::{Digest as _, Sha1};
-use zeroize::{Zeroize as _, Zeroizing};
+use zeroize::Zeroizing;
 
 /// Size of a partial length: what is held of a stream, and encrypted, at a time, in bytes.
 pub(crate) const CHUNK_BYTES: usize = 1 << CHUNK_BITS;
@@ -27,12 +27,7 @@ const MDC_HEAD: [u8; 2] = [0xD3, 20];
 const BLOCK_BYTES: usize = 16;
 
 /// Takes the plaintext of a stream and writes the sealed one.
-pub(crate) struct Sealing<'a> {
-    literal: Chunks,
-    cipher: Cipher,
-    data: Chunks,
-    out: &'a mut dyn Write,
-}
+pub(crate) struct Sealing<'a>(Chunks<Cipher<'a>>);
 
 impl<'a> Sealing<'a> {
     /// Begins the data packet. `random` must be fresh: equal plaintexts of one key would begin alike.
@@ -41,46 +36,44 @@ impl<'a> Sealing<'a> {
         random: [u8; BLOCK_BYTES],
         out: &'a mut dyn Write,
     ) -> io::Result<Self> {
-        let (literal, data) = (Chunks::new(LITERAL), Chunks::new(SEIPD));
-        let mut this = Self { literal, cipher: Cipher::new(key), data, out };
-        this.data.write(&SEIPD_HEAD, &mut *this.out)?;
+        let mut data = Chunks::new(SEIPD, out);
+        data.write(&SEIPD_HEAD)?;
+        let mut cipher = Cipher::new(key, data);
         // The last two bytes again: who opens it sees a wrong key at once (§5.13.1).
         let [.., a, b] = random;
-        let mut cipher = this.cipher.before(&mut this.data, &mut *this.out);
         cipher.write_all(&random)?;
         cipher.write_all(&[a, b])?;
-        this.write(&LITERAL_HEAD)?;
-        Ok(this)
+        let mut literal = Chunks::new(LITERAL, cipher);
+        literal.write(&LITERAL_HEAD)?;
+        Ok(Self(literal))
     }
 
     /// Seals some more plaintext.
     pub(crate) fn write(&mut self, plain: &[u8]) -> io::Result<()> {
-        let mut cipher = self.cipher.before(&mut self.data, &mut *self.out);
-        self.literal.write(plain, &mut cipher)
+        self.0.write(plain)
     }
 
     /// Writes what is held, and the ends of both packets.
-    pub(crate) fn finish(mut self) -> io::Result<()> {
-        let mut cipher = self.cipher.before(&mut self.data, &mut *self.out);
-        self.literal.finish(&mut cipher)?;
-        cipher.finish()?;
-        self.data.finish(self.out)
+    pub(crate) fn finish(self) -> io::Result<()> {
+        self.0.finish()?.finish()
     }
 }
 
 /// Cuts a packet's body into partial lengths.
-struct Chunks {
+struct Chunks<W> {
     /// The packet's header, until it is written.
     header: Option<u8>,
     held: Zeroizing<Vec<u8>>,
+    out: W,
 }
 
-impl Chunks {
-    fn new(header: u8) -> Self {
-        Self { header: Some(header), held: Zeroizing::new(Vec::with_capacity(CHUNK_BYTES)) }
+impl<W: Write> Chunks<W> {
+    fn new(header: u8, out: W) -> Self {
+        let held = Zeroizing::new(Vec::with_capacity(CHUNK_BYTES));
+        Self { header: Some(header), held, out }
     }
 
-    fn write(&mut self, mut body: &[u8], out: &mut dyn Write) -> io::Result<()> {
+    fn write(&mut self, mut body: &[u8]) -> io::Result<()> {
         loop {
             let (fits, rest) = body.split_at(body.len().min(CHUNK_BYTES - self.held.len()));
             self.held.extend_from_slice(fits);
@@ -88,80 +81,68 @@ impl Chunks {
                 return Ok(());
             }
             // There is more: so this is not the last one.
-            self.emit(&[0xE0 | CHUNK_BITS], out)?;
+            self.emit(&[0xE0 | CHUNK_BITS])?;
             body = rest;
         }
     }
 
     /// The last length is a whole one, of five octets (§4.2.1.3).
-    fn finish(mut self, out: &mut dyn Write) -> io::Result<()> {
+    fn finish(mut self) -> io::Result<W> {
         // At most a chunk.
         let [a, b, c, d] = (self.held.len() as u32).to_be_bytes();
-        self.emit(&[0xFF, a, b, c, d], out)
+        self.emit(&[0xFF, a, b, c, d])?;
+        Ok(self.out)
     }
 
-    fn emit(&mut self, length: &[u8], out: &mut dyn Write) -> io::Result<()> {
+    fn emit(&mut self, length: &[u8]) -> io::Result<()> {
         if let Some(header) = self.header.take() {
-            out.write_all(&[header])?;
+            self.out.write_all(&[header])?;
         }
-        out.write_all(length)?;
-        out.write_all(&self.held)?;
+        self.out.write_all(length)?;
+        self.out.write_all(&self.held)?;
         self.held.clear();
         Ok(())
     }
 }
 
 /// AES-256 in CFB mode from an initial vector of zeros, and the hash of what goes in (§5.13.1).
-struct Cipher {
+struct Cipher<'a> {
     cfb: BufEncryptor<Aes256>,
     hash: Sha1,
     held: Zeroizing<Vec<u8>>,
+    /// Where what is encrypted goes.
+    data: Chunks<&'a mut dyn Write>,
 }
 
-impl Cipher {
-    fn new(key: &[u8; 32]) -> Self {
+impl<'a> Cipher<'a> {
+    fn new(key: &[u8; 32], data: Chunks<&'a mut dyn Write>) -> Self {
         let cfb = BufEncryptor::new(key.into(), &[0; BLOCK_BYTES].into());
         let held = Zeroizing::new(Vec::with_capacity(CHUNK_BYTES));
-        Self { cfb, hash: Sha1::new(), held }
+        Self { cfb, hash: Sha1::new(), held, data }
     }
 
-    /// What is written here goes on encrypted into `data`.
-    fn before<'a>(&'a mut self, data: &'a mut Chunks, out: &'a mut dyn Write) -> Encrypting<'a> {
-        Encrypting { cipher: self, data, out }
-    }
-}
-
-struct Encrypting<'a> {
-    cipher: &'a mut Cipher,
-    data: &'a mut Chunks,
-    out: &'a mut dyn Write,
-}
-
-impl Encrypting<'_> {
     fn encrypt(&mut self, plain: &[u8]) -> io::Result<()> {
-        let held = &mut self.cipher.held;
-        held.clear();
-        held.extend_from_slice(plain);
-        self.cipher.cfb.encrypt(held);
-        self.data.write(held, self.out)
+        self.held.clear();
+        self.held.extend_from_slice(plain);
+        self.cfb.encrypt(&mut self.held);
+        self.data.write(&self.held)
     }
 
-    /// The packet that ends the plaintext.
+    /// Writes the packet that ends the plaintext, and the end of the data.
     fn finish(mut self) -> io::Result<()> {
-        self.cipher.hash.update(MDC_HEAD);
-        let mut mdc = [0; 22];
+        self.hash.update(MDC_HEAD);
+        let mut mdc = Zeroizing::new([0; 22]);
         mdc[..2].copy_from_slice(&MDC_HEAD);
-        mdc[2..].copy_from_slice(&self.cipher.hash.finalize_reset());
-        let encrypted = self.encrypt(&mdc);
-        mdc.zeroize();
-        encrypted
+        mdc[2..].copy_from_slice(&self.hash.finalize_reset());
+        self.encrypt(&*mdc)?;
+        self.data.finish().map(drop)
     }
 }
 
-impl Write for Encrypting<'_> {
+impl Write for Cipher<'_> {
     fn write(&mut self, plain: &[u8]) -> io::Result<usize> {
         let plain = &plain[..plain.len().min(CHUNK_BYTES)];
-        self.cipher.hash.update(plain);
+        self.hash.update(plain);
         self.encrypt(plain)?;
         Ok(plain.len())
     }

@@ -11,8 +11,8 @@ use std::thread;
 
 use zeroize::Zeroizing;
 
-use crate::frame;
-use crate::open::OpenError;
+use crate::head::HEAD_BYTES;
+use crate::open::{CIPHER_NOT_AES, OpenError};
 use crate::session::SessionKey;
 
 /// How gpg is called.
@@ -33,7 +33,7 @@ impl Default for GpgAgent {
 impl GpgAgent {
     /// How much of a stream gpg is shown, in bytes: all that lies before the data packet, and as much
     /// of that as its buffers take (64 KiB in 2.4) before it looks at the packet at all.
-    pub(crate) const HEAD_BYTES: u64 = frame::HEAD_BYTES + 128 * 1024;
+    pub(crate) const SHOWN_BYTES: u64 = HEAD_BYTES + 128 * 1024;
 
     /// The session key of the stream that begins with `head`.
     pub(crate) fn session_key(
@@ -76,8 +76,7 @@ impl GpgAgent {
             status.lines().find_map(|line| line.strip_prefix(&prefix).map(str::to_owned))
         };
         if let Some(key) = line("SESSION_KEY").map(Zeroizing::new) {
-            return SessionKey::from_gpg(&key)
-                .ok_or(OpenError::Unsupported { why: "its cipher is not AES" });
+            return SessionKey::from_gpg(&key).ok_or(CIPHER_NOT_AES);
         }
         // It has a key that it may not use. For every other recipient it says NO_SECKEY besides, and
         // DECRYPTION_FAILED whatever the reason.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use pgp::composed::{Esk, PublicOrSecret, SignedSecretKey, SignedSecretSubKey};
+use pgp::composed::{PublicOrSecret, SignedSecretKey, SignedSecretSubKey};
 use pgp::crypto::public_key::PublicKeyAlgorithm;
 use pgp::packet::{KeyFlags, Signature};
 use pgp::types::{
@@ -10,7 +10,8 @@ use pgp::types::{
 };
 use zeroize::Zeroizing;
 
-use crate::open::{OpenError, recipients};
+use crate::head::Head;
+use crate::open::{CIPHER_NOT_AES, OpenError};
 use crate::packets;
 use crate::session::SessionKey;
 
@@ -96,10 +97,9 @@ impl Identity {
     }
 
     /// Tries every packet that names one of our keys, or nobody.
-    pub(crate) fn session_key(&self, esk: &[Esk]) -> Result<SessionKey, OpenError> {
+    pub(crate) fn session_key(&self, head: &Head) -> Result<SessionKey, OpenError> {
         let mut failure = None;
-        for esk in esk {
-            let Esk::PublicKeyEncryptedSessionKey(packet) = esk else { continue };
+        for packet in &head.keys {
             let Ok(values) = packet.values() else { continue };
             let anonymous = packet.id().is_ok_and(|id| id.is_wildcard());
             let mut attempt = |secret: &dyn DecryptionKey, params: &SecretParams| {
@@ -128,7 +128,7 @@ impl Identity {
             }
         }
         Err(failure
-            .unwrap_or_else(|| OpenError::NotForThisIdentity { recipients: recipients(esk) }))
+            .unwrap_or_else(|| OpenError::NotForThisIdentity { recipients: head.recipients() }))
     }
 
     /// The session key in a packet that names `secret`.
@@ -145,11 +145,10 @@ impl Identity {
         // The outer error is of the key's lock, the inner one of what it decrypts.
         match secret.decrypt(&self.password, values, EskType::V3_4) {
             Err(_) => Err(OpenError::WrongPassphrase),
-            Ok(plain) => {
-                plain.ok().and_then(|plain| SessionKey::from_plain(&plain)).ok_or_else(|| {
-                    OpenError::Damaged { why: "its session key does not decrypt".to_owned() }
-                })
+            Ok(Err(_)) => {
+                Err(OpenError::Damaged { why: "its session key does not decrypt".to_owned() })
             }
+            Ok(Ok(plain)) => SessionKey::from_plain(&plain).ok_or(CIPHER_NOT_AES),
         }
     }
 }

@@ -17,9 +17,12 @@
 
 mod certificate;
 mod custodian;
-mod frame;
+mod decrypt;
+mod framing;
 mod gpg;
+mod head;
 mod identity;
+mod inside;
 mod merge;
 mod open;
 mod packets;
@@ -30,7 +33,6 @@ mod session;
 mod signing;
 mod stream;
 mod verify;
-mod watch;
 
 pub use certificate::{Certificate, CertificateError, Comparison, certificate_fingerprint};
 pub use custodian::generate_custodian;

@@ -1,21 +1,21 @@
 //! Opening: with a secret key, with a session key, or through the caller's own gpg.
 //!
-//! SEIPDv1 is read as a stream, so bytes come out *before* the integrity check. It is made at the
-//! end: [`OpenedStream`] answers end of file only after the MDC agreed and the source ended with the
-//! data packet (`frame.rs`).
+//! A stream is three rooms: what lies before the data (`head.rs`), the data decrypted (`decrypt.rs`), and what lies
+//! inside (`inside.rs`), all of packets (`framing.rs`). Bytes come out *before* the integrity check, which is made at
+//! the end: [`OpenedStream`] answers end of file only after the hash agreed and the source ended with the data packet.
 
 use std::io::{self, BufRead, Cursor, Read};
 
 use holdfast_crypto::SecretBytes;
-use pgp::composed::{DecryptionOptions, Edata, Esk, Message, TheRing};
-use pgp::packet::{ProtectedDataConfig, SymEncryptedProtectedDataConfig};
-use pgp::types::Seipdv1ReadMode;
 
-use crate::frame::{Frame, FrameError, Progress};
+use crate::decrypt::Decrypted;
+use crate::framing::{Body, Fault};
 use crate::gpg::GpgAgent;
+use crate::head::Head;
 use crate::identity::Identity;
+use crate::inside::Inside;
 use crate::session::SessionKey;
-use crate::watch::{FirstError, Watch};
+use crate::stream::VERSION;
 
 /// What a sealed stream is opened with.
 #[derive(Debug)]
@@ -80,16 +80,28 @@ pub enum OpenError {
     Io(#[source] io::Error),
 }
 
+/// Of a session key for another cipher.
+pub(crate) const CIPHER_NOT_AES: OpenError =
+    OpenError::Unsupported { why: "its cipher is not AES" };
+
 /// The plaintext of a sealed stream.
 ///
 /// Nothing read from it may be *used* before `read` answered 0: only then has the integrity check
 /// passed. Otherwise `read` fails with [`io::ErrorKind::InvalidData`], and goes on failing.
 pub struct OpenedStream<'a> {
-    message: Option<Message<'a>>,
-    whole: bool,
+    inside: Inside<Source<'a>>,
+    state: State,
     session_key: SessionKey,
-    outside: Outside,
 }
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Reading,
+    Whole,
+    Failed,
+}
+
+type Source<'a> = Box<dyn BufRead + Send + 'a>;
 
 impl OpenedStream<'_> {
     /// The session key it was opened with. Before end of file nothing says that it is the right one.
@@ -101,36 +113,34 @@ impl OpenedStream<'_> {
     /// Whether end of file was reached and the integrity check passed.
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        self.whole
+        self.state == State::Whole
+    }
+
+    fn read_or_end(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let read = self.inside.read(buf)?;
+        if read == 0 {
+            self.inside.end()?;
+            self.state = State::Whole;
+        }
+        Ok(read)
     }
 }
 
 impl Read for OpenedStream<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        if self.whole || buf.is_empty() {
-            return Ok(0);
+        match self.state {
+            State::Failed => return Err(invalid("it failed before")),
+            State::Whole => return Ok(0),
+            State::Reading if buf.is_empty() => return Ok(0),
+            State::Reading => {}
         }
-        // Taken out, so that a failed reader is never asked again: rPGP's would panic.
-        let Some(mut message) = self.message.take() else {
-            return Err(invalid("it failed before"));
-        };
-        match message.read(buf) {
-            Ok(0) => {
-                self.outside.whole()?;
-                self.whole = true;
-                Ok(0)
+        self.read_or_end(buf).map_err(|error| {
+            if error.kind() == io::ErrorKind::Interrupted {
+                return error;
             }
-            Ok(read) => {
-                self.outside.progress.delivered();
-                self.message = Some(message);
-                Ok(read)
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-                self.message = Some(message);
-                Err(error)
-            }
-            Err(error) => Err(self.outside.error().unwrap_or_else(|| invalid(&error))),
-        }
+            self.state = State::Failed;
+            Fault::of(&error).map_or(error, invalid)
+        })
     }
 }
 
@@ -145,17 +155,39 @@ pub fn open_reader<'a, R: BufRead + Send + 'a>(
     match opener {
         Opener::Gpg(gpg) => {
             // gpg gets the head only: the session key is in it, and the data need not be copied.
-            let mut head = Vec::new();
+            let mut shown = Vec::new();
             (&mut source)
-                .take(GpgAgent::HEAD_BYTES)
-                .read_to_end(&mut head)
+                .take(GpgAgent::SHOWN_BYTES)
+                .read_to_end(&mut shown)
                 .map_err(OpenError::Io)?;
-            let recipients = recipients(&parse(Box::new(Cursor::new(head.clone())))?.esk);
-            let session_key = gpg.session_key(&head, recipients)?;
-            start(Box::new(Cursor::new(head).chain(source)), |_| Ok(session_key))
+            let again = Cursor::new(shown.clone()).chain(source);
+            start(Box::new(again), |head| gpg.session_key(&shown, head.recipients()))
         }
-        Opener::Identity(identity) => start(Box::new(source), |esk| identity.session_key(esk)),
+        Opener::Identity(identity) => start(Box::new(source), |head| identity.session_key(head)),
         Opener::Session(session_key) => start(Box::new(source), |_| Ok(session_key.clone())),
+    }
+}
+
+fn start<'a>(
+    mut source: Source<'a>,
+    session_key: impl FnOnce(&Head) -> Result<SessionKey, OpenError>,
+) -> Result<OpenedStream<'a>, OpenError> {
+    let (head, header) = Head::read(&mut source).map_err(refused)?;
+    let mut data = Body::new(source, header);
+    if data.array().map_err(refused)? != [VERSION] {
+        return Err(OpenError::Unsupported { why: "its encryption is not SEIPD version 1" });
+    }
+    let session_key = session_key(&head)?;
+    let inside = Decrypted::new(data, &session_key).and_then(Inside::new).map_err(refused)?;
+    Ok(OpenedStream { inside, state: State::Reading, session_key })
+}
+
+/// Why a stream does not begin.
+fn refused(error: io::Error) -> OpenError {
+    match Fault::of(&error) {
+        Some(Fault::Damaged(why)) => OpenError::Damaged { why: why.to_owned() },
+        Some(Fault::Unsupported(why)) => OpenError::Unsupported { why },
+        None => OpenError::Io(error),
     }
 }
 
@@ -173,11 +205,9 @@ pub fn open_bytes(
     let mut out = SecretBytes::from(vec![0; max.saturating_add(1)]);
     let mut filled = 0;
     while filled < out.len() {
-        match stream.read(&mut out.expose_secret_mut()[filled..]) {
-            Ok(0) => break,
-            Ok(read) => filled += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(OpenError::Damaged { why: error.to_string() }),
+        match stream.read_or_end(&mut out.expose_secret_mut()[filled..]).map_err(refused)? {
+            0 => break,
+            read => filled += read,
         }
     }
     if filled > max {
@@ -185,102 +215,6 @@ pub fn open_bytes(
     }
     out.truncate(filled);
     Ok((out, stream.session_key))
-}
-
-/// Key ids of the recipients, 16 upper-case hex digits each; an anonymous one is zeros.
-pub(crate) fn recipients(esk: &[Esk]) -> Vec<String> {
-    let id = |esk: &Esk| match esk {
-        Esk::PublicKeyEncryptedSessionKey(key) => {
-            key.id().ok().map(|id| format!("{id}").to_ascii_uppercase())
-        }
-        Esk::SymKeyEncryptedSessionKey(_) => Some("a passphrase".to_owned()),
-    };
-    esk.iter().filter_map(id).collect()
-}
-
-type Source<'a> = Box<dyn BufRead + Send + 'a>;
-
-/// What rPGP's message reads from: how far that is, and its first failure, which rPGP would wrap.
-struct Outside {
-    error: FirstError,
-    progress: Progress,
-}
-
-impl Outside {
-    /// What failed there, if anything did.
-    fn error(&self) -> Option<io::Error> {
-        let error = self.error.take()?;
-        Some(FrameError::of(&error).map_or(error, invalid))
-    }
-
-    /// That rPGP passed over no failure, and that the source ended with the data packet.
-    fn whole(&self) -> io::Result<()> {
-        match self.error() {
-            Some(error) => Err(error),
-            None if self.progress.ended() => Ok(()),
-            None => Err(invalid("its end is missing")),
-        }
-    }
-
-    /// Why a message did not begin.
-    fn failed(&self, error: &pgp::errors::Error) -> OpenError {
-        let Some(first) = self.error.take() else {
-            return OpenError::Damaged { why: error.to_string() };
-        };
-        match FrameError::of(&first) {
-            Some(FrameError::Damaged(why)) => OpenError::Damaged { why: why.to_owned() },
-            Some(FrameError::Unsupported(why)) => OpenError::Unsupported { why },
-            None => OpenError::Io(first),
-        }
-    }
-}
-
-struct Parsed<'a> {
-    esk: Vec<Esk>,
-    message: Message<'a>,
-    outside: Outside,
-}
-
-/// Reads the packets before the data; refuses what is not SEIPDv1.
-fn parse(source: Source<'_>) -> Result<Parsed<'_>, OpenError> {
-    let (source, progress) = Frame::new(source);
-    let (source, error) = Watch::new(source);
-    let outside = Outside { error, progress };
-    let message = Message::from_bytes(source).map_err(|error| outside.failed(&error))?;
-    let Message::Encrypted { esk, edata, .. } = &message else {
-        return Err(OpenError::Unsupported { why: "it is not encrypted" });
-    };
-    let Edata::SymEncryptedProtectedData { reader } = edata else {
-        return Err(OpenError::Unsupported { why: "its encryption is not SEIPD" });
-    };
-    match reader.config() {
-        ProtectedDataConfig::Seipd(SymEncryptedProtectedDataConfig::V1) => {}
-        _ => return Err(OpenError::Unsupported { why: "its encryption is not SEIPD version 1" }),
-    }
-    Ok(Parsed { esk: esk.clone(), message, outside })
-}
-
-fn start<'a>(
-    source: Source<'a>,
-    session_key: impl FnOnce(&[Esk]) -> Result<SessionKey, OpenError>,
-) -> Result<OpenedStream<'a>, OpenError> {
-    let Parsed { esk, message, outside } = parse(source)?;
-    let session_key = session_key(&esk)?;
-    let ring = TheRing {
-        session_keys: vec![session_key.to_plain()],
-        decrypt_options: DecryptionOptions::new().set_seipdv1_read_mode(Seipdv1ReadMode::Streaming),
-        ..TheRing::default()
-    };
-    let (mut message, _) =
-        message.decrypt_the_ring(ring, true).map_err(|error| outside.failed(&error))?;
-    // gpg compresses unless told not to. One layer; more of them are no archive.
-    if message.is_compressed() {
-        message = message.decompress().map_err(|error| outside.failed(&error))?;
-    }
-    if !message.is_literal() {
-        return Err(OpenError::Unsupported { why: "it holds no plain data" });
-    }
-    Ok(OpenedStream { message: Some(message), whole: false, session_key, outside })
 }
 
 fn invalid(why: impl ToString) -> io::Error {

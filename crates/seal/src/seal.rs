@@ -8,7 +8,7 @@ use pgp::packet::{PacketTrait as _, PublicKeyEncryptedSessionKey};
 use zeroize::Zeroizing;
 
 use crate::certificate::Certificate;
-use crate::frame;
+use crate::head::HEAD_BYTES;
 use crate::policy::EncryptionKey;
 use crate::rng::Rng;
 use crate::session::SessionKey;
@@ -96,7 +96,7 @@ fn address(key: &[u8; 32], recipients: &[Certificate]) -> Result<Vec<u8>, SealEr
         return Err(SealError::NoRecipient);
     }
     let keys = recipients.iter().flat_map(Certificate::encryption_keys);
-    if keys.map(|key| key.sealed_bytes()).sum::<u64>() > frame::HEAD_BYTES {
+    if keys.map(|key| key.sealed_bytes()).sum::<u64>() > HEAD_BYTES {
         return Err(SealError::TooManyKeys);
     }
     let mut out = Vec::new();

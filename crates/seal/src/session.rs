@@ -61,8 +61,9 @@ impl SessionKey {
             .then(|| Self { algorithm: *sym_alg, key: SecretBytes::from(key.to_vec()) })
     }
 
-    pub(crate) fn to_plain(&self) -> PlainSessionKey {
-        PlainSessionKey::V3_4 { sym_alg: self.algorithm, key: self.key.expose_secret().into() }
+    /// 16, 24 or 32 bytes.
+    pub(crate) fn key(&self) -> &[u8] {
+        self.key.expose_secret()
     }
 }
 

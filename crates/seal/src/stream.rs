@@ -10,21 +10,24 @@ use cfb_mode::BufEncryptor;
 use sha1::{Digest as _, Sha1};
 use zeroize::Zeroizing;
 
+use crate::framing::tag;
+
 /// Size of a partial length: what is held of a stream, and encrypted, at a time, in bytes.
 pub(crate) const CHUNK_BYTES: usize = 1 << CHUNK_BITS;
 const CHUNK_BITS: u8 = 16;
 
-/// Headers of packets whose lengths follow (RFC 9580 §4.2, §5).
-const LITERAL: u8 = 0xC0 | 11;
-const SEIPD: u8 = 0xC0 | 18;
+/// Bits of a header that a length follows (RFC 9580 §4.2).
+const HEADER: u8 = 0xC0;
 /// Binary data without a name and without a date (§5.9).
 const LITERAL_HEAD: [u8; 6] = [b'b', 0, 0, 0, 0, 0];
 /// Version 1 (§5.13.1).
-const SEIPD_HEAD: [u8; 1] = [1];
+pub(crate) const VERSION: u8 = 1;
 /// Header of the packet that ends the plaintext: a SHA-1 of all before it, and of this (§5.14).
-const MDC_HEAD: [u8; 2] = [0xD3, 20];
+pub(crate) const MDC_HEAD: [u8; 2] = [0xD3, 20];
+/// Size of that packet.
+pub(crate) const MDC_BYTES: usize = 22;
 /// Size of a block of AES; as many random bytes come first.
-const BLOCK_BYTES: usize = 16;
+pub(crate) const BLOCK_BYTES: usize = 16;
 
 /// Takes the plaintext of a stream and writes the sealed one.
 pub(crate) struct Sealing<'a>(Chunks<Cipher<'a>>);
@@ -36,14 +39,14 @@ impl<'a> Sealing<'a> {
         random: [u8; BLOCK_BYTES],
         out: &'a mut dyn Write,
     ) -> io::Result<Self> {
-        let mut data = Chunks::new(SEIPD, out);
-        data.write(&SEIPD_HEAD)?;
+        let mut data = Chunks::new(HEADER | tag::SEIPD, out);
+        data.write(&[VERSION])?;
         let mut cipher = Cipher::new(key, data);
         // The last two bytes again: who opens it sees a wrong key at once (§5.13.1).
         let [.., a, b] = random;
         cipher.write_all(&random)?;
         cipher.write_all(&[a, b])?;
-        let mut literal = Chunks::new(LITERAL, cipher);
+        let mut literal = Chunks::new(HEADER | tag::LITERAL, cipher);
         literal.write(&LITERAL_HEAD)?;
         Ok(Self(literal))
     }
@@ -131,7 +134,7 @@ impl<'a> Cipher<'a> {
     /// Writes the packet that ends the plaintext, and the end of the data.
     fn finish(mut self) -> io::Result<()> {
         self.hash.update(MDC_HEAD);
-        let mut mdc = Zeroizing::new([0; 22]);
+        let mut mdc = Zeroizing::new([0; MDC_BYTES]);
         mdc[..2].copy_from_slice(&MDC_HEAD);
         mdc[2..].copy_from_slice(&self.hash.finalize_reset());
         self.encrypt(&*mdc)?;

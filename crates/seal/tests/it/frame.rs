@@ -16,7 +16,7 @@ use crate::now;
 /// What may lie before the data, in bytes.
 const HEAD_BYTES: usize = 64 * 1024;
 
-/// A reader may be ahead by its buffer, and rPGP's.
+/// A reader may be ahead by its buffer, and ours.
 const BUFFERS: u64 = 64 * 1024;
 
 fn custodian() -> (Opener, Certificate) {
@@ -39,7 +39,10 @@ fn open(source: impl Read + Send, opener: &Opener) -> Result<Vec<u8>, String> {
 fn refused(source: impl Read + Send, opener: &Opener, why: &str) -> u64 {
     let read = Arc::new(AtomicU64::new(0));
     let error = open(Counted(source, read.clone()), opener).expect_err("it must be refused");
-    assert!(error.starts_with("the sealed stream is damaged: ") && error.contains(why), "{error}");
+    assert!(
+        error.starts_with("the sealed stream is damaged: ") && error.contains(why),
+        "{why}: {error}"
+    );
     read.load(Ordering::Relaxed)
 }
 
@@ -72,7 +75,7 @@ fn packet(tag: u8, body: &[u8]) -> Vec<u8> {
     [&[0xc0 | tag, 0xff][..], &length.to_be_bytes(), body].concat()
 }
 
-/// What follows a stream in these tests, and is skipped by rPGP as it stands for the greater part.
+/// What follows a stream in these tests; OpenPGP lets most of it be skipped.
 fn tails() -> Vec<Vec<u8>> {
     let (_, certificate) = custodian();
     let second = seal_bytes(b"second", &[certificate]).unwrap().0;
@@ -190,9 +193,9 @@ fn a_huge_length_before_the_data_is_refused_at_once() {
     }
     // Where the data claims more than there is, that is a cut.
     let (head, data) = split(&sealed);
-    assert_eq!(data[0], 0xd2);
-    let long = [&[0xd2, 0xff, 0xff, 0xff, 0xff, 0xff][..], &data[2..]].concat();
-    refused(head.chain(&long[..]), &opener, "");
+    assert_eq!(data[..2], [0xd2, 0xff]);
+    let long = [&[0xd2, 0xff, 0xff, 0xff, 0xff, 0xff][..], &data[6..]].concat();
+    refused(head.chain(&long[..]), &opener, "its end is missing");
 }
 
 #[test]
@@ -264,6 +267,11 @@ fn what_gpg_frames_is_opened() {
             }
         }
     }
+    // With the smaller keys of AES.
+    for cipher in ["aes128", "aes192"] {
+        let args = ["--batch", "--cipher-algo", cipher, "--recipient", "Ada", "--encrypt"];
+        assert!(open(&gpg.run(&args, &plain)[..], &opener).unwrap() == plain, "{cipher}");
+    }
     // With a passphrase besides.
     let args = ["--batch", "--passphrase", "x", "--recipient", "Ada", "--symmetric", "--encrypt"];
     assert!(open(&gpg.run(&args, &plain)[..], &opener).unwrap() == plain);
@@ -282,8 +290,51 @@ fn nothing_else_is_read_from_inside_the_seal() {
     for filler in [packet(60, &vec![0; 1 << 20]), b"\xca\x03PGP".repeat(200_000)] {
         for inside in [[&literal[..], &filler], [&filler, &literal]] {
             let sealed = gpg.run(&args, &inside.concat());
-            refused(&sealed[..], &opener, "there is no data");
+            refused(&sealed[..], &opener, "inside the seal");
         }
+    }
+}
+
+/// What was sealed as it should be, and holds no archive.
+#[test]
+fn what_is_no_plain_data_is_named() {
+    let gpg = Gpg::new();
+    gpg.make("Eve", "ed25519", None, "never");
+    let (opener, certificate) = custodian();
+    let file = gpg.file("ours.pgp", &certificate.to_bytes());
+    let to = ["--batch", "--recipient-file", file.to_str().unwrap(), "--encrypt"];
+    let seal = |options: &[&str], inside: &[u8]| gpg.run(&[options, &to].concat(), inside);
+    let unsupported = |sealed: &[u8], what: &str| match open_reader(sealed, &opener).map(drop) {
+        Err(OpenError::Unsupported { why }) => assert!(why.contains(what), "{why}"),
+        other => panic!("{what}: {other:?}"),
+    };
+    unsupported(&seal(&["--compress-algo", "none", "--sign"], b"x"), "no plain data");
+    unsupported(&seal(&["--compress-algo", "zip", "--sign"], b"x"), "no plain data");
+    unsupported(&seal(&["--compress-algo", "bzip2"], &[b'x'; 1000]), "ZIP or ZLIB");
+    unsupported(&seal(&["--compress-algo", "none", "--cipher-algo", "3des"], b"x"), "not AES");
+
+    let bare = |inside: &[u8]| seal(&["--no-literal", "--compress-algo", "none"], inside);
+    let literal = packet(11, b"b\0\0\0\0\0four");
+    // A stored block (RFC 1951 §3.2.4): its length, that inverted, and the bytes as they are.
+    let stored = |bytes: &[u8]| {
+        let length = u16::try_from(bytes.len()).unwrap();
+        [&[1, 1][..], &length.to_le_bytes(), &(!length).to_le_bytes(), bytes].concat()
+    };
+    assert_eq!(open(&bare(&packet(8, &stored(&literal)))[..], &opener), Ok(b"four".to_vec()));
+    let twice = packet(8, &stored(&packet(8, &stored(&literal))));
+    unsupported(&bare(&twice), "no plain data");
+    for (inside, why) in [
+        (vec![], "no data inside"),
+        (packet(8, &[]), "is missing"),
+        (packet(8, &[1]), "compressed data"),
+        (packet(8, b"\x01\xff\xff\xff"), "compressed data"),
+        (packet(8, &stored(&literal)[..12]), "compressed data"),
+        (packet(8, &stored(&[&literal[..], b"x"].concat())), "inside the seal"),
+        ([packet(8, &stored(&literal)), literal.clone()].concat(), "inside the seal"),
+        (literal[..8].to_vec(), "is missing"),
+        (packet(11, b"b\xffab"), "is missing"),
+    ] {
+        refused(&bare(&inside)[..], &opener, why);
     }
 }
 

@@ -313,6 +313,26 @@ fn a_signal_ends_no_sealing() {
 }
 
 #[test]
+fn a_signal_ends_no_opening() {
+    let (opener, certificate) = custodian("Ada");
+    let mut sealed = Vec::new();
+    seal_reader(&[7; 200_000][..], &[certificate], &mut sealed).unwrap();
+    for capacity in [1, 100, 8192] {
+        let source = BufReader::with_capacity(capacity, Interrupted(&sealed[..], false));
+        let (mut out, mut buf) = (Vec::new(), [0; 5000]);
+        let mut stream = open_reader(source, &opener).unwrap();
+        loop {
+            match stream.read(&mut buf) {
+                Ok(0) => break,
+                Ok(read) => out.extend_from_slice(&buf[..read]),
+                Err(error) => assert_eq!(error.kind(), io::ErrorKind::Interrupted),
+            }
+        }
+        assert!(stream.is_whole() && out == [7; 200_000]);
+    }
+}
+
+#[test]
 fn failures_of_either_end_keep_their_kind() {
     let (opener, certificate) = custodian("Ada");
     let to = [certificate];

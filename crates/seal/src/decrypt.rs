@@ -7,12 +7,12 @@ use aes::cipher::inout::InOutBuf;
 use aes::cipher::{BlockDecryptMut, KeyIvInit as _};
 use aes::{Aes128, Aes192, Aes256};
 use cfb_mode::Decryptor;
-use sha1::{Digest as _, Sha1};
 use zeroize::Zeroizing;
 
 use crate::framing::{Body, copy_out, damaged, unsupported};
+use crate::mdc::{MDC_BYTES, Mdc};
 use crate::session::SessionKey;
-use crate::stream::{BLOCK_BYTES, CHUNK_BYTES, MDC_BYTES, MDC_HEAD};
+use crate::stream::{BLOCK_BYTES, CHUNK_BYTES};
 
 /// What the plaintext begins with: a block of random bytes, and its last two again.
 const PREFIX_BYTES: usize = BLOCK_BYTES + 2;
@@ -22,7 +22,7 @@ const PREFIX_BYTES: usize = BLOCK_BYTES + 2;
 pub(crate) struct Decrypted<R> {
     body: Body<R>,
     cipher: Cipher,
-    hash: Sha1,
+    mdc: Mdc,
     held: Held,
     state: State,
 }
@@ -63,7 +63,7 @@ impl<R: BufRead> Decrypted<R> {
     pub(crate) fn new(body: Body<R>, key: &SessionKey) -> io::Result<Self> {
         let cipher = Cipher::new(key.key()).ok_or_else(|| unsupported("its cipher is not AES"))?;
         let mut this =
-            Self { body, cipher, hash: Sha1::new(), held: Held::new(), state: State::Reading };
+            Self { body, cipher, mdc: Mdc::new(), held: Held::new(), state: State::Reading };
         let mut prefix = Zeroizing::new([0; PREFIX_BYTES]);
         this.read_exact(&mut *prefix).map_err(|error| match error.kind() {
             io::ErrorKind::UnexpectedEof => damaged("its beginning is missing"),
@@ -86,7 +86,7 @@ impl<R: BufRead> Decrypted<R> {
     fn refill(&mut self) -> io::Result<()> {
         self.held.fill(&mut self.body)?;
         self.held.decrypt(&mut self.cipher);
-        self.hash.update(self.held.given_out());
+        self.mdc.update(self.held.given_out());
         if self.held.ended {
             self.state = State::Broken;
             self.check()?;
@@ -97,15 +97,11 @@ impl<R: BufRead> Decrypted<R> {
 
     /// Whether what is held back is the hash of all before it.
     fn check(&mut self) -> io::Result<()> {
-        let end = self.held.held_back();
-        let Some((head, hash)) = end.split_first_chunk().filter(|_| end.len() == MDC_BYTES) else {
-            return Err(damaged("its end is missing"));
-        };
-        self.hash.update(head);
-        if *head != MDC_HEAD || self.hash.finalize_reset()[..] != *hash {
-            return Err(damaged("its integrity check fails"));
+        match self.held.held_back() {
+            end if end.len() < MDC_BYTES => Err(damaged("its end is missing")),
+            end if end != self.mdc.packet() => Err(damaged("its integrity check fails")),
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
 

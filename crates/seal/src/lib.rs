@@ -23,6 +23,7 @@ mod gpg;
 mod head;
 mod identity;
 mod inside;
+mod mdc;
 mod merge;
 mod open;
 mod packets;

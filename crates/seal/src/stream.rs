@@ -1,16 +1,15 @@
 //! The stream under a seal: a literal packet in a SEIPDv1 packet (RFC 9580 §5.9, §5.13.1), both in partial
-//! lengths (§4.2.1.4). What is sealed passes through buffers that are wiped, and is encrypted in them; its last bytes
-//! may stay in the state of the hash.
+//! lengths (§4.2.1.4). What is sealed passes through buffers that are wiped, and is encrypted in them.
 
 use std::io::{self, Write};
 
 use aes::Aes256;
 use aes::cipher::KeyIvInit as _;
 use cfb_mode::BufEncryptor;
-use sha1::{Digest as _, Sha1};
 use zeroize::Zeroizing;
 
 use crate::framing::tag;
+use crate::mdc::Mdc;
 
 /// Size of a partial length: what is held of a stream, and encrypted, at a time, in bytes.
 pub(crate) const CHUNK_BYTES: usize = 1 << CHUNK_BITS;
@@ -22,10 +21,6 @@ const HEADER: u8 = 0xC0;
 const LITERAL_HEAD: [u8; 6] = [b'b', 0, 0, 0, 0, 0];
 /// Version 1 (§5.13.1).
 pub(crate) const VERSION: u8 = 1;
-/// Header of the packet that ends the plaintext: a SHA-1 of all before it, and of this (§5.14).
-pub(crate) const MDC_HEAD: [u8; 2] = [0xD3, 20];
-/// Size of that packet.
-pub(crate) const MDC_BYTES: usize = 22;
 /// Size of a block of AES; as many random bytes come first.
 pub(crate) const BLOCK_BYTES: usize = 16;
 
@@ -111,7 +106,7 @@ impl<W: Write> Chunks<W> {
 /// AES-256 in CFB mode from an initial vector of zeros, and the hash of what goes in (§5.13.1).
 struct Cipher<'a> {
     cfb: BufEncryptor<Aes256>,
-    hash: Sha1,
+    mdc: Mdc,
     held: Zeroizing<Vec<u8>>,
     /// Where what is encrypted goes.
     data: Chunks<&'a mut dyn Write>,
@@ -121,7 +116,7 @@ impl<'a> Cipher<'a> {
     fn new(key: &[u8; 32], data: Chunks<&'a mut dyn Write>) -> Self {
         let cfb = BufEncryptor::new(key.into(), &[0; BLOCK_BYTES].into());
         let held = Zeroizing::new(Vec::with_capacity(CHUNK_BYTES));
-        Self { cfb, hash: Sha1::new(), held, data }
+        Self { cfb, mdc: Mdc::new(), held, data }
     }
 
     fn encrypt(&mut self, plain: &[u8]) -> io::Result<()> {
@@ -133,11 +128,8 @@ impl<'a> Cipher<'a> {
 
     /// Writes the packet that ends the plaintext, and the end of the data.
     fn finish(mut self) -> io::Result<()> {
-        self.hash.update(MDC_HEAD);
-        let mut mdc = Zeroizing::new([0; MDC_BYTES]);
-        mdc[..2].copy_from_slice(&MDC_HEAD);
-        mdc[2..].copy_from_slice(&self.hash.finalize_reset());
-        self.encrypt(&*mdc)?;
+        let end = self.mdc.packet();
+        self.encrypt(&end)?;
         self.data.finish().map(drop)
     }
 }
@@ -145,7 +137,7 @@ impl<'a> Cipher<'a> {
 impl Write for Cipher<'_> {
     fn write(&mut self, plain: &[u8]) -> io::Result<usize> {
         let plain = &plain[..plain.len().min(CHUNK_BYTES)];
-        self.hash.update(plain);
+        self.mdc.update(plain);
         self.encrypt(plain)?;
         Ok(plain.len())
     }

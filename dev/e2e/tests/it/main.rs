@@ -10,6 +10,7 @@ mod full_disk;
 mod gpg;
 mod http2;
 mod killed;
+mod memory;
 mod newcomer;
 mod process;
 mod recovery;

@@ -1,5 +1,5 @@
-//! The data packet of a sealed stream, decrypted: SEIPDv1 (RFC 9580 §5.13.1) with AES. Plaintext lies in one buffer,
-//! which is wiped.
+//! The data packet of a sealed stream, decrypted: SEIPDv1 (RFC 9580 §5.13.1) with AES. Plaintext lies in one buffer
+//! and, the last of it, in the hash; both are wiped.
 
 use std::io::{self, BufRead, Read};
 
@@ -9,9 +9,9 @@ use aes::{Aes128, Aes192, Aes256};
 use cfb_mode::Decryptor;
 use zeroize::Zeroizing;
 
-use crate::framing::{Body, copy_out, damaged, unsupported};
+use crate::framing::{Body, array, copy_out, cut, damaged, unsupported};
 use crate::mdc::{MDC_BYTES, Mdc};
-use crate::session::SessionKey;
+use crate::session::{CIPHER_NOT_AES, SessionKey};
 use crate::stream::{BLOCK_BYTES, CHUNK_BYTES};
 
 /// What the plaintext begins with: a block of random bytes, and its last two again.
@@ -61,14 +61,12 @@ enum Cipher {
 impl<R: BufRead> Decrypted<R> {
     /// Begins to read `body`, from behind its version on.
     pub(crate) fn new(body: Body<R>, key: &SessionKey) -> io::Result<Self> {
-        let cipher = Cipher::new(key.key()).ok_or_else(|| unsupported("its cipher is not AES"))?;
+        let cipher = Cipher::new(key.key()).ok_or_else(|| unsupported(CIPHER_NOT_AES))?;
         let mut this =
             Self { body, cipher, mdc: Mdc::new(), held: Held::new(), state: State::Reading };
-        let mut prefix = Zeroizing::new([0; PREFIX_BYTES]);
-        this.read_exact(&mut *prefix).map_err(|error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => damaged("its beginning is missing"),
-            _ => error,
-        })?;
+        let prefix: [u8; PREFIX_BYTES] = array(&mut this)?;
+        // For whoever holds the key of another stream: a clear answer at once. Whoever guesses learns nothing by it,
+        // since the same people made the archive and open it (RFC 9580 §13.4 is about strangers who ask a service).
         if prefix[BLOCK_BYTES - 2..BLOCK_BYTES] != prefix[BLOCK_BYTES..] {
             return Err(damaged(
                 "the session key is not this stream's, or its beginning is damaged",
@@ -98,7 +96,7 @@ impl<R: BufRead> Decrypted<R> {
     /// Whether what is held back is the hash of all before it.
     fn check(&mut self) -> io::Result<()> {
         match self.held.held_back() {
-            end if end.len() < MDC_BYTES => Err(damaged("its end is missing")),
+            end if end.len() < MDC_BYTES => Err(cut()),
             end if end != self.mdc.packet() => Err(damaged("its integrity check fails")),
             _ => Ok(()),
         }

@@ -1,5 +1,5 @@
 //! Packets (RFC 9580 §4.2): a header, and a body whose length is known, comes in parts, or is told by the end of what
-//! it stands in. Nothing is copied, and no length is believed further than there are bytes.
+//! it stands in. No body is kept, and no length is believed further than there are bytes.
 
 use std::io::{self, BufRead, Read};
 
@@ -25,17 +25,6 @@ pub(crate) enum Fault {
     Damaged(&'static str),
     #[error("{0}")]
     Unsupported(&'static str),
-}
-
-impl Fault {
-    /// The fault that `error` is, if it is one. The system has none of these to tell, and the inflater no other way
-    /// to say that its bytes are bad.
-    pub(crate) fn of(error: &io::Error) -> Option<Self> {
-        let ours = error.get_ref().and_then(|inner| inner.downcast_ref()).copied();
-        let inflated = error.raw_os_error().is_none()
-            && matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::UnexpectedEof);
-        ours.or(inflated.then_some(Self::Damaged("its compressed data is damaged")))
-    }
 }
 
 impl From<Fault> for io::Error {
@@ -131,12 +120,22 @@ fn octet(source: &mut dyn BufRead) -> io::Result<Option<u8>> {
     }
 }
 
+/// The next bytes, whatever interrupts.
+pub(crate) fn array<const N: usize>(source: &mut dyn BufRead) -> io::Result<[u8; N]> {
+    let mut out = [0; N];
+    for byte in &mut out {
+        *byte = needed(source)?;
+    }
+    Ok(out)
+}
+
 /// Whether `source` has ended.
 pub(crate) fn ended(source: &mut dyn BufRead) -> io::Result<bool> {
     source.fill_buf().map(<[u8]>::is_empty)
 }
 
-fn cut() -> io::Error {
+/// Of a source that ends too early.
+pub(crate) fn cut() -> io::Error {
     damaged("its end is missing")
 }
 
@@ -154,15 +153,6 @@ impl<R: BufRead> Body<R> {
     /// What it is read from: after its end, what follows it.
     pub(crate) fn source(&mut self) -> &mut R {
         &mut self.source
-    }
-
-    /// Exactly so many bytes.
-    pub(crate) fn array<const N: usize>(&mut self) -> io::Result<[u8; N]> {
-        let mut out = [0; N];
-        for byte in &mut out {
-            *byte = needed(self)?;
-        }
-        Ok(out)
     }
 }
 

@@ -12,8 +12,8 @@ use std::thread;
 use zeroize::Zeroizing;
 
 use crate::head::HEAD_BYTES;
-use crate::open::{CIPHER_NOT_AES, OpenError};
-use crate::session::SessionKey;
+use crate::open::OpenError;
+use crate::session::{CIPHER_NOT_AES, SessionKey};
 
 /// How gpg is called.
 #[derive(Debug, Clone)]
@@ -76,7 +76,8 @@ impl GpgAgent {
             status.lines().find_map(|line| line.strip_prefix(&prefix).map(str::to_owned))
         };
         if let Some(key) = line("SESSION_KEY").map(Zeroizing::new) {
-            return SessionKey::from_gpg(&key).ok_or(CIPHER_NOT_AES);
+            return SessionKey::from_gpg(&key)
+                .ok_or(OpenError::Unsupported { why: CIPHER_NOT_AES });
         }
         // It has a key that it may not use. For every other recipient it says NO_SECKEY besides, and
         // DECRYPTION_FAILED whatever the reason.

@@ -6,7 +6,7 @@ use std::io::{self, BufRead, Read};
 use pgp::packet::{PacketHeader, PublicKeyEncryptedSessionKey};
 use pgp::types::{PkeskVersion, Tag};
 
-use crate::framing::{Header, Length, damaged, tag, unsupported};
+use crate::framing::{Header, Length, cut, damaged, tag, unsupported};
 
 /// How much may lie before the data packet, in bytes: the PKESKs of 16 recipients with several
 /// RSA-4096 keys each fit.
@@ -37,7 +37,7 @@ impl Head {
                 .ok_or_else(|| damaged("more than 64 KiB lie before the data"))?;
             let mut body = Vec::new();
             if (&mut *source).take(length).read_to_end(&mut body)? as u64 != length {
-                return Err(damaged("its end is missing"));
+                return Err(cut());
             }
             head.packet(header.tag, &body)?;
         }

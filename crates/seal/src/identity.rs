@@ -11,7 +11,7 @@ use pgp::types::{
 use zeroize::Zeroizing;
 
 use crate::head::Head;
-use crate::open::{CIPHER_NOT_AES, OpenError};
+use crate::open::OpenError;
 use crate::packets;
 use crate::session::SessionKey;
 
@@ -110,7 +110,7 @@ impl Identity {
                     Ok(found) => return Some(found),
                     Err(_) if anonymous => {}
                     // A key that could not be tried may be the good one: that counts for more.
-                    Err(error) if matches!(failure, None | Some(OpenError::Damaged { .. })) => {
+                    Err(error) if failure.as_ref().is_none_or(says_little) => {
                         failure = Some(error);
                     }
                     Err(_) => {}
@@ -148,7 +148,7 @@ impl Identity {
             Ok(Err(_)) => {
                 Err(OpenError::Damaged { why: "its session key does not decrypt".to_owned() })
             }
-            Ok(Ok(plain)) => SessionKey::from_plain(&plain).ok_or(CIPHER_NOT_AES),
+            Ok(Ok(plain)) => SessionKey::from_plain(&plain),
         }
     }
 }
@@ -205,6 +205,11 @@ fn decrypts(key: &impl KeyDetails) -> bool {
     use PublicKeyAlgorithm::{ECDH, Elgamal, ElgamalEncrypt, RSA, RSAEncrypt, X448, X25519};
     let algorithm = key.algorithm();
     matches!(algorithm, RSA | RSAEncrypt | ECDH | X25519 | X448 | Elgamal | ElgamalEncrypt)
+}
+
+/// Whether another reason counts for more: these are the stream's, and one of its packets may be of no use.
+fn says_little(reason: &OpenError) -> bool {
+    matches!(reason, OpenError::Damaged { .. } | OpenError::Unsupported { .. })
 }
 
 /// Whether gpg wrote a stub in the place of the secret part: the part is on a card, or was left out. That

@@ -6,7 +6,7 @@ use pgp::packet::Decompressor;
 use pgp::types::CompressionAlgorithm;
 
 use crate::decrypt::Decrypted;
-use crate::framing::{Body, Header, damaged, ended, tag, unsupported};
+use crate::framing::{Body, Header, array, damaged, ended, tag, unsupported};
 
 /// The data of the literal packet.
 pub(crate) enum Inside<R: BufRead> {
@@ -33,7 +33,9 @@ impl<R: BufRead> Inside<R> {
             Self::Plain(data) => data.source(),
             Self::Compressed(data) => {
                 alone(data.source())?;
-                data.source().get_mut().source()
+                let packet = data.source().get_mut();
+                drain(packet)?;
+                packet.source()
             }
         };
         alone(plain)?;
@@ -55,17 +57,15 @@ impl<R: BufRead> Read for Inside<R> {
 }
 
 fn header(source: &mut dyn BufRead) -> io::Result<Header> {
-    Header::read(source)?.ok_or_else(|| damaged("there is no data inside the seal"))
+    Header::read(source)?.ok_or_else(|| damaged("there is no data inside it"))
 }
 
 /// What a compressed packet holds (RFC 9580 §5.6).
 fn inflate<R: BufRead>(mut packet: Body<R>) -> io::Result<Decompressor<Body<R>>> {
-    let [algorithm] = packet.array()?;
+    let [algorithm] = array(&mut packet)?;
     match CompressionAlgorithm::from(algorithm) {
-        known @ (CompressionAlgorithm::ZIP | CompressionAlgorithm::ZLIB) => {
-            Decompressor::from_algorithm(known, packet)
-        }
-        _ => Err(unsupported("it is compressed, and not with ZIP or ZLIB")),
+        CompressionAlgorithm::BZip2 => Err(unsupported("it is compressed with BZip2")),
+        known => Decompressor::from_algorithm(known, packet),
     }
 }
 
@@ -76,21 +76,31 @@ fn literal<R: BufRead>(source: R, header: Header) -> io::Result<Body<R>> {
         tag::SIGNATURE | tag::ONE_PASS_SIGNATURE | tag::COMPRESSED => {
             return Err(unsupported("it holds no plain data"));
         }
-        _ => return Err(damaged("something else than data lies inside the seal")),
+        _ => return Err(unsupported("something else than data lies inside it")),
     }
     let mut data = Body::new(source, header);
-    let [_format, name] = data.array()?;
+    let [_format, name] = array(&mut data)?;
     for _ in 0..name {
-        data.array::<1>()?;
+        array::<1>(&mut data)?;
     }
-    data.array::<4>()?;
+    array::<4>(&mut data)?;
     Ok(data)
+}
+
+/// Passes over what follows compressed data in its packet: some pad it there, to hide its length.
+fn drain(packet: &mut dyn BufRead) -> io::Result<()> {
+    loop {
+        match packet.fill_buf()?.len() {
+            0 => return Ok(()),
+            some => packet.consume(some),
+        }
+    }
 }
 
 fn alone(source: &mut dyn BufRead) -> io::Result<()> {
     if ended(source)? {
         Ok(())
     } else {
-        Err(damaged("something lies beside the data inside the seal"))
+        Err(unsupported("something lies beside the data inside it"))
     }
 }

@@ -32,6 +32,7 @@ mod rng;
 mod seal;
 mod session;
 mod signing;
+mod source;
 mod stream;
 mod verify;
 

@@ -9,12 +9,12 @@ pub(crate) const MDC_BYTES: usize = HEAD.len() + 20;
 /// Size of what SHA-1 takes at once, and holds back of it.
 const HASH_BLOCK_BYTES: usize = 64;
 
-/// Takes all the plaintext there is, and wipes what it held of it.
-pub(crate) struct Mdc(Sha1);
+/// Takes all the plaintext there is, and wipes what it held of it, which stays where it is when this is moved.
+pub(crate) struct Mdc(Box<Sha1>);
 
 impl Mdc {
     pub(crate) fn new() -> Self {
-        Self(Sha1::new())
+        Self(Box::new(Sha1::new()))
     }
 
     pub(crate) fn update(&mut self, plain: &[u8]) {
@@ -36,6 +36,6 @@ impl Drop for Mdc {
         // To finish writes the end of the block, and this what is before it.
         self.0.finalize_reset();
         self.0.update([0; HASH_BLOCK_BYTES - 1]);
-        std::hint::black_box(&mut self.0);
+        std::hint::black_box(&mut *self.0);
     }
 }

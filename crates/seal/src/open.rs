@@ -9,12 +9,13 @@ use std::io::{self, BufRead, Cursor, Read};
 use holdfast_crypto::SecretBytes;
 
 use crate::decrypt::Decrypted;
-use crate::framing::{Body, Fault};
+use crate::framing::{Body, Fault, array};
 use crate::gpg::GpgAgent;
 use crate::head::Head;
 use crate::identity::Identity;
 use crate::inside::Inside;
 use crate::session::SessionKey;
+use crate::source::{Failure, Source};
 use crate::stream::VERSION;
 
 /// What a sealed stream is opened with.
@@ -80,10 +81,6 @@ pub enum OpenError {
     Io(#[source] io::Error),
 }
 
-/// Of a session key for another cipher.
-pub(crate) const CIPHER_NOT_AES: OpenError =
-    OpenError::Unsupported { why: "its cipher is not AES" };
-
 /// The plaintext of a sealed stream.
 ///
 /// Nothing read from it may be *used* before `read` answered 0: only then has the integrity check
@@ -100,8 +97,6 @@ enum State {
     Whole,
     Failed,
 }
-
-type Source<'a> = Box<dyn BufRead + Send + 'a>;
 
 impl OpenedStream<'_> {
     /// The session key it was opened with. Before end of file nothing says that it is the right one.
@@ -129,7 +124,7 @@ impl OpenedStream<'_> {
 impl Read for OpenedStream<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         match self.state {
-            State::Failed => return Err(invalid("it failed before")),
+            State::Failed => return Err(invalid("the sealed stream failed before")),
             State::Whole => return Ok(0),
             State::Reading if buf.is_empty() => return Ok(0),
             State::Reading => {}
@@ -139,7 +134,10 @@ impl Read for OpenedStream<'_> {
                 return error;
             }
             self.state = State::Failed;
-            Fault::of(&error).map_or(error, invalid)
+            match error.into() {
+                Failure::Fault(fault) => invalid(&OpenError::from(fault)),
+                Failure::Source(error) => error,
+            }
         })
     }
 }
@@ -161,10 +159,10 @@ pub fn open_reader<'a, R: BufRead + Send + 'a>(
                 .read_to_end(&mut shown)
                 .map_err(OpenError::Io)?;
             let again = Cursor::new(shown.clone()).chain(source);
-            start(Box::new(again), |head| gpg.session_key(&shown, head.recipients()))
+            start(Source::new(again), |head| gpg.session_key(&shown, head.recipients()))
         }
-        Opener::Identity(identity) => start(Box::new(source), |head| identity.session_key(head)),
-        Opener::Session(session_key) => start(Box::new(source), |_| Ok(session_key.clone())),
+        Opener::Identity(identity) => start(Source::new(source), |head| identity.session_key(head)),
+        Opener::Session(session_key) => start(Source::new(source), |_| Ok(session_key.clone())),
     }
 }
 
@@ -174,7 +172,7 @@ fn start<'a>(
 ) -> Result<OpenedStream<'a>, OpenError> {
     let (head, header) = Head::read(&mut source).map_err(refused)?;
     let mut data = Body::new(source, header);
-    if data.array().map_err(refused)? != [VERSION] {
+    if array(&mut data).map_err(refused)? != [VERSION] {
         return Err(OpenError::Unsupported { why: "its encryption is not SEIPD version 1" });
     }
     let session_key = session_key(&head)?;
@@ -182,12 +180,11 @@ fn start<'a>(
     Ok(OpenedStream { inside, state: State::Reading, session_key })
 }
 
-/// Why a stream does not begin.
+/// Why a stream is not opened.
 fn refused(error: io::Error) -> OpenError {
-    match Fault::of(&error) {
-        Some(Fault::Damaged(why)) => OpenError::Damaged { why: why.to_owned() },
-        Some(Fault::Unsupported(why)) => OpenError::Unsupported { why },
-        None => OpenError::Io(error),
+    match error.into() {
+        Failure::Fault(fault) => fault.into(),
+        Failure::Source(error) => OpenError::Io(error),
     }
 }
 
@@ -204,6 +201,7 @@ pub fn open_bytes(
     // Full size at once: a vector that grows leaves copies behind. One byte more shows the end.
     let mut out = SecretBytes::from(vec![0; max.saturating_add(1)]);
     let mut filled = 0;
+    // Bytes at hand are never interrupted, and after an error nobody asks again.
     while filled < out.len() {
         match stream.read_or_end(&mut out.expose_secret_mut()[filled..]).map_err(refused)? {
             0 => break,
@@ -217,7 +215,15 @@ pub fn open_bytes(
     Ok((out, stream.session_key))
 }
 
-fn invalid(why: impl ToString) -> io::Error {
-    let why = format!("the sealed stream is damaged: {}", why.to_string());
-    io::Error::new(io::ErrorKind::InvalidData, why)
+impl From<Fault> for OpenError {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Damaged(why) => Self::Damaged { why: why.to_owned() },
+            Fault::Unsupported(why) => Self::Unsupported { why },
+        }
+    }
+}
+
+fn invalid(why: &(impl ToString + ?Sized)) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why.to_string())
 }

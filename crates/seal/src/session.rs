@@ -6,6 +6,11 @@ use holdfast_crypto::SecretBytes;
 use pgp::composed::PlainSessionKey;
 use pgp::crypto::sym::SymmetricKeyAlgorithm;
 
+use crate::open::OpenError;
+
+/// Of a key for another cipher.
+pub(crate) const CIPHER_NOT_AES: &str = "its cipher is not AES";
+
 /// The key of one sealed stream. Ours are AES-256; what gpg sealed may be AES-128 or -192.
 #[derive(Clone)]
 pub struct SessionKey {
@@ -54,11 +59,17 @@ impl SessionKey {
         Self { algorithm: SymmetricKeyAlgorithm::AES256, key: SecretBytes::from(key.to_vec()) }
     }
 
-    pub(crate) fn from_plain(plain: &PlainSessionKey) -> Option<Self> {
-        let PlainSessionKey::V3_4 { sym_alg, key } = plain else { return None };
-        let key = key.as_ref();
-        (is_aes(*sym_alg) && key.len() == sym_alg.key_size())
-            .then(|| Self { algorithm: *sym_alg, key: SecretBytes::from(key.to_vec()) })
+    /// What a key decrypted.
+    pub(crate) fn from_plain(plain: &PlainSessionKey) -> Result<Self, OpenError> {
+        match plain {
+            PlainSessionKey::V3_4 { sym_alg, .. } if !is_aes(*sym_alg) => {
+                Err(OpenError::Unsupported { why: CIPHER_NOT_AES })
+            }
+            PlainSessionKey::V3_4 { sym_alg, key } if key.as_ref().len() == sym_alg.key_size() => {
+                Ok(Self { algorithm: *sym_alg, key: SecretBytes::from(key.as_ref().to_vec()) })
+            }
+            _ => Err(OpenError::Damaged { why: "its session key has another length".to_owned() }),
+        }
     }
 
     /// 16, 24 or 32 bytes.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use holdfast_seal::{Certificate, Identity, Opener, generate_custodian, open_bytes, seal_bytes};
 use holdfast_types::Millis;
 
-/// Stands for a root; not as long as a block of AES, so that any part of it that a buffer holds shows.
+/// Stands for a root; shorter than a block of AES, and than what a hash holds back.
 const SECRET: &[u8] = b"root=5ecre7";
 
 /// The system's allocator, but for what lies in blocks that come back.
@@ -48,11 +48,11 @@ fn nothing_of_a_slot_stays_in_freed_memory() {
     let (secret, certificate) = generate_custodian("Ada", now).unwrap();
     let opener = Opener::Identity(Identity::read(secret.as_bytes(), None).unwrap());
     let certificate = Certificate::read(&certificate, now).unwrap();
-    for length in [20, 300, 70_000] {
-        // At the beginning and the end of it, and nowhere freed.
+    // Around the sizes of a hash's block, and in more than one piece. At the beginning and the end of it.
+    for length in (22..150).step_by(5).chain([300, 70_000]) {
         let mut plain = zeroize::Zeroizing::new(vec![b'x'; length]);
         plain[..SECRET.len()].copy_from_slice(SECRET);
-        plain[length - SECRET.len() + 2..].copy_from_slice(&SECRET[2..]);
+        plain[length - SECRET.len()..].copy_from_slice(SECRET);
         let (sealed, session) = seal_bytes(&plain, std::slice::from_ref(&certificate)).unwrap();
         for opener in [&opener, &Opener::Session(session)] {
             let (opened, _) = open_bytes(&sealed, opener, 80_000).unwrap();

@@ -287,10 +287,14 @@ fn nothing_else_is_read_from_inside_the_seal() {
     let literal = packet(11, b"b\0\0\0\0\0four");
     assert_eq!(open(&gpg.run(&args, &literal)[..], &opener), Ok(b"four".to_vec()));
     // Whoever knows the custodians' certificates can seal anything to them.
-    for filler in [packet(60, &vec![0; 1 << 20]), b"\xca\x03PGP".repeat(200_000)] {
+    let long = [packet(60, &vec![0; 1 << 20]), b"\xca\x03PGP".repeat(200_000)];
+    for filler in long.into_iter().chain([b"\xca\x03PGP".to_vec(), packet(21, b"0")]) {
         for inside in [[&literal[..], &filler], [&filler, &literal]] {
             let sealed = gpg.run(&args, &inside.concat());
-            refused(&sealed[..], &opener, "inside the seal");
+            let read = Arc::new(AtomicU64::new(0));
+            let error = open(Counted(&sealed[..], read.clone()), &opener).unwrap_err();
+            assert!(error.contains("not supported") && error.contains("lies"), "{error}");
+            assert!(read.load(Ordering::Relaxed) < BUFFERS || filler.len() < 1000, "{error}");
         }
     }
 }
@@ -310,7 +314,7 @@ fn what_is_no_plain_data_is_named() {
     };
     unsupported(&seal(&["--compress-algo", "none", "--sign"], b"x"), "no plain data");
     unsupported(&seal(&["--compress-algo", "zip", "--sign"], b"x"), "no plain data");
-    unsupported(&seal(&["--compress-algo", "bzip2"], &[b'x'; 1000]), "ZIP or ZLIB");
+    unsupported(&seal(&["--compress-algo", "bzip2"], &[b'x'; 1000]), "BZip2");
     unsupported(&seal(&["--compress-algo", "none", "--cipher-algo", "3des"], b"x"), "not AES");
 
     let bare = |inside: &[u8]| seal(&["--no-literal", "--compress-algo", "none"], inside);
@@ -321,20 +325,77 @@ fn what_is_no_plain_data_is_named() {
         [&[1, 1][..], &length.to_le_bytes(), &(!length).to_le_bytes(), bytes].concat()
     };
     assert_eq!(open(&bare(&packet(8, &stored(&literal)))[..], &opener), Ok(b"four".to_vec()));
+    // What hides its length is passed over; algorithm 0 compresses nothing (RFC 9580 §9.4).
+    let padded = packet(8, &[&stored(&literal)[..], &[0; 100_000]].concat());
+    assert_eq!(open(&bare(&padded)[..], &opener), Ok(b"four".to_vec()));
+    assert_eq!(
+        open(&bare(&packet(8, &[&[0], &literal[..]].concat()))[..], &opener),
+        Ok(b"four".to_vec())
+    );
+    // Old headers, with a length and without (§4.2.2).
+    for old in [&b"\xac\x0ab\0\0\0\0\0four"[..], b"\xafb\0\0\0\0\0four"] {
+        assert_eq!(open(&bare(old)[..], &opener), Ok(b"four".to_vec()));
+    }
     let twice = packet(8, &stored(&packet(8, &stored(&literal))));
     unsupported(&bare(&twice), "no plain data");
+    unsupported(&packet(18, &[2; 40]), "SEIPD version 1");
     for (inside, why) in [
         (vec![], "no data inside"),
         (packet(8, &[]), "is missing"),
         (packet(8, &[1]), "compressed data"),
         (packet(8, b"\x01\xff\xff\xff"), "compressed data"),
         (packet(8, &stored(&literal)[..12]), "compressed data"),
-        (packet(8, &stored(&[&literal[..], b"x"].concat())), "inside the seal"),
-        ([packet(8, &stored(&literal)), literal.clone()].concat(), "inside the seal"),
+        ([&[0xc8, 0xff, 0, 0, 1, 0][..], &stored(&literal)].concat(), "is missing"),
         (literal[..8].to_vec(), "is missing"),
         (packet(11, b"b\xffab"), "is missing"),
     ] {
         refused(&bare(&inside)[..], &opener, why);
+    }
+    for beside in [
+        packet(8, &stored(&[&literal[..], b"x"].concat())),
+        [packet(8, &stored(&literal)), literal.clone()].concat(),
+    ] {
+        let error = open(&bare(&beside)[..], &opener).unwrap_err();
+        assert!(error.contains("something lies beside"), "{error}");
+    }
+}
+
+/// A compressed packet in parts, the last of them empty: where its end is told by a length alone.
+#[test]
+fn compressed_data_in_parts_is_read_to_its_end() {
+    let gpg = Gpg::new();
+    let (opener, certificate) = custodian();
+    let file = gpg.file("ours.pgp", &certificate.to_bytes());
+    let to = ["--batch", "--recipient-file", file.to_str().unwrap(), "--encrypt"];
+    let args = [&["--no-literal", "--compress-algo", "none"][..], &to].concat();
+    for length in 500..530 {
+        let literal = packet(11, &[&b"b\0\0\0\0\0"[..], &vec![b'x'; length]].concat());
+        // A stored block of ZLIB (RFC 1950), its end the four bytes of the Adler checksum.
+        let size = u16::try_from(literal.len()).unwrap();
+        let (a, b) = literal.iter().fold((1_u32, 0_u32), |(a, b), byte| {
+            let a = (a + u32::from(*byte)) % 65_521;
+            (a, (b + a) % 65_521)
+        });
+        let mut body = vec![2, 0x78, 0x01, 1];
+        body.extend(size.to_le_bytes());
+        body.extend((!size).to_le_bytes());
+        body.extend(&literal);
+        body.extend((b << 16 | a).to_be_bytes());
+        let mut inside = vec![0xc8];
+        let (pieces, rest) = body.as_chunks::<8>();
+        for piece in pieces {
+            inside.push(0xe3);
+            inside.extend(piece);
+        }
+        inside.push(u8::try_from(rest.len()).unwrap());
+        inside.extend(rest);
+        let sealed = gpg.run(&args, &inside);
+        for capacity in [1, 7, 8192] {
+            let source = BufReader::with_capacity(capacity, &sealed[..]);
+            let mut out = Vec::new();
+            open_reader(source, &opener).unwrap().read_to_end(&mut out).unwrap();
+            assert_eq!(out, vec![b'x'; length], "{capacity}");
+        }
     }
 }
 

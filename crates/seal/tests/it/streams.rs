@@ -355,3 +355,34 @@ fn failures_of_either_end_keep_their_kind() {
     assert_eq!(again.kind(), io::ErrorKind::InvalidData, "it goes on failing");
     assert!(!stream.is_whole());
 }
+
+/// A reader's own errors of kinds that the stream's faults have, too.
+#[test]
+fn a_source_that_fails_is_no_damaged_stream() {
+    use io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
+    struct Fails(io::ErrorKind);
+    impl Read for Fails {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(io::Error::new(self.0, "the disk"))
+        }
+    }
+    let (opener, certificate) = custodian("Ada");
+    let mut sealed = Vec::new();
+    seal_reader(&[7; 200_000][..], &[certificate], &mut sealed).unwrap();
+    for kind in [InvalidData, InvalidInput, UnexpectedEof] {
+        let mut begun = 0;
+        for cut in (0..300).chain([100_000, sealed.len() - 1, sealed.len()]) {
+            let source = BufReader::new((&sealed[..cut]).chain(Fails(kind)));
+            let error = match open_reader(source, &opener) {
+                Err(OpenError::Io(error)) => error,
+                Err(other) => panic!("{kind}, {cut}: {other:?}"),
+                Ok(mut stream) => {
+                    begun += 1;
+                    stream.read_to_end(&mut Vec::new()).unwrap_err()
+                }
+            };
+            assert_eq!((error.kind(), error.to_string()), (kind, "the disk".to_owned()), "{cut}");
+        }
+        assert!(begun > 100, "{begun} began");
+    }
+}

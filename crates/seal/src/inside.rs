@@ -64,8 +64,10 @@ fn header(source: &mut dyn BufRead) -> io::Result<Header> {
 fn inflate<R: BufRead>(mut packet: Body<R>) -> io::Result<Decompressor<Body<R>>> {
     let [algorithm] = array(&mut packet)?;
     match CompressionAlgorithm::from(algorithm) {
-        CompressionAlgorithm::BZip2 => Err(unsupported("it is compressed with BZip2")),
-        known => Decompressor::from_algorithm(known, packet),
+        known @ (CompressionAlgorithm::Uncompressed
+        | CompressionAlgorithm::ZIP
+        | CompressionAlgorithm::ZLIB) => Decompressor::from_algorithm(known, packet),
+        _ => Err(unsupported("it is compressed with something else than ZIP and ZLIB")),
     }
 }
 

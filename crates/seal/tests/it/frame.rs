@@ -314,7 +314,7 @@ fn what_is_no_plain_data_is_named() {
     };
     unsupported(&seal(&["--compress-algo", "none", "--sign"], b"x"), "no plain data");
     unsupported(&seal(&["--compress-algo", "zip", "--sign"], b"x"), "no plain data");
-    unsupported(&seal(&["--compress-algo", "bzip2"], &[b'x'; 1000]), "BZip2");
+    unsupported(&seal(&["--compress-algo", "bzip2"], &[b'x'; 1000]), "ZIP and ZLIB");
     unsupported(&seal(&["--compress-algo", "none", "--cipher-algo", "3des"], b"x"), "not AES");
 
     let bare = |inside: &[u8]| seal(&["--no-literal", "--compress-algo", "none"], inside);
@@ -338,6 +338,7 @@ fn what_is_no_plain_data_is_named() {
     }
     let twice = packet(8, &stored(&packet(8, &stored(&literal))));
     unsupported(&bare(&twice), "no plain data");
+    unsupported(&bare(&packet(8, b"\x09none")), "ZIP and ZLIB");
     unsupported(&packet(18, &[2; 40]), "SEIPD version 1");
     for (inside, why) in [
         (vec![], "no data inside"),

@@ -20,6 +20,9 @@ use crate::{
     VersionInfo,
 };
 
+/// So many versions are read on the spot: to go aside takes another thread, and its memory, for each caller.
+const VERSIONS_AT_HAND: u32 = 64;
+
 impl Service {
     /// Keys of an enclave that the caller may list, by name.
     pub async fn list_keys(
@@ -39,7 +42,7 @@ impl Service {
     pub async fn show_key(&self, caller: &Caller, key: &KeySelector) -> Result<KeyInfo, Error> {
         let resource = Resource::Within(key.enclave.as_str(), key.name.as_str());
         let call = self.enter(caller, Action::KeyShow, resource).await?;
-        let result = self.read(|view| aside(|| key_info(view, &named(view, key)?))).await;
+        let result = self.read(|view| key_info(view, &named(view, key)?)).await;
         call.end_with(result, said)
     }
 }
@@ -132,7 +135,7 @@ impl Service {
         rule: impl FnMut(&dyn View) -> Result<(Draft, Key), Error> + Send,
     ) -> Result<KeyInfo, Error> {
         let (_, key) = self.decide(actor.identity, action.verb(), rule).await?;
-        self.read(|view| aside(|| key_info(view, &key.key_id))).await
+        self.read(|view| key_info(view, &key.key_id)).await
     }
 
     /// A new secret, wrapped for the version it is for.
@@ -282,13 +285,21 @@ fn key_info(view: &dyn View, id: &KeyId) -> Result<KeyInfo, Error> {
     let key = get::<Key>(view, id.as_bytes())?.ok_or_else(missing)?.record;
     let enclave = get::<Enclave>(view, key.enclave_id.as_bytes())?;
     let enclave = enclave.ok_or_else(missing)?.record.name;
-    let mut versions = Vec::new();
     let first = Version(key.primary.0.saturating_sub(KEY_VERSIONS_SHOWN_MAX - 1));
+    let read = || versions(view, id, first);
+    let few = key.primary.0 - first.0 < VERSIONS_AT_HAND;
+    let versions = if few { read()? } else { aside(read)? };
+    Ok(info(&enclave, key, versions))
+}
+
+/// A key's versions from `first` on.
+fn versions(view: &dyn View, id: &KeyId, first: Version) -> Result<Vec<Stored<KeyVersion>>, Error> {
+    let mut versions = Vec::new();
     each::<KeyVersion>(view, id.as_bytes(), &version_row(id, first), |version| {
         versions.push(version);
         ControlFlow::Continue(())
     })?;
-    Ok(info(&enclave, key, versions))
+    Ok(versions)
 }
 
 /// The id of a key by its names.

@@ -1,5 +1,8 @@
 //! Keys through their life.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use holdfast_service::{Decrypt, Encrypt, Error, Generate, KeyPage, UndeleteKey};
 use holdfast_types::{Kind, Version};
 
@@ -38,6 +41,46 @@ async fn of_very_many_versions_the_newest_are_shown() {
     let active = shown.versions.iter().filter(|version| version.state == "active");
     assert_eq!(active.map(|version| version.version).collect::<Vec<_>>(), [Version(1002)]);
     assert_eq!(vault.decrypt(&admin(), &first).await.unwrap(), "attack at dawn");
+}
+
+/// A key that was changed is read back, and on the spot: a thread aside has memory of its own, and each caller would
+/// take one.
+#[test]
+fn many_who_create_and_show_keys_take_no_thread_each() {
+    let started = Arc::new(AtomicUsize::new(0));
+    let count = started.clone();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .on_thread_start(move || {
+            count.fetch_add(1, Ordering::Relaxed);
+        })
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let vault = Arc::new(Vault::new());
+        vault.key("first").await;
+        let before = started.load(Ordering::Relaxed);
+        let one = async |vault: &Vault, caller: usize| {
+            for turn in 0..8 {
+                let name = format!("key-{caller}-{turn}");
+                vault.key(&name).await;
+                vault.service.show_key(&admin(), &selector(&name)).await.unwrap();
+            }
+        };
+        let callers: Vec<_> = (0..32)
+            .map(|caller| {
+                let vault = vault.clone();
+                tokio::spawn(async move { one(&vault, caller).await })
+            })
+            .collect();
+        for caller in callers {
+            caller.await.unwrap();
+        }
+        let taken = started.load(Ordering::Relaxed) - before;
+        // Checkpoints take one, and disks are looked at.
+        assert!(taken <= 3, "{taken} threads were started");
+    });
 }
 
 #[tokio::test]

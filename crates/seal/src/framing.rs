@@ -129,9 +129,9 @@ pub(crate) fn array<const N: usize>(source: &mut dyn BufRead) -> io::Result<[u8;
     Ok(out)
 }
 
-/// Whether `source` has ended.
-pub(crate) fn ended(source: &mut dyn BufRead) -> io::Result<bool> {
-    source.fill_buf().map(<[u8]>::is_empty)
+/// That `source` has ended; else the fault.
+pub(crate) fn ended(source: &mut dyn BufRead, otherwise: Fault) -> io::Result<()> {
+    if source.fill_buf()?.is_empty() { Ok(()) } else { Err(otherwise.into()) }
 }
 
 /// Of a source that ends too early.

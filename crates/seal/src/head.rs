@@ -6,7 +6,7 @@ use std::io::{self, BufRead, Read};
 use pgp::packet::{PacketHeader, PublicKeyEncryptedSessionKey};
 use pgp::types::{PkeskVersion, Tag};
 
-use crate::framing::{Header, Length, cut, damaged, tag, unsupported};
+use crate::framing::{Body, Header, Length, damaged, tag, unsupported};
 
 /// How much may lie before the data packet, in bytes: the PKESKs of 16 recipients with several
 /// RSA-4096 keys each fit.
@@ -36,9 +36,7 @@ impl Head {
                 .checked_sub(header.octets.saturating_add(length))
                 .ok_or_else(|| damaged("more than 64 KiB lie before the data"))?;
             let mut body = Vec::new();
-            if (&mut *source).take(length).read_to_end(&mut body)? as u64 != length {
-                return Err(cut());
-            }
+            Body::new(&mut *source, header).read_to_end(&mut body)?;
             head.packet(header.tag, &body)?;
         }
     }

@@ -6,7 +6,9 @@ use pgp::packet::Decompressor;
 use pgp::types::CompressionAlgorithm;
 
 use crate::decrypt::Decrypted;
-use crate::framing::{Body, Header, array, damaged, ended, tag, unsupported};
+use crate::framing::{Body, Fault, Header, array, damaged, ended, tag, unsupported};
+
+const BESIDE: Fault = Fault::Unsupported("something lies beside the data inside it");
 
 /// The data of the literal packet.
 pub(crate) enum Inside<R: BufRead> {
@@ -32,18 +34,14 @@ impl<R: BufRead> Inside<R> {
         let plain = match self {
             Self::Plain(data) => data.source(),
             Self::Compressed(data) => {
-                alone(data.source())?;
+                ended(data.source(), BESIDE)?;
                 let packet = data.source().get_mut();
                 drain(packet)?;
                 packet.source()
             }
         };
-        alone(plain)?;
-        if ended(plain.source())? {
-            Ok(())
-        } else {
-            Err(damaged("something follows the sealed data"))
-        }
+        ended(plain, BESIDE)?;
+        ended(plain.source(), Fault::Damaged("something follows the sealed data"))
     }
 }
 
@@ -96,13 +94,5 @@ fn drain(packet: &mut dyn BufRead) -> io::Result<()> {
             0 => return Ok(()),
             some => packet.consume(some),
         }
-    }
-}
-
-fn alone(source: &mut dyn BufRead) -> io::Result<()> {
-    if ended(source)? {
-        Ok(())
-    } else {
-        Err(unsupported("something lies beside the data inside it"))
     }
 }

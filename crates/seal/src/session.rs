@@ -32,9 +32,18 @@ impl SessionKey {
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (&algorithm, key) = bytes.split_first()?;
-        let algorithm = SymmetricKeyAlgorithm::from(algorithm);
-        (is_aes(algorithm) && key.len() == algorithm.key_size())
-            .then(|| Self { algorithm, key: SecretBytes::from(key.to_vec()) })
+        Self::new(SymmetricKeyAlgorithm::from(algorithm), key).ok()
+    }
+
+    /// Unless the algorithm is not AES, or the length not its own.
+    fn new(algorithm: SymmetricKeyAlgorithm, key: &[u8]) -> Result<Self, OpenError> {
+        if !is_aes(algorithm) {
+            return Err(OpenError::Unsupported { why: CIPHER_NOT_AES });
+        }
+        if key.len() != algorithm.key_size() {
+            return Err(another_length());
+        }
+        Ok(Self { algorithm, key: SecretBytes::from(key.to_vec()) })
     }
 
     /// Reads what `gpg --show-session-key` prints: decimal algorithm, `:`, hex.
@@ -62,13 +71,8 @@ impl SessionKey {
     /// What a key decrypted.
     pub(crate) fn from_plain(plain: &PlainSessionKey) -> Result<Self, OpenError> {
         match plain {
-            PlainSessionKey::V3_4 { sym_alg, .. } if !is_aes(*sym_alg) => {
-                Err(OpenError::Unsupported { why: CIPHER_NOT_AES })
-            }
-            PlainSessionKey::V3_4 { sym_alg, key } if key.as_ref().len() == sym_alg.key_size() => {
-                Ok(Self { algorithm: *sym_alg, key: SecretBytes::from(key.as_ref().to_vec()) })
-            }
-            _ => Err(OpenError::Damaged { why: "its session key has another length".to_owned() }),
+            PlainSessionKey::V3_4 { sym_alg, key } => Self::new(*sym_alg, key.as_ref()),
+            _ => Err(another_length()),
         }
     }
 
@@ -82,6 +86,10 @@ impl fmt::Debug for SessionKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SessionKey(<redacted>)")
     }
+}
+
+fn another_length() -> OpenError {
+    OpenError::Damaged { why: "its session key has another length".to_owned() }
 }
 
 fn is_aes(algorithm: SymmetricKeyAlgorithm) -> bool {

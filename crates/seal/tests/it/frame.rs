@@ -277,20 +277,41 @@ fn what_gpg_frames_is_opened() {
     assert!(open(&gpg.run(&args, &plain)[..], &opener).unwrap() == plain);
 }
 
+/// Seals to a certificate by gpg, with options of the caller's.
+fn sealing(gpg: &Gpg, to: &Certificate) -> impl Fn(&[&str], &[u8]) -> Vec<u8> {
+    let file = gpg.file("ours.pgp", &to.to_bytes());
+    move |options, inside| {
+        let to = ["--batch", "--recipient-file", file.to_str().unwrap(), "--encrypt"];
+        gpg.run(&[options, &to].concat(), inside)
+    }
+}
+
+/// Of gpg: what it seals is packets already.
+const BARE: [&str; 3] = ["--no-literal", "--compress-algo", "none"];
+
+/// A stored block of DEFLATE, the last one (RFC 1951 §3.2.4): its length, that inverted, and the bytes as they are.
+fn stored(bytes: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(bytes.len()).unwrap();
+    [&[1][..], &length.to_le_bytes(), &(!length).to_le_bytes(), bytes].concat()
+}
+
+/// What a packet holds that is compressed with ZIP: the number of that, and DEFLATE as it is (RFC 9580 §5.6).
+fn zip(bytes: &[u8]) -> Vec<u8> {
+    [&[1], &stored(bytes)[..]].concat()
+}
+
 #[test]
 fn nothing_else_is_read_from_inside_the_seal() {
     let gpg = Gpg::new();
     let (opener, certificate) = custodian();
-    let file = gpg.file("ours.pgp", &certificate.to_bytes());
-    let to = ["--batch", "--recipient-file", file.to_str().unwrap(), "--encrypt"];
-    let args = [&["--no-literal", "--compress-algo", "none"][..], &to].concat();
+    let seal = sealing(&gpg, &certificate);
     let literal = packet(11, b"b\0\0\0\0\0four");
-    assert_eq!(open(&gpg.run(&args, &literal)[..], &opener), Ok(b"four".to_vec()));
+    assert_eq!(open(&seal(&BARE, &literal)[..], &opener), Ok(b"four".to_vec()));
     // Whoever knows the custodians' certificates can seal anything to them.
     let long = [packet(60, &vec![0; 1 << 20]), b"\xca\x03PGP".repeat(200_000)];
     for filler in long.into_iter().chain([b"\xca\x03PGP".to_vec(), packet(21, b"0")]) {
         for inside in [[&literal[..], &filler], [&filler, &literal]] {
-            let sealed = gpg.run(&args, &inside.concat());
+            let sealed = seal(&BARE, &inside.concat());
             let read = Arc::new(AtomicU64::new(0));
             let error = open(Counted(&sealed[..], read.clone()), &opener).unwrap_err();
             assert!(error.contains("not supported") && error.contains("lies"), "{error}");
@@ -305,9 +326,7 @@ fn what_is_no_plain_data_is_named() {
     let gpg = Gpg::new();
     gpg.make("Eve", "ed25519", None, "never");
     let (opener, certificate) = custodian();
-    let file = gpg.file("ours.pgp", &certificate.to_bytes());
-    let to = ["--batch", "--recipient-file", file.to_str().unwrap(), "--encrypt"];
-    let seal = |options: &[&str], inside: &[u8]| gpg.run(&[options, &to].concat(), inside);
+    let seal = sealing(&gpg, &certificate);
     let unsupported = |sealed: &[u8], what: &str| match open_reader(sealed, &opener).map(drop) {
         Err(OpenError::Unsupported { why }) => assert!(why.contains(what), "{why}"),
         other => panic!("{what}: {other:?}"),
@@ -317,16 +336,11 @@ fn what_is_no_plain_data_is_named() {
     unsupported(&seal(&["--compress-algo", "bzip2"], &[b'x'; 1000]), "ZIP and ZLIB");
     unsupported(&seal(&["--compress-algo", "none", "--cipher-algo", "3des"], b"x"), "not AES");
 
-    let bare = |inside: &[u8]| seal(&["--no-literal", "--compress-algo", "none"], inside);
+    let bare = |inside: &[u8]| seal(&BARE, inside);
     let literal = packet(11, b"b\0\0\0\0\0four");
-    // A stored block (RFC 1951 §3.2.4): its length, that inverted, and the bytes as they are.
-    let stored = |bytes: &[u8]| {
-        let length = u16::try_from(bytes.len()).unwrap();
-        [&[1, 1][..], &length.to_le_bytes(), &(!length).to_le_bytes(), bytes].concat()
-    };
-    assert_eq!(open(&bare(&packet(8, &stored(&literal)))[..], &opener), Ok(b"four".to_vec()));
+    assert_eq!(open(&bare(&packet(8, &zip(&literal)))[..], &opener), Ok(b"four".to_vec()));
     // What hides its length is passed over; algorithm 0 compresses nothing (RFC 9580 §9.4).
-    let padded = packet(8, &[&stored(&literal)[..], &[0; 100_000]].concat());
+    let padded = packet(8, &[&zip(&literal)[..], &[0; 100_000]].concat());
     assert_eq!(open(&bare(&padded)[..], &opener), Ok(b"four".to_vec()));
     assert_eq!(
         open(&bare(&packet(8, &[&[0], &literal[..]].concat()))[..], &opener),
@@ -336,7 +350,7 @@ fn what_is_no_plain_data_is_named() {
     for old in [&b"\xac\x0ab\0\0\0\0\0four"[..], b"\xafb\0\0\0\0\0four"] {
         assert_eq!(open(&bare(old)[..], &opener), Ok(b"four".to_vec()));
     }
-    let twice = packet(8, &stored(&packet(8, &stored(&literal))));
+    let twice = packet(8, &zip(&packet(8, &zip(&literal))));
     unsupported(&bare(&twice), "no plain data");
     unsupported(&bare(&packet(8, b"\x09none")), "ZIP and ZLIB");
     unsupported(&packet(18, &[2; 40]), "SEIPD version 1");
@@ -345,16 +359,16 @@ fn what_is_no_plain_data_is_named() {
         (packet(8, &[]), "is missing"),
         (packet(8, &[1]), "compressed data"),
         (packet(8, b"\x01\xff\xff\xff"), "compressed data"),
-        (packet(8, &stored(&literal)[..12]), "compressed data"),
-        ([&[0xc8, 0xff, 0, 0, 1, 0][..], &stored(&literal)].concat(), "is missing"),
+        (packet(8, &zip(&literal)[..12]), "compressed data"),
+        ([&[0xc8, 0xff, 0, 0, 1, 0][..], &zip(&literal)].concat(), "is missing"),
         (literal[..8].to_vec(), "is missing"),
         (packet(11, b"b\xffab"), "is missing"),
     ] {
         refused(&bare(&inside)[..], &opener, why);
     }
     for beside in [
-        packet(8, &stored(&[&literal[..], b"x"].concat())),
-        [packet(8, &stored(&literal)), literal.clone()].concat(),
+        packet(8, &zip(&[&literal[..], b"x"].concat())),
+        [packet(8, &zip(&literal)), literal.clone()].concat(),
     ] {
         let error = open(&bare(&beside)[..], &opener).unwrap_err();
         assert!(error.contains("something lies beside"), "{error}");
@@ -366,22 +380,16 @@ fn what_is_no_plain_data_is_named() {
 fn compressed_data_in_parts_is_read_to_its_end() {
     let gpg = Gpg::new();
     let (opener, certificate) = custodian();
-    let file = gpg.file("ours.pgp", &certificate.to_bytes());
-    let to = ["--batch", "--recipient-file", file.to_str().unwrap(), "--encrypt"];
-    let args = [&["--no-literal", "--compress-algo", "none"][..], &to].concat();
+    let seal = sealing(&gpg, &certificate);
     for length in 500..530 {
         let literal = packet(11, &[&b"b\0\0\0\0\0"[..], &vec![b'x'; length]].concat());
         // A stored block of ZLIB (RFC 1950), its end the four bytes of the Adler checksum.
-        let size = u16::try_from(literal.len()).unwrap();
         let (a, b) = literal.iter().fold((1_u32, 0_u32), |(a, b), byte| {
             let a = (a + u32::from(*byte)) % 65_521;
             (a, (b + a) % 65_521)
         });
-        let mut body = vec![2, 0x78, 0x01, 1];
-        body.extend(size.to_le_bytes());
-        body.extend((!size).to_le_bytes());
-        body.extend(&literal);
-        body.extend((b << 16 | a).to_be_bytes());
+        let adler = (b << 16 | a).to_be_bytes();
+        let body = [&[2, 0x78, 0x01], &stored(&literal)[..], &adler].concat();
         let mut inside = vec![0xc8];
         let (pieces, rest) = body.as_chunks::<8>();
         for piece in pieces {
@@ -390,7 +398,7 @@ fn compressed_data_in_parts_is_read_to_its_end() {
         }
         inside.push(u8::try_from(rest.len()).unwrap());
         inside.extend(rest);
-        let sealed = gpg.run(&args, &inside);
+        let sealed = seal(&BARE, &inside);
         for capacity in [1, 7, 8192] {
             let source = BufReader::with_capacity(capacity, &sealed[..]);
             let mut out = Vec::new();

@@ -151,6 +151,9 @@ impl Cluster {
                 elected.map_err(|error| ClusterError::Raft(error.to_string()))?;
                 let ready = raft.wait_for_recovery(Some(within)).await;
                 ready.map_err(|error| ClusterError::Raft(error.to_string()))?;
+                // Nor to send heartbeats to: without its clock a node at rest sleeps. Whoever lets another node in
+                // must wind it up again, before that.
+                raft.runtime_config().tick(false);
             }
             Ok::<_, ClusterError>(raft)
         });

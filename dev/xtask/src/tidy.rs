@@ -11,7 +11,7 @@ use crate::tools::root;
 use crate::{callers, deps};
 
 /// Where the members of the workspace are.
-const TOPS: [&str; 2] = ["crates", "dev"];
+const TOPS: [&str; 3] = ["crates", "dev", "patches"];
 /// A longer file is a crowded room: split it.
 const FILE_LINES_MAX: usize = 600;
 

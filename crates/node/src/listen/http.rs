@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use holdfast_api::Session;
 use holdfast_service::{Action, Caller, Error, Service};
 use holdfast_types::Kind;
@@ -102,11 +103,13 @@ async fn drive<C: Future<Output = hyper::Result<()>>>(
     activity: &Activity,
     leave: impl Future<Output = ()>,
 ) -> hyper::Result<()> {
+    // Each request wakes this task. `leave` is asked only where itself was woken: so does this set.
+    let mut leave = FuturesUnordered::from_iter([leave]);
     // In order, since a random one costs at each wake; `leave` first, or a peer that keeps its connection busy
     // could not be asked to.
     tokio::select! {
         biased;
-        () = leave => {}
+        _ = leave.next() => {}
         done = connection.as_mut() => return done,
     }
     ask_to_end(connection.as_mut());

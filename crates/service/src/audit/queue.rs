@@ -26,6 +26,9 @@ const STRANGERS_TEXT_BYTES_MAX: usize = 256;
 const ROOM_PART: usize = 4;
 /// What a batch may wait for company.
 const GATHER: Duration = Duration::from_millis(10);
+/// Bytes of records that wait no longer: a batch and its lines shall not push everything else out of the caches
+/// nearest to a core.
+const PIECE: usize = 32 << 10;
 /// What stands in the buffer.
 const CALL: u8 = 0;
 const GAP: u8 = 1;
@@ -55,6 +58,8 @@ struct State {
     waiting: Batch,
     /// The writer sleeps: it wants to be woken.
     asleep: bool,
+    /// It lets records come together, until there are [`PIECE`] of them.
+    gathers: bool,
     /// Somebody waits for the disk.
     urgent: bool,
     head: ChainHead,
@@ -98,8 +103,9 @@ impl Queue {
         if !self.append(&mut state, room, record) {
             return false;
         }
-        if state.asleep {
-            state.asleep = false;
+        let enough = state.gathers && state.waiting.bytes.len() >= PIECE;
+        if state.asleep || enough {
+            (state.asleep, state.gathers) = (false, false);
             self.wake.notify_one();
         }
         true
@@ -161,8 +167,11 @@ impl Queue {
             self.wake.wait_for(&mut state, SYNC_EVERY);
             state.asleep = false;
         }
-        if !state.urgent && !state.waiting.closed && !state.waiting.is_empty() {
+        let enough = state.urgent || state.waiting.closed || state.waiting.bytes.len() >= PIECE;
+        if !enough && !state.waiting.is_empty() {
+            state.gathers = true;
             self.wake.wait_for(&mut state, GATHER);
+            state.gathers = false;
         }
         state.urgent = false;
         state.waiting.close_gap();

@@ -9,6 +9,7 @@ mod clock;
 mod full_disk;
 mod gpg;
 mod http2;
+mod idle;
 mod killed;
 mod memory;
 mod newcomer;

@@ -150,10 +150,12 @@ impl Cluster {
                 let elected = raft.trigger().elect(false).await;
                 elected.map_err(|error| ClusterError::Raft(error.to_string()))?;
                 let ready = raft.wait_for_recovery(Some(within)).await;
-                ready.map_err(|error| ClusterError::Raft(error.to_string()))?;
+                let metrics = ready.map_err(|error| ClusterError::Raft(error.to_string()))?;
                 // Nor to send heartbeats to: without its clock a node at rest sleeps. Whoever lets another node in
                 // must wind it up again, before that.
-                raft.runtime_config().tick(false);
+                if metrics.membership_config.nodes().count() == 1 {
+                    raft.runtime_config().tick(false);
+                }
             }
             Ok::<_, ClusterError>(raft)
         });

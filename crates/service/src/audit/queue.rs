@@ -70,6 +70,8 @@ struct State {
 /// The queue.
 pub(super) struct Queue {
     bytes_max: usize,
+    /// [`GATHER`].
+    gather: Duration,
     state: Mutex<State>,
     wake: Condvar,
     pub(super) strangers: Strangers,
@@ -86,7 +88,13 @@ impl Queue {
     pub(super) fn new(bytes_max: usize, head: ChainHead) -> Self {
         let state = State { head, ..State::default() };
         let strangers = Strangers::default();
-        Self { bytes_max, state: Mutex::new(state), wake: Condvar::new(), strangers }
+        Self {
+            bytes_max,
+            gather: GATHER,
+            state: Mutex::new(state),
+            wake: Condvar::new(),
+            strangers,
+        }
     }
 
     /// Takes what a stranger asked at `now`, or counts it: beyond the rate, or where their room is full.
@@ -170,7 +178,7 @@ impl Queue {
         let enough = state.urgent || state.waiting.closed || state.waiting.bytes.len() >= PIECE;
         if !enough && !state.waiting.is_empty() {
             state.gathers = true;
-            self.wake.wait_for(&mut state, GATHER);
+            self.wake.wait_for(&mut state, self.gather);
             state.gathers = false;
         }
         state.urgent = false;
@@ -324,7 +332,19 @@ fn text<'a>(bytes: &mut &'a [u8]) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
+
+    const RECORD: Record<'static> = Record {
+        at: Millis(0),
+        identity: None,
+        remote: "192.0.2.1:9",
+        action: Action::KeyEncrypt,
+        resource: Resource::Within("e", "k"),
+        outcome: Outcome::Ok,
+        detail: "",
+    };
 
     #[test]
     fn records_come_back_as_they_were() {
@@ -336,19 +356,8 @@ mod tests {
                 _ => Outcome::Failed(Kind::ALL[index % Kind::ALL.len()]),
             };
             let identity = (index % 2 == 0).then_some(IdentityId([7; 32]));
-            encode(
-                &mut bytes,
-                &Record {
-                    at: Millis(index as u64),
-                    identity,
-                    remote: "192.0.2.1:9",
-                    action: *action,
-                    resource: Resource::Within("e", "k"),
-                    outcome,
-                    detail: "",
-                },
-                cut,
-            );
+            let at = Millis(index as u64);
+            encode(&mut bytes, &Record { at, identity, action: *action, outcome, ..RECORD }, cut);
         }
         let back: Vec<_> = entries(&bytes).filter_map(call).collect();
         assert_eq!(back.len(), Action::ALL.len());
@@ -358,6 +367,37 @@ mod tests {
             assert_eq!(record.identity.is_some(), index % 2 == 0);
         }
         assert_eq!(back[2].outcome, Outcome::Failed(Kind::ALL[2]));
+    }
+
+    #[test]
+    fn a_piece_waits_for_no_more_company() {
+        let gather = Duration::from_secs(600);
+        let queue = Queue { gather, ..Queue::new(1 << 20, ChainHead::default()) };
+        let taken = std::thread::scope(|scope| {
+            let taken = scope.spawn(|| {
+                let mut batch = Batch::default();
+                queue.take(&mut batch);
+                batch.bytes.len()
+            });
+            queue.push(Room::Calls, &RECORD);
+            while !queue.state.lock().gathers {
+                std::thread::yield_now();
+            }
+            let one = queue.state.lock().waiting.bytes.len();
+            for _ in 1..PIECE.div_ceil(one) {
+                assert!(!taken.is_finished(), "it is not enough yet");
+                queue.push(Room::Calls, &RECORD);
+            }
+            let begun = Instant::now();
+            while !taken.is_finished() && begun.elapsed() < Duration::from_secs(60) {
+                std::thread::yield_now();
+            }
+            let in_time = taken.is_finished();
+            queue.close();
+            assert!(in_time);
+            taken.join().expect("it does not panic")
+        });
+        assert!(taken >= PIECE);
     }
 
     fn call(entry: Entry<'_>) -> Option<Record<'_>> {

@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use holdfast_types::{IdentityId, Kind, Millis};
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio::sync::oneshot;
 
 use super::line::cut_as_written;
@@ -56,10 +56,8 @@ pub(super) struct Batch {
 #[derive(Default)]
 struct State {
     waiting: Batch,
-    /// The writer sleeps: it wants to be woken.
-    asleep: bool,
-    /// It lets records come together, until there are [`PIECE`] of them.
-    gathers: bool,
+    /// The writer sleeps: it wants to be woken when so many bytes of records wait.
+    wake_at: Option<usize>,
     /// Somebody waits for the disk.
     urgent: bool,
     head: ChainHead,
@@ -111,9 +109,8 @@ impl Queue {
         if !self.append(&mut state, room, record) {
             return false;
         }
-        let enough = state.gathers && state.waiting.bytes.len() >= PIECE;
-        if state.asleep || enough {
-            (state.asleep, state.gathers) = (false, false);
+        if state.wake_at.is_some_and(|bytes| state.waiting.bytes.len() >= bytes) {
+            state.wake_at = None;
             self.wake.notify_one();
         }
         true
@@ -132,7 +129,7 @@ impl Queue {
         let (sender, receiver) = oneshot::channel();
         state.waiting.waiters.push(sender);
         state.urgent = true;
-        state.asleep = false;
+        state.wake_at = None;
         self.wake.notify_one();
         Ok(receiver)
     }
@@ -171,20 +168,23 @@ impl Queue {
     pub(super) fn take(&self, batch: &mut Batch) {
         let mut state = self.state.lock();
         if state.waiting.is_empty() {
-            state.asleep = true;
-            self.wake.wait_for(&mut state, SYNC_EVERY);
-            state.asleep = false;
+            self.sleep(&mut state, 1, SYNC_EVERY);
         }
         let enough = state.urgent || state.waiting.closed || state.waiting.bytes.len() >= PIECE;
         if !enough && !state.waiting.is_empty() {
-            state.gathers = true;
-            self.wake.wait_for(&mut state, self.gather);
-            state.gathers = false;
+            self.sleep(&mut state, PIECE, self.gather);
         }
         state.urgent = false;
         state.waiting.close_gap();
         std::mem::swap(&mut state.waiting, batch);
         state.waiting.closed = batch.closed;
+    }
+
+    /// Until so many bytes of records wait, somebody waits for the disk, or `time` is over.
+    fn sleep(&self, state: &mut MutexGuard<'_, State>, bytes: usize, time: Duration) {
+        state.wake_at = Some(bytes);
+        self.wake.wait_for(state, time);
+        state.wake_at = None;
     }
 
     /// Where the disk refuses: sleeps a second, or until somebody is waiting for it.
@@ -212,7 +212,7 @@ impl Queue {
     pub(super) fn close(&self) {
         let mut state = self.state.lock();
         state.waiting.closed = true;
-        state.asleep = false;
+        state.wake_at = None;
         self.wake.notify_one();
     }
 
@@ -380,7 +380,7 @@ mod tests {
                 batch.bytes.len()
             });
             queue.push(Room::Calls, &RECORD);
-            while !queue.state.lock().gathers {
+            while queue.state.lock().wake_at != Some(PIECE) {
                 std::thread::yield_now();
             }
             let one = queue.state.lock().waiting.bytes.len();

@@ -6,6 +6,9 @@ use holdfast_seal::{
     Certificate, GpgAgent, Identity, IdentityError, OpenError, Opener, generate_custodian,
     open_bytes, open_reader, seal_bytes, seal_reader,
 };
+use pgp::composed::{EncryptionCaps, KeyType, SecretKeyParamsBuilder, SubkeyParamsBuilder};
+use pgp::ser::Serialize as _;
+use rand::rngs::OsRng;
 use zeroize::Zeroizing;
 
 use crate::gpg::Gpg;
@@ -32,6 +35,32 @@ fn a_locked_identity_wants_its_passphrase() {
     let (sealed, _) = seal_bytes(b"locked", &[certificate]).unwrap();
     let (opened, _) = open_bytes(&sealed, &Opener::Identity(identity), 100).unwrap();
     assert_eq!(opened.expose_secret(), b"locked");
+}
+
+/// Version 4 with the algorithms that RFC 9580 §9.1 added, 27 (Ed25519) and 25 (X25519): gpg 2.2 has neither.
+#[test]
+fn keys_of_the_newer_algorithms_are_sealed_to_and_open() {
+    let mut subkey = SubkeyParamsBuilder::default();
+    subkey.key_type(KeyType::X25519).can_encrypt(EncryptionCaps::All);
+    let mut key = SecretKeyParamsBuilder::default();
+    key.key_type(KeyType::Ed25519).can_certify(true).primary_user_id("Ada".into());
+    key.subkey(subkey.build().unwrap());
+    let secret = key.build().unwrap().generate(OsRng).unwrap();
+    let certificate = secret.to_public_key().to_bytes().unwrap();
+    let certificate = Certificate::read(&certificate, now()).unwrap();
+    let secret = secret.to_bytes().unwrap();
+    let opener = Opener::Identity(Identity::read(&secret, None).unwrap());
+
+    let (sealed, _) = seal_bytes(b"a slot", &[certificate]).unwrap();
+    let (opened, _) = open_bytes(&sealed, &opener, 100).unwrap();
+    assert_eq!(opened.expose_secret(), b"a slot");
+    for at in 0..sealed.len() {
+        let mut flipped = sealed.clone();
+        flipped[at] ^= 1;
+        if let Ok((opened, _)) = open_bytes(&flipped, &opener, 100) {
+            assert_eq!(opened.expose_secret(), b"a slot", "byte {at}");
+        }
+    }
 }
 
 #[test]

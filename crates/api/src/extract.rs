@@ -74,7 +74,10 @@ impl Call {
         T: FromStr,
         T::Err: std::fmt::Display,
     {
-        let bad = |error: T::Err| Error::new(Kind::BadInput, error.to_string());
+        let bad = |error: T::Err| {
+            Error::new(Kind::BadInput, error.to_string())
+                .next("give it whole, as it stands in the answer of holdfast ... --json")
+        };
         self.parse_or(action, text, bad)
     }
 
@@ -204,7 +207,10 @@ impl<T: DeserializeOwned + Send> FromRequestParts<Arc<Service>> for Path<T> {
 
     async fn from_request_parts(parts: &mut Parts, service: &Arc<Service>) -> Result<Self, Failed> {
         let read = axum::extract::Path::from_request_parts(parts, service).await;
-        let bad = || Error::new(Kind::BadInput, "the path cannot be read: it is no UTF-8");
+        let bad = || {
+            Error::new(Kind::BadInput, "the path cannot be read: it is no UTF-8")
+                .next("write names as they are, what is no ASCII in UTF-8, each byte as %XX")
+        };
         read.map(|path| Self(path.0)).map_err(|_| unfit(service, parts, bad()))
     }
 }

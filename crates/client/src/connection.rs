@@ -143,6 +143,7 @@ fn handshake(server: &str, error: &std::io::Error) -> ClientError {
             .next("this context belongs to another vault, or the address to another server");
     }
     ClientError::new(Kind::Unavailable, format!("no TLS with {server}: {error}"))
+        .next("see whether a vault listens there: server in the context, or HOLDFAST_SERVER")
 }
 
 /// The certificate is of the vault's CA, but for other names: it is the vault, called by a name that it was not

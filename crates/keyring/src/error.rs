@@ -36,8 +36,8 @@ pub enum KeyringError {
     #[error("the soft key does not open its slot")]
     SoftKeyWrong,
 
-    /// Stored data: a wrapped secret of a format that this program does not know.
-    #[error("the wrapped secret of {0} has an unknown format")]
+    /// Stored data: a wrapped secret of a format that only a newer program knows.
+    #[error("the wrapped secret of {0} has a newer format than this program knows")]
     WrappedFormat(String),
     /// Stored data: a wrapped secret is damaged, or was put in another's place.
     #[error("the wrapped secret of {0} is not authentic")]

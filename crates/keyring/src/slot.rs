@@ -6,6 +6,7 @@ use holdfast_crypto::{NONCE_BYTES, Nonce, Secret, SecretBytes, xaes256gcm};
 use holdfast_types::{Generation, SlotId, VaultId};
 
 use crate::KeyringError;
+use crate::wrap::check_format;
 
 const TITLE: &str = "holdfast-root-v1";
 const SOFT_FORMAT: u8 = 1;
@@ -116,8 +117,9 @@ pub(crate) fn open_soft(
     soft_key: &SoftKey,
     sealed: &[u8],
 ) -> Result<Secret<32>, KeyringError> {
-    if sealed.len() != SOFT_BYTES || sealed[0] != SOFT_FORMAT {
-        return Err(KeyringError::WrappedFormat(format!("soft slot {slot}")));
+    check_format(sealed, SOFT_FORMAT, || format!("soft slot {slot}"))?;
+    if sealed.len() != SOFT_BYTES {
+        return Err(KeyringError::WrappedDamaged(format!("soft slot {slot}")));
     }
     let (header, body) = sealed.split_at(5);
     if header[1..] != generation.0.to_be_bytes() {

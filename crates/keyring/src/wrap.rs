@@ -165,10 +165,25 @@ pub(crate) fn wrap(
     out
 }
 
+/// That what was stored of `name` begins with the byte of this format. A later one is a newer program's; whatever
+/// else stands there is damage.
+pub(crate) fn check_format(
+    stored: &[u8],
+    format: u8,
+    name: impl FnOnce() -> String,
+) -> Result<(), KeyringError> {
+    match stored.first() {
+        Some(first) if *first == format => Ok(()),
+        Some(first) if *first > format => Err(KeyringError::WrappedFormat(name())),
+        _ => Err(KeyringError::WrappedDamaged(name())),
+    }
+}
+
 /// The generation that wrapped it: where to find its root.
 pub(crate) fn generation(wrapped: &[u8], binding: &Binding) -> Result<Generation, KeyringError> {
-    if wrapped.len() < HEADER_BYTES + NONCE_BYTES + TAG_BYTES || wrapped[0] != FORMAT {
-        return Err(KeyringError::WrappedFormat(binding.name.to_string()));
+    check_format(wrapped, FORMAT, || binding.name.to_string())?;
+    if wrapped.len() < HEADER_BYTES + NONCE_BYTES + TAG_BYTES {
+        return Err(KeyringError::WrappedDamaged(binding.name.to_string()));
     }
     let number = wrapped[1..HEADER_BYTES].try_into().expect("four bytes");
     Ok(Generation(u32::from_be_bytes(number)))
@@ -184,7 +199,7 @@ pub(crate) fn unwrap(
 ) -> Result<SecretBytes, KeyringError> {
     let body = wrapped.get(HEADER_BYTES..).unwrap_or_default();
     let Some((nonce, sealed)) = body.split_first_chunk::<NONCE_BYTES>() else {
-        return Err(KeyringError::WrappedFormat(binding.name.to_string()));
+        return Err(KeyringError::WrappedDamaged(binding.name.to_string()));
     };
     let key = binding.wrapping_key(vault, generation, root);
     xaes256gcm::open(&key, nonce, &binding.aad(vault, generation), sealed)

@@ -109,7 +109,12 @@ impl From<KeyringError> for NodeError {
     fn from(error: KeyringError) -> Self {
         let message = error.to_string();
         match error {
-            KeyringError::WrappedDamaged(_) => Self::new(Kind::Damaged, message),
+            KeyringError::WrappedFormat(_) => {
+                Self::new(Kind::Newer, message).next("use a newer holdfast")
+            }
+            KeyringError::WrappedDamaged(_) => {
+                Self::new(Kind::Damaged, message).next(RESTORE_NEWEST)
+            }
             _ => Self::new(Kind::Other, message),
         }
     }
@@ -126,7 +131,9 @@ impl From<ArchiveError> for NodeError {
                 "compare both with the fingerprint on the printed sheet: only an archive of the signer that stands there \
                  is the vault's",
             ),
-            ArchiveError::Newer(..) | ArchiveError::Record(RecordError::Schema { .. }) => made.next("use a newer holdfast"),
+            ArchiveError::Newer(..)
+            | ArchiveError::Record(RecordError::Schema { .. })
+            | ArchiveError::Keys(KeyringError::WrappedFormat(_)) => made.next("use a newer holdfast"),
             ArchiveError::WrongIdentity(_) => made.next(
                 "give the secret key of one of its custodians: --identity FILE, or --identity gpg where it is in gpg's \
                  key ring or on a card",

@@ -283,7 +283,6 @@ mod tests {
     fn what_a_newer_program_wrote_is_not_called_damaged() {
         let epoch =
             Epoch { n: 1, id: EpochId([1; 16]), parent: EpochId::default(), base: Revision(0) };
-        let mut model = Model::new(epoch);
         let record = ClusterSecret {
             secret_id: SecretId([2; 16]),
             n: 1,
@@ -293,11 +292,22 @@ mod tests {
             generation: Generation(1),
             wrapped: Vec::new(),
         };
-        let value =
-            Value { schema: 2, rev: Revision(1), at: Millis(1), body: record.encode().bytes };
-        model.put(&Row { table: ClusterSecret::TABLE, key: record.key(), value }).unwrap();
-        let error = ca(&model, &Keyring::new(VaultId([3; 16]))).unwrap_err();
+        let failed = |schema, record: &ClusterSecret| {
+            let mut model = Model::new(epoch);
+            let body = record.encode().bytes;
+            let value = Value { schema, rev: Revision(1), at: Millis(1), body };
+            model.put(&Row { table: ClusterSecret::TABLE, key: record.key(), value }).unwrap();
+            ca(&model, &Keyring::new(VaultId([3; 16]))).unwrap_err()
+        };
+        let error = failed(2, &record);
         assert_eq!(error.kind, Kind::Newer, "{error}");
+        let wrapped = |format| ClusterSecret { wrapped: vec![format; 64], ..record.clone() };
+        let error = failed(1, &wrapped(2));
+        assert_eq!(error.kind, Kind::Newer, "{error}");
+        assert!(error.next.is_some());
+        let error = failed(1, &wrapped(0));
+        assert_eq!(error.kind, Kind::Damaged, "{error}");
+        assert!(error.next.is_some());
     }
 
     #[test]

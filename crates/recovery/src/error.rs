@@ -112,7 +112,9 @@ impl ArchiveError {
     #[must_use]
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Newer(..) | Self::Record(RecordError::Schema { .. }) => Kind::Newer,
+            Self::Newer(..)
+            | Self::Record(RecordError::Schema { .. })
+            | Self::Keys(KeyringError::WrappedFormat(_)) => Kind::Newer,
             Self::Damaged(_) | Self::State(_) | Self::Row(..) | Self::Record(_) | Self::Keys(_) => {
                 Kind::Damaged
             }
@@ -166,5 +168,17 @@ impl From<OpenError> for ArchiveError {
             OpenError::Io(error) => Self::of_reading("the sealed tar is cut", &error),
             other => Self::Damaged(other.to_string()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrap_of_a_later_format_is_newer_and_a_broken_one_damaged() {
+        let kind = |error: KeyringError| ArchiveError::from(error).kind();
+        assert_eq!(kind(KeyringError::WrappedFormat("key k".to_owned())), Kind::Newer);
+        assert_eq!(kind(KeyringError::WrappedDamaged("key k".to_owned())), Kind::Damaged);
     }
 }

@@ -22,6 +22,7 @@ const NEEDS: &[Need] = &[
     Need { package: "faketime", probe: &["faketime", "--version"] },
     Need { package: "util-linux", probe: &["unshare", "--version"] },
     Need { package: "mount", probe: &["mount", "--version"] },
+    Need { package: "procps", probe: &["kill", "-l"] },
     Need { package: "python3", probe: &["/usr/bin/python3", "--version"] },
     Need {
         package: "python3-cryptography",

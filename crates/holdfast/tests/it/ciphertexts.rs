@@ -149,4 +149,8 @@ fn a_lost_or_wrong_soft_key_says_who_can_help() {
         let status = vault.run(&["status"], b"").expect(0);
         assert_eq!(status.text().contains("chmod 600"), said, "{mode:o}: {}", status.text());
     }
+    // The data remember where it lies now.
+    let args = ["server", "--data", "demo/data", "--listen", &vault.listen];
+    let _server = crate::run::Server::start(home, &args);
+    vault.run(&["key", "ls"], b"").expect(0);
 }

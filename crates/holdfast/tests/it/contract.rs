@@ -1,5 +1,6 @@
 //! What scripts and people may rely on from here on: names, flags, fields, bare lines, exit codes, help.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -491,6 +492,22 @@ fn a_restore_finds_the_signer_in_the_usual_context() {
     holdfast(home, &init, b"").expect(0);
     assert_eq!(restore(Some("o.toml"), "c"), Some(22));
     assert!(!home.join("c").exists());
+}
+
+/// The way of the README: nothing is said of the soft key and the context, at `init` or later.
+#[test]
+fn without_a_word_the_soft_key_lies_in_the_usual_place_named_by_its_slot() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    let listen = free_address();
+    holdfast(home, &["init", "--no-custodian", "--data", "v", "--listen", &listen], b"").expect(0);
+    let _server = Server::start(home, &["server", "--data", "v"]);
+    let slots = holdfast(home, &["slot", "ls", "--json"], b"").expect(0).text();
+    let slots = json(&slots);
+    let slot = slots["slots"][0]["slot_id"].as_str().unwrap();
+    let key = home.join(".config/holdfast").join(format!("soft-{slot}.key"));
+    let meta = std::fs::metadata(&key).unwrap();
+    assert_eq!((meta.len(), meta.permissions().mode() & 0o777), (32, 0o600));
 }
 
 #[test]

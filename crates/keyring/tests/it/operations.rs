@@ -54,7 +54,12 @@ fn a_soft_slot_needs_its_key() {
     let kcv = root_kcv(&first);
     let open = |key: &SoftKey, sealed: &[u8], kcv| second.open_soft(G, slot, sealed, key, kcv);
     assert_eq!(open(&SoftKey::generate(), &sealed, &kcv), Err(KeyringError::SoftKeyWrong));
-    assert!(matches!(open(&soft_key, &sealed[1..], &kcv), Err(KeyringError::WrappedFormat(_))));
+    for damaged in [&sealed[..sealed.len() - 1], &[&[0], &sealed[1..]].concat(), &[]] {
+        let error = open(&soft_key, damaged, &kcv).expect_err("damaged");
+        assert!(matches!(error, KeyringError::WrappedDamaged(_)), "{error}");
+    }
+    let newer = [&[2], &sealed[1..], &[0; 9]].concat();
+    assert!(matches!(open(&soft_key, &newer, &kcv), Err(KeyringError::WrappedFormat(_))));
     assert_eq!(open(&soft_key, &sealed, &[0; 8]), Err(KeyringError::RootMismatch(G)));
     assert!(!second.is_open());
     assert_eq!(open(&soft_key, &sealed, &kcv), Ok(()));
@@ -89,9 +94,12 @@ fn a_wrap_binds_its_row() {
     kcv.kcv[0] ^= 1;
     let mismatch = KeyringError::VersionMismatch { key: good.key_id, version: good.version };
     assert_eq!(keyring.check_version(&kcv), Err(mismatch));
-    let cut = KeyVersion { wrapped: Vec::new(), ..good };
-    let error = keyring.check_version(&cut).expect_err("empty");
-    assert!(matches!(error, KeyringError::WrappedFormat(_)));
+    for cut in [0, 1, good.wrapped.len() - 1] {
+        damaged(KeyVersion { wrapped: good.wrapped[..cut].to_vec(), ..good.clone() });
+    }
+    let mut older = good;
+    older.wrapped[0] = 0;
+    damaged(older);
 }
 
 #[test]
@@ -108,7 +116,7 @@ fn a_cached_version_still_needs_its_record() {
     keyring.forget(good.key_id);
     assert_eq!(keyring.cached_versions(), 0);
     let error = keyring.encrypt(&gone, b"", b"").expect_err("nothing cached, nothing wrapped");
-    assert!(matches!(error, KeyringError::WrappedFormat(_)));
+    assert!(matches!(error, KeyringError::WrappedDamaged(_)));
 }
 
 #[test]

@@ -252,7 +252,7 @@ fn certificates(options: &InitOptions, now: Millis) -> Result<Vec<Certificate>, 
         })?;
         if read.iter().any(|other| other.fingerprint() == certificate.fingerprint()) {
             let message = format!("custodian {file} is given twice");
-            return Err(NodeError::new(Kind::BadInput, message));
+            return Err(NodeError::new(Kind::BadInput, message).next("name each of them once"));
         }
         read.push(certificate);
     }

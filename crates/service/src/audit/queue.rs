@@ -163,12 +163,12 @@ impl Queue {
         }
     }
 
-    /// Waits for records and exchanges them for the emptied `batch`. Comes back after a second at the latest,
+    /// Waits for records and exchanges them for the emptied `batch`. Comes back after `time` at the latest,
     /// with an empty batch: the writer may owe a sync, or a line that says how many strangers were counted.
-    pub(super) fn take(&self, batch: &mut Batch) {
+    pub(super) fn take(&self, batch: &mut Batch, time: Duration) {
         let mut state = self.state.lock();
         if state.waiting.is_empty() {
-            self.sleep(&mut state, 1, SYNC_EVERY);
+            self.sleep(&mut state, 1, time);
         }
         let enough = state.urgent || state.waiting.closed || state.waiting.bytes.len() >= PIECE;
         if !enough && !state.waiting.is_empty() {
@@ -187,7 +187,7 @@ impl Queue {
         state.wake_at = None;
     }
 
-    /// Where the disk refuses: sleeps a second, or until somebody is waiting for it.
+    /// Where the disk refuses: sleeps for about a second, or until somebody is waiting for it.
     pub(super) fn pause(&self) {
         let mut state = self.state.lock();
         if !state.urgent && !state.waiting.closed {
@@ -376,7 +376,7 @@ mod tests {
         let taken = std::thread::scope(|scope| {
             let taken = scope.spawn(|| {
                 let mut batch = Batch::default();
-                queue.take(&mut batch);
+                queue.take(&mut batch, gather);
                 batch.bytes.len()
             });
             queue.push(Room::Calls, &RECORD);

@@ -10,10 +10,11 @@ use super::line::{Event, Formatter};
 use super::queue::{Batch, Entry, Queue, entries};
 use super::{AuditError, ChainHead};
 
-/// How long lines may stay unsynced while more of them come.
-pub(super) const SYNC_EVERY: Duration = Duration::from_secs(1);
+/// How long lines may stay unsynced. With what a batch waits for company, and a slow disk, that is the second that is
+/// promised.
+pub(super) const SYNC_EVERY: Duration = Duration::from_millis(900);
 /// How often a line may say how many strangers were counted.
-const COUNT_EVERY: Duration = Duration::from_secs(1);
+const COUNT_EVERY: Duration = SYNC_EVERY;
 
 pub(super) struct Writer {
     queue: Arc<Queue>,
@@ -82,12 +83,12 @@ impl Writer {
         let mut batch = Batch::default();
         loop {
             batch.clear();
-            self.queue.take(&mut batch);
+            self.queue.take(&mut batch, self.sync_due());
             let written = self.write(&batch);
             let must_sync = !batch.waiters.is_empty()
                 || batch.closed
                 || batch.bytes.is_empty()
-                || self.unsynced.is_some_and(|since| since.elapsed() >= SYNC_EVERY);
+                || self.sync_due().is_zero();
             let result = written.and_then(|()| if must_sync { self.sync() } else { Ok(()) });
             let failed = result.is_err();
             if let Err(error) = &result {
@@ -108,6 +109,11 @@ impl Writer {
                 self.queue.pause();
             }
         }
+    }
+
+    /// In what time there must be a sync.
+    fn sync_due(&self) -> Duration {
+        self.unsynced.map_or(SYNC_EVERY, |since| SYNC_EVERY.saturating_sub(since.elapsed()))
     }
 
     /// Logs a fault that began, has another reason now, or ended.

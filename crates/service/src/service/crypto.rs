@@ -97,7 +97,10 @@ impl Service {
     ) -> Result<(Arc<KeyEntry>, ciphertext::Header), Error> {
         check_context(request.context)?;
         if request.ciphertext.len() > PLAINTEXT_BYTES_MAX + CIPHERTEXT_OVERHEAD {
-            return Err(Error::new(Kind::TooLarge, "the ciphertext is too large"));
+            let len = request.ciphertext.len();
+            let message = format!("{len} bytes are too many for a ciphertext of this vault");
+            return Err(Error::new(Kind::TooLarge, message)
+                .next("give the ciphertext alone, as `key encrypt` wrote it"));
         }
         let header = ciphertext::parse_header(request.ciphertext).map_err(Error::from)?;
         let id = header.key_id;

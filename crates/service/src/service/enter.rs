@@ -189,8 +189,8 @@ impl Service {
         call.end(Err(error))
     }
 
-    /// As [`Service::enter`] for a caller on this host without a certificate, where that is enough. Recorded
-    /// as what it is: nobody.
+    /// As [`Service::enter`] for a caller on this host whom this vault does not know, where that is enough.
+    /// Recorded as what it is: nobody, or a stranger.
     pub(crate) fn enter_local<'a>(
         &'a self,
         caller: &'a Caller,

@@ -19,7 +19,9 @@ impl From<KeyringError> for Error {
             KeyringError::ContextTooLong => Self::new(Kind::TooLarge, text),
             KeyringError::Sealed | KeyringError::NoRoot(_) => Self::new(Kind::Unavailable, text)
                 .next("start the server with its soft key: holdfast server --soft-key FILE"),
-            KeyringError::WrappedFormat(_) => Self::new(Kind::Newer, text),
+            KeyringError::WrappedFormat(_) => {
+                Self::new(Kind::Newer, text).next("use a newer holdfast")
+            }
             KeyringError::WrappedDamaged(_) | KeyringError::VersionMismatch { .. } => {
                 Self::new(Kind::Damaged, text)
                     .next("restore the newest archive beside this vault: holdfast restore")

@@ -60,12 +60,13 @@ impl Service {
         Ready { ready: why.is_none(), why }
     }
 
-    /// Numbers for monitoring: a local caller needs no identity.
+    /// Numbers for monitoring: a local caller needs no identity, and none that this vault knows.
     pub async fn metrics(self: &Arc<Self>, caller: &Caller) -> Result<Metrics, Error> {
         let (action, resource) = (Action::MetricsRead, Resource::Text("metrics"));
-        let call = match caller.identity {
-            None if caller.local => self.enter_local(caller, action, resource),
-            _ => self.enter(caller, action, resource).await?,
+        let call = if caller.local && !caller.known {
+            self.enter_local(caller, action, resource)
+        } else {
+            self.enter(caller, action, resource).await?
         };
         let now = Instant::now();
         let result = self.status_since(now.checked_sub(METRICS_AGE_MAX).unwrap_or(now)).await;

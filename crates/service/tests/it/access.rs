@@ -365,16 +365,20 @@ async fn administration_has_a_last_line_though_its_caller_went_away() {
 }
 
 #[tokio::test]
-async fn metrics_for_nobody_are_recorded_as_nobodys() {
+async fn metrics_for_whoever_is_here_are_recorded_as_theirs() {
     let vault = Vault::new();
-    let nobody = Caller { identity: None, ..admin() };
+    let nobody = Caller { identity: None, known: false, ..admin() };
     vault.service.metrics(&nobody).await.unwrap();
+    let stranger = Caller { identity: Some(IdentityId([9; 32])), ..nobody.clone() };
+    vault.service.metrics(&stranger).await.unwrap();
+    assert_eq!(kind(vault.service.status(&stranger).await), Kind::Refused);
     let far = Caller { local: false, ..nobody };
     assert_eq!(kind(vault.service.metrics(&far).await), Kind::Refused);
     let lines = vault.audit_lines();
     let of: Vec<_> = lines.iter().filter(|line| line["action"] == "metrics.read").collect();
-    assert_eq!(of.len(), 2);
-    assert!(of.iter().all(|line| line["identity"].is_null()), "{of:?}");
+    let who: Vec<_> = of.iter().map(|line| line["identity"].as_str()).collect();
+    let id = IdentityId([9; 32]).to_string();
+    assert_eq!(who, [None, Some(id.as_str()), None]);
 }
 
 #[tokio::test]

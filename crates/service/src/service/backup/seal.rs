@@ -11,6 +11,7 @@ use holdfast_seal::SessionKey;
 use holdfast_types::{ArchiveId, Kind, Revision, SlotId};
 
 use super::Service;
+use super::vault::ROOM;
 use crate::service::archives::ledger_head;
 use crate::service::custodians::{current_root, no_custodian};
 use crate::service::read::list;
@@ -162,6 +163,7 @@ impl From<ArchiveError> for Error {
             ArchiveError::TooManyCustodians { .. } => failed.next(FEWER),
             ArchiveError::AnotherTarget { .. } => failed.next(OWN_DIRECTORY),
             ArchiveError::Fs(error) => error.into(),
+            _ if failed.kind == Kind::NoSpace => failed.next(ROOM),
             _ => failed,
         }
     }
@@ -169,6 +171,9 @@ impl From<ArchiveError> for Error {
 
 #[cfg(test)]
 mod tests {
+    use holdfast_fs::FsError;
+    use holdfast_seal::SealError;
+
     use super::*;
 
     #[test]
@@ -176,5 +181,20 @@ mod tests {
         let error = Error::from(ArchiveError::TooManyCustodians { found: 17, max: 16 });
         assert_eq!(error.kind, Kind::Refused);
         assert!(error.next.unwrap().contains("--custodian"));
+    }
+
+    #[test]
+    fn whoever_has_no_room_is_told_to_make_some_wherever_it_was_missing() {
+        let path = || "/srv/vault/archives/a.json".into();
+        let full = || std::io::Error::from(std::io::ErrorKind::StorageFull);
+        let failures = [
+            Error::from(FsError::NoSpace { path: path() }),
+            Error::from(ArchiveError::from(FsError::NoSpace { path: path() })),
+            Error::from(ArchiveError::from(SealError::Destination(full()))),
+        ];
+        for error in failures {
+            assert_eq!(error.kind, Kind::NoSpace, "{error}");
+            assert_eq!(error.next.as_deref(), Some(ROOM), "{error}");
+        }
     }
 }

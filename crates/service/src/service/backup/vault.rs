@@ -20,6 +20,8 @@ use crate::{BackupInfo, BackupPhase, Error};
 
 /// Bytes moved at once.
 const BUFFER_BYTES: usize = 256 * 1024;
+/// What to do where a disk is full.
+pub(super) const ROOM: &str = "make room, or back up elsewhere: holdfast backup --output DIR";
 /// What to do where a disk gives back other bytes.
 const CHECK_DISK: &str = "check that disk; back up to another one";
 /// What reads back as it was sealed has the ledger that the state has.
@@ -173,20 +175,21 @@ impl std::io::Write for Counted<'_> {
 
 fn write_failed(path: &Path, error: &std::io::Error) -> Error {
     let kind = if is_full(error) { Kind::NoSpace } else { Kind::Other };
-    Error::new(kind, format!("failed to write {}: {error}", path.display()))
-        .next("make room, or back up elsewhere: holdfast backup --output DIR")
+    Error::new(kind, format!("failed to write {}: {error}", path.display())).next(ROOM)
 }
 
 impl From<FsError> for Error {
     fn from(error: FsError) -> Self {
-        let kind = match error {
-            FsError::NoSpace { .. } => Kind::NoSpace,
-            FsError::NotFound { .. } => Kind::NotFound,
-            FsError::Exists { .. } => Kind::Exists,
-            FsError::Locked { .. } => Kind::InUse,
-            FsError::TooLarge { .. } => Kind::Damaged,
-            FsError::Io { .. } => Kind::Other,
+        let (kind, next) = match error {
+            FsError::NoSpace { .. } => (Kind::NoSpace, ROOM),
+            FsError::NotFound { .. } => (Kind::NotFound, "see whether its disk is mounted"),
+            FsError::Exists { .. } => {
+                (Kind::Exists, "move away what lies there, then back up again")
+            }
+            FsError::Locked { .. } => (Kind::InUse, "wait for the holdfast that uses it"),
+            FsError::TooLarge { .. } => (Kind::Damaged, CHECK_DISK),
+            FsError::Io { .. } => (Kind::Other, CHECK_DISK),
         };
-        Self::new(kind, error.to_string())
+        Self::new(kind, error.to_string()).next(next)
     }
 }

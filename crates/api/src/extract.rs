@@ -76,7 +76,7 @@ impl Call {
     {
         let bad = |error: T::Err| {
             Error::new(Kind::BadInput, error.to_string())
-                .next("give it whole, as it stands in the answer of holdfast ... --json")
+                .next("give it whole, as the vault's answer has it")
         };
         self.parse_or(action, text, bad)
     }

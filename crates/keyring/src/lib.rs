@@ -25,6 +25,10 @@ mod roots;
 mod slot;
 mod wrap;
 
+/// What a later format of a ciphertext, a wrap or a soft slot may begin with. Other first bytes, but for that of today,
+/// are of something else, such as text, or damage.
+pub const LATER_FORMATS: std::ops::RangeInclusive<u8> = 2..=15;
+
 pub use ciphertext::{CiphertextError, Header};
 pub use error::KeyringError;
 pub use holdfast_crypto::kcv::Kcv;

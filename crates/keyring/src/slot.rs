@@ -108,7 +108,7 @@ pub(crate) fn seal_soft(
     out
 }
 
-/// Opens what [`seal_soft`] made. Anything that is not exactly that is "the soft key is wrong":
+/// Opens what [`seal_soft`] made. What has its format and length and is not exactly that is "the soft key is wrong":
 /// which part is, cannot be told apart.
 pub(crate) fn open_soft(
     vault: VaultId,

@@ -18,7 +18,7 @@ use holdfast_crypto::{
 use holdfast_records::{KeyKind, SecretKind, SessionKey};
 use holdfast_types::{EnclaveId, Generation, KeyId, SecretId, VaultId, Version, hex};
 
-use crate::KeyringError;
+use crate::{KeyringError, LATER_FORMATS};
 
 const FORMAT: u8 = 1;
 const LABEL: &[u8] = b"holdfast/v1/wrap";
@@ -174,7 +174,7 @@ pub(crate) fn check_format(
 ) -> Result<(), KeyringError> {
     match stored.first() {
         Some(first) if *first == format => Ok(()),
-        Some(first) if *first > format => Err(KeyringError::WrappedFormat(name())),
+        Some(first) if LATER_FORMATS.contains(first) => Err(KeyringError::WrappedFormat(name())),
         _ => Err(KeyringError::WrappedDamaged(name())),
     }
 }

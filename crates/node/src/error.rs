@@ -146,7 +146,7 @@ impl From<ArchiveError> for NodeError {
             ArchiveError::Unreadable(_) => {
                 made.next("check the disk or the share it lies on, or take another copy of it")
             }
-            ArchiveError::Damaged(_) | ArchiveError::NotAuthentic(_) => {
+            ArchiveError::Damaged(_) | ArchiveError::NotAuthentic(_) | ArchiveError::Keys(_) => {
                 made.next("take another copy of it, or another archive")
             }
             _ => made,

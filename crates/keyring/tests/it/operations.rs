@@ -97,9 +97,11 @@ fn a_wrap_binds_its_row() {
     for cut in [0, 1, good.wrapped.len() - 1] {
         damaged(KeyVersion { wrapped: good.wrapped[..cut].to_vec(), ..good.clone() });
     }
-    let mut older = good;
-    older.wrapped[0] = 0;
-    damaged(older);
+    for first in [0, 0x81, 0xff] {
+        let mut other = good.clone();
+        other.wrapped[0] = first;
+        damaged(other);
+    }
 }
 
 #[test]

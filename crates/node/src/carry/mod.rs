@@ -222,21 +222,23 @@ fn of_the_state(files: &ArchiveFiles, error: SinkError) -> NodeError {
     NodeError::new(error.kind(), message).next(next)
 }
 
-/// It was signed, and is damaged inside: what was taken from it may not be used.
+/// It was signed, and is damaged inside, or not for this program: what was taken from it may not be used.
 fn in_part(files: &ArchiveFiles, error: ArchiveError) -> NodeError {
-    match NodeError::from(error) {
-        NodeError { kind: Kind::Damaged, message, .. } => {
-            let message = format!("a newer archive, {}: {message}", files.tar.display());
-            NodeError::new(Kind::Damaged, message)
-                .next("move its three files elsewhere, then restore again")
-        }
-        other => other,
-    }
+    let NodeError { kind, message, next } = NodeError::from(error);
+    let next = match kind {
+        Kind::Damaged => Some("move its three files elsewhere, then restore again".to_owned()),
+        Kind::Newer => next,
+        _ => return NodeError { kind, message, next },
+    };
+    let message = format!("a newer archive, {}: {message}", files.tar.display());
+    NodeError { kind, message, next }
 }
 
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+
+    use holdfast_keyring::KeyringError;
 
     use super::*;
 
@@ -261,5 +263,9 @@ mod tests {
         assert_eq!(why, Ok(Kind::Damaged));
         let error = not_opened(&files, damaged(), true).unwrap_err();
         assert!(error.next.unwrap().contains("move its three files"));
+        let newer = ArchiveError::from(KeyringError::WrappedFormat("key k".to_owned()));
+        let error = not_opened(&files, newer, true).unwrap_err();
+        assert_eq!(error.kind, Kind::Newer);
+        assert!(error.message.contains("newer.tar.gpg") && error.next.is_some(), "{error}");
     }
 }

@@ -187,6 +187,22 @@ fn written(mem: &Mem, count: usize) {
 }
 
 #[test]
+fn what_is_in_the_file_is_synced_though_the_disk_takes_no_more() {
+    let mem = Mem::new();
+    let audit = open(&mem, Limits::default()).unwrap();
+    audit.record(Room::Calls, &call(1));
+    written(&mem, 2);
+    mem.limit_space(0);
+    audit.record(Room::Calls, &call(2));
+    let give_up = Instant::now() + Duration::from_secs(60);
+    while audit.head().count < 2 {
+        assert!(Instant::now() < give_up, "it waits for room");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(audit.dropped() > 0 || audit.fault().is_some(), "the disk is full");
+}
+
+#[test]
 fn after_a_failed_sync_what_is_promised_is_on_disk() {
     for step in 0..6 {
         let mem = Mem::new();

@@ -14,7 +14,6 @@ use tokio::sync::oneshot;
 
 use super::line::cut_as_written;
 use super::strangers::Strangers;
-use super::writer::SYNC_EVERY;
 use super::{AuditError, ChainHead, Outcome, Record, Resource, Room};
 use crate::Action;
 
@@ -187,11 +186,11 @@ impl Queue {
         state.wake_at = None;
     }
 
-    /// Where the disk refuses: sleeps for about a second, or until somebody is waiting for it.
-    pub(super) fn pause(&self) {
+    /// Where the disk refuses: sleeps for `time`, or until somebody is waiting for it.
+    pub(super) fn pause(&self, time: Duration) {
         let mut state = self.state.lock();
         if !state.urgent && !state.waiting.closed {
-            self.wake.wait_for(&mut state, SYNC_EVERY);
+            self.wake.wait_for(&mut state, time);
         }
     }
 

@@ -14,7 +14,7 @@ use super::{AuditError, ChainHead};
 /// promised.
 pub(super) const SYNC_EVERY: Duration = Duration::from_millis(900);
 /// How often a line may say how many strangers were counted.
-const COUNT_EVERY: Duration = SYNC_EVERY;
+const COUNT_EVERY: Duration = Duration::from_secs(1);
 
 pub(super) struct Writer {
     queue: Arc<Queue>,
@@ -85,11 +85,12 @@ impl Writer {
             batch.clear();
             self.queue.take(&mut batch, self.sync_due());
             let written = self.write(&batch);
-            let must_sync = !batch.waiters.is_empty()
-                || batch.closed
-                || batch.bytes.is_empty()
-                || self.sync_due().is_zero();
-            let result = written.and_then(|()| if must_sync { self.sync() } else { Ok(()) });
+            // What is in the file already does not wait for a disk that takes no more.
+            let must_sync = batch.closed
+                || self.sync_due().is_zero()
+                || written.is_ok() && (batch.bytes.is_empty() || !batch.waiters.is_empty());
+            let synced = if must_sync { self.sync() } else { Ok(()) };
+            let result = written.and(synced);
             let failed = result.is_err();
             if let Err(error) = &result {
                 self.queue.report(None, Some(error.clone()));
@@ -106,7 +107,7 @@ impl Writer {
                 return;
             }
             if failed {
-                self.queue.pause();
+                self.queue.pause(self.sync_due());
             }
         }
     }

@@ -246,6 +246,12 @@ impl Service {
         })
     }
 
+    /// Whether the caller is an identity that this node knows, now.
+    pub(super) fn knows_here(&self, caller: &Caller) -> bool {
+        let found = caller.identity.as_ref().map(|identity| self.actor_here(identity));
+        matches!(found, Some(Ok(Some(_))))
+    }
+
     /// An identity as this node knows it.
     fn actor_here(&self, identity: &IdentityId) -> Result<Option<Arc<Actor>>, Error> {
         if let Some(actor) = self.caches.actors.get(identity) {
@@ -261,11 +267,7 @@ impl Service {
     /// large, not JSON), and gives the error back. `resource` is what can be said of it.
     pub fn reject(&self, caller: &Caller, action: Action, resource: &str, error: Error) -> Error {
         let outcome = Outcome::Failed(error.kind);
-        let known = caller.identity.as_ref().map(|identity| self.actor_here(identity));
-        let room = match known {
-            Some(Ok(Some(_))) => Room::Calls,
-            _ => Room::Strangers,
-        };
+        let room = if self.knows_here(caller) { Room::Calls } else { Room::Strangers };
         let why = without_api_key(&error.message);
         self.record(room, caller, action, Resource::Text(resource), outcome, &why);
         error

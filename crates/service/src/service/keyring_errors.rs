@@ -1,7 +1,7 @@
 //! What callers are told when the keyring refuses. Authentication failures look alike; why stands in
 //! the audit log.
 
-use holdfast_keyring::{CiphertextError, KeyringError};
+use holdfast_keyring::{CiphertextError, KeyringError, LATER_FORMATS};
 use holdfast_types::Kind;
 
 use crate::Error;
@@ -39,10 +39,6 @@ impl From<KeyringError> for Error {
         }
     }
 }
-
-/// Formats of ciphertexts that later versions may come to; other first bytes are of something else, such
-/// as text.
-const LATER_FORMATS: std::ops::RangeInclusive<u8> = 2..=15;
 
 impl From<CiphertextError> for Error {
     fn from(error: CiphertextError) -> Self {

@@ -367,7 +367,7 @@ async fn administration_has_a_last_line_though_its_caller_went_away() {
 #[tokio::test]
 async fn metrics_for_whoever_is_here_are_recorded_as_theirs() {
     let vault = Vault::new();
-    let nobody = Caller { identity: None, known: false, ..admin() };
+    let nobody = Caller { identity: None, ..admin() };
     vault.service.metrics(&nobody).await.unwrap();
     let stranger = Caller { identity: Some(IdentityId([9; 32])), ..nobody.clone() };
     vault.service.metrics(&stranger).await.unwrap();

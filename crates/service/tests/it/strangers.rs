@@ -101,6 +101,11 @@ async fn whoever_becomes_known_has_every_line_from_then_on() {
     reject(&later);
     vault.user(2, "anna", &[], &[]).await;
     (0..300).for_each(|_| reject(&later));
+    // On a connection that was made before, too: what it was then is not asked.
+    let here = Caller { local: true, known: false, ..later.clone() };
+    for _ in 0..300 {
+        _ = vault.service.metrics(&here).await;
+    }
     let lines = vault.audit_lines();
     let identity = later.identity.unwrap().to_string();
     let of = |line: &&serde_json::Value| {
@@ -108,6 +113,8 @@ async fn whoever_becomes_known_has_every_line_from_then_on() {
     };
     let had = lines.iter().filter(of).count();
     assert!((300..=301).contains(&had), "{had}");
+    let of: Vec<_> = lines.iter().filter(|line| line["action"] == "metrics.read").collect();
+    assert_eq!(of.len(), 300, "{:?}", of.first());
 }
 
 #[tokio::test]

@@ -7,11 +7,11 @@ use holdfast_records::{Custodian, Slot};
 use holdfast_recovery::{
     ArchiveError, ArchiveName, BaseInput, LedgerHead, SealedArchive, kept_slots, signer, write_base,
 };
-use holdfast_seal::SessionKey;
+use holdfast_seal::{SealError, SessionKey};
 use holdfast_types::{ArchiveId, Kind, Revision, SlotId};
 
 use super::Service;
-use super::vault::ROOM;
+use super::vault::{CHECK_DISK, ROOM};
 use crate::service::archives::ledger_head;
 use crate::service::custodians::{current_root, no_custodian};
 use crate::service::read::list;
@@ -163,7 +163,9 @@ impl From<ArchiveError> for Error {
             ArchiveError::TooManyCustodians { .. } => failed.next(FEWER),
             ArchiveError::AnotherTarget { .. } => failed.next(OWN_DIRECTORY),
             ArchiveError::Fs(error) => error.into(),
+            ArchiveError::Keys(error) => Self { message: failed.message, ..error.into() },
             _ if failed.kind == Kind::NoSpace => failed.next(ROOM),
+            ArchiveError::Seal(SealError::Destination(_)) => failed.next(CHECK_DISK),
             _ => failed,
         }
     }
@@ -172,7 +174,6 @@ impl From<ArchiveError> for Error {
 #[cfg(test)]
 mod tests {
     use holdfast_fs::FsError;
-    use holdfast_seal::SealError;
 
     use super::*;
 

@@ -2,7 +2,7 @@
 //! *Verified*: what was read back was opened, too, with the session keys that were kept: seal, sums, counts,
 //! digest, root, canary, the ledger a chain, and every key version unwrapped. Both are one reading, in constant memory.
 
-use std::io::{BufReader, BufWriter, Read, Write as _};
+use std::io::{BufReader, BufWriter, ErrorKind, Read, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ const BUFFER_BYTES: usize = 256 * 1024;
 /// What to do where a disk is full.
 pub(super) const ROOM: &str = "make room, or back up elsewhere: holdfast backup --output DIR";
 /// What to do where a disk gives back other bytes.
-const CHECK_DISK: &str = "check that disk; back up to another one";
+pub(super) const CHECK_DISK: &str = "check that disk; back up to another one";
 /// What reads back as it was sealed has the ledger that the state has.
 const BROKEN: &str = "the vault's ledger is broken, and no archive of it could be restored";
 /// What to do then.
@@ -122,6 +122,8 @@ fn open_back(
             Err(why) => Err(Error::new(Kind::Damaged, format!("{BROKEN}: {why}")).next(OLDER)),
         },
         Err(ArchiveError::WrongIdentity(_)) => Ok(false),
+        // The vault's own fault, not the disk's.
+        Err(error @ ArchiveError::Keys(_)) => Err(error.into()),
         Err(error) => {
             let message =
                 format!("{} does not read back as it was sealed: {error}", path.display());
@@ -174,13 +176,14 @@ impl std::io::Write for Counted<'_> {
 }
 
 fn write_failed(path: &Path, error: &std::io::Error) -> Error {
-    let kind = if is_full(error) { Kind::NoSpace } else { Kind::Other };
-    Error::new(kind, format!("failed to write {}: {error}", path.display())).next(ROOM)
+    let (kind, next) =
+        if is_full(error) { (Kind::NoSpace, ROOM) } else { (Kind::Other, CHECK_DISK) };
+    Error::new(kind, format!("failed to write {}: {error}", path.display())).next(next)
 }
 
 impl From<FsError> for Error {
     fn from(error: FsError) -> Self {
-        let (kind, next) = match error {
+        let (kind, next) = match &error {
             FsError::NoSpace { .. } => (Kind::NoSpace, ROOM),
             FsError::NotFound { .. } => (Kind::NotFound, "see whether its disk is mounted"),
             FsError::Exists { .. } => {
@@ -188,6 +191,14 @@ impl From<FsError> for Error {
             }
             FsError::Locked { .. } => (Kind::InUse, "wait for the holdfast that uses it"),
             FsError::TooLarge { .. } => (Kind::Damaged, CHECK_DISK),
+            FsError::Io { source, .. }
+                if matches!(
+                    source.kind(),
+                    ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem
+                ) =>
+            {
+                (Kind::Other, "check whether the server may write there")
+            }
             FsError::Io { .. } => (Kind::Other, CHECK_DISK),
         };
         Self::new(kind, error.to_string()).next(next)

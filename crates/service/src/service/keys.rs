@@ -5,7 +5,9 @@ use std::ops::ControlFlow;
 use holdfast_crypto::random_array;
 use holdfast_keys::{Wrapped, create_key, delete_key, rotate_key, undelete_key};
 use holdfast_machine::View;
-use holdfast_records::{Enclave, Key, KeyKind, KeyName, KeyState, KeyVersion, Stored};
+use holdfast_records::{
+    Enclave, Key, KeyKind, KeyName, KeyState, KeyVersion, Stored, VersionState,
+};
 use holdfast_types::limits::{KEY_VERSIONS_SHOWN_MAX, KEYS_PER_PAGE_MAX};
 use holdfast_types::{Draft, EnclaveId, KeyId, Kind, Millis, Name, Version};
 
@@ -135,7 +137,7 @@ impl Service {
         rule: impl FnMut(&dyn View) -> Result<(Draft, Key), Error> + Send,
     ) -> Result<KeyInfo, Error> {
         let (_, key) = self.decide(actor.identity, action.verb(), rule).await?;
-        self.read(|view| key_info(view, &key.key_id)).await
+        self.read(|view| key_as(view, key.clone())).await
     }
 
     /// A new secret, wrapped for the version it is for.
@@ -282,13 +284,25 @@ fn deleted_page(
 /// A key as it stands in `view`, with its newest versions.
 fn key_info(view: &dyn View, id: &KeyId) -> Result<KeyInfo, Error> {
     let missing = || Error::missing(format!("there is no key {id}"));
-    let key = get::<Key>(view, id.as_bytes())?.ok_or_else(missing)?.record;
+    key_as(view, get::<Key>(view, id.as_bytes())?.ok_or_else(missing)?.record)
+}
+
+/// A key as a change left it, though others may have changed it again: who rotates is told of the own version.
+fn key_as(view: &dyn View, key: Key) -> Result<KeyInfo, Error> {
+    let missing = || Error::missing(format!("there is no key {}", key.key_id));
     let enclave = get::<Enclave>(view, key.enclave_id.as_bytes())?;
     let enclave = enclave.ok_or_else(missing)?.record.name;
     let first = Version(key.primary.0.saturating_sub(KEY_VERSIONS_SHOWN_MAX - 1));
-    let read = || versions(view, id, first);
+    let read = || versions(view, &key.key_id, first);
     let few = key.primary.0 - first.0 < VERSIONS_AT_HAND;
-    let versions = if few { read()? } else { aside(read)? };
+    let mut versions = if few { read()? } else { aside(read)? };
+    let later = versions.iter().filter(|later| later.record.version > key.primary).count();
+    versions.truncate(versions.len() - later);
+    if later > 0
+        && let Some(newest) = versions.last_mut()
+    {
+        newest.record.state = VersionState::Active;
+    }
     Ok(info(&enclave, key, versions))
 }
 
@@ -339,5 +353,58 @@ fn info(enclave: &Name, key: Key, versions: Vec<Stored<KeyVersion>>) -> KeyInfo 
                 changed: version.at,
             })
             .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use holdfast_machine::{Model, RowSink as _};
+    use holdfast_records::{EnclaveState, Record};
+    use holdfast_types::{Epoch, EpochId, Revision, Row, Value};
+
+    use super::*;
+
+    fn put<R: Record>(model: &mut Model, record: &R) {
+        let encoded = record.encode();
+        let value =
+            Value { schema: encoded.schema, rev: Revision(1), at: Millis(1), body: encoded.bytes };
+        model.put(&Row { table: R::TABLE, key: record.key(), value }).unwrap();
+    }
+
+    #[test]
+    fn who_rotates_is_told_of_the_own_version_though_others_were_quick() {
+        let epoch =
+            Epoch { n: 1, id: EpochId([1; 16]), parent: EpochId::default(), base: Revision(0) };
+        let mut model = Model::new(epoch);
+        let (enclave_id, key_id) = (EnclaveId([2; 16]), KeyId([3; 16]));
+        let created = Millis(1);
+        let state = EnclaveState::Open;
+        put(&mut model, &Enclave { enclave_id, name: "e".parse().unwrap(), state });
+        let key = |primary| Key {
+            key_id,
+            enclave_id,
+            name: "k".parse().unwrap(),
+            kind: KeyKind::Aes256,
+            state: KeyState::Active,
+            primary: Version(primary),
+            created,
+        };
+        put(&mut model, &key(3));
+        for number in 1..=3 {
+            let state = if number == 3 { VersionState::Active } else { VersionState::Deactivated };
+            let (version, kind) = (Version(number), KeyKind::Aes256);
+            let (wrapped, kcv) = (vec![1], [0; 8]);
+            put(&mut model, &KeyVersion { enclave_id, key_id, version, kind, state, wrapped, kcv });
+        }
+        let shown = |info: KeyInfo| {
+            let states: Vec<_> =
+                info.versions.iter().map(|one| (one.version.0, one.state)).collect();
+            (info.version.0, states)
+        };
+        let (old, new) = ("deactivated", "active");
+        let own = shown(key_as(&model, key(2)).unwrap());
+        assert_eq!(own, (2, vec![(1, old), (2, new)]));
+        let now = shown(key_info(&model, &key_id).unwrap());
+        assert_eq!(now, (3, vec![(1, old), (2, old), (3, new)]));
     }
 }

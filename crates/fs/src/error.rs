@@ -9,6 +9,12 @@ pub fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
+/// Whether the system refused because of who asks or how the file system is mounted: nothing is wrong with the disk.
+#[must_use]
+pub fn is_denied(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
+}
+
 /// A file operation failed. The variants are those a caller reacts to.
 #[derive(Debug, thiserror::Error)]
 pub enum FsError {

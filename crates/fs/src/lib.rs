@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 pub use crash::{CrashImage, CrashImages, Damage, Recorder, crash_images_wanted};
 pub use disk::Disk;
-pub use error::{FsError, is_full};
+pub use error::{FsError, is_denied, is_full};
 pub use layer::{FileLayer, FsLayer};
 pub use mem::{Fault, Mem};
 pub use set::FileSet;

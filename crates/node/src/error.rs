@@ -1,12 +1,10 @@
 //! Why a node cannot be made or started: one kind, one line, one next step.
 
-use std::io::ErrorKind;
 use std::path::Path;
 
 use holdfast_cluster::{ClusterError, FaultKind};
-use holdfast_fs::FsError;
+use holdfast_fs::{FsError, is_denied};
 use holdfast_keyring::KeyringError;
-use holdfast_records::RecordError;
 use holdfast_recovery::ArchiveError;
 use holdfast_store::StoreError;
 use holdfast_types::Kind;
@@ -14,6 +12,9 @@ use holdfast_types::Kind;
 /// What is left where stored data are damaged.
 pub(crate) const RESTORE_NEWEST: &str =
     "restore the newest archive: holdfast restore ARCHIVE --data OTHER_DIR";
+
+/// What is left where a newer program wrote them.
+pub(crate) const NEWER: &str = "use a newer holdfast";
 
 /// A failure of a node.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -69,9 +70,7 @@ impl From<StoreError> for NodeError {
     fn from(error: StoreError) -> Self {
         let message = error.to_string();
         match error {
-            StoreError::Newer { .. } => {
-                Self::new(Kind::Newer, message).next("use a newer holdfast")
-            }
+            StoreError::Newer { .. } => Self::new(Kind::Newer, message).next(NEWER),
             StoreError::Corrupt { .. }
             | StoreError::LogDamaged { .. }
             | StoreError::Read(_)
@@ -93,13 +92,8 @@ impl From<FsError> for NodeError {
             FsError::NotFound { .. } => {
                 Self::new(Kind::NotFound, message).next("check the path, or choose another one")
             }
-            FsError::Io { source, .. } => match source.kind() {
-                ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
-                    Self::new(Kind::Other, message)
-                        .next("check who may use that path, or choose another one")
-                }
-                _ => Self::new(Kind::Other, message),
-            },
+            FsError::Io { source, .. } if is_denied(&source) => Self::new(Kind::Other, message)
+                .next("check who may use that path, or choose another one"),
             _ => Self::new(Kind::Other, message),
         }
     }
@@ -109,9 +103,7 @@ impl From<KeyringError> for NodeError {
     fn from(error: KeyringError) -> Self {
         let message = error.to_string();
         match error {
-            KeyringError::WrappedFormat(_) => {
-                Self::new(Kind::Newer, message).next("use a newer holdfast")
-            }
+            KeyringError::WrappedFormat(_) => Self::new(Kind::Newer, message).next(NEWER),
             KeyringError::WrappedDamaged(_) => {
                 Self::new(Kind::Damaged, message).next(RESTORE_NEWEST)
             }
@@ -131,9 +123,7 @@ impl From<ArchiveError> for NodeError {
                 "compare both with the fingerprint on the printed sheet: only an archive of the signer that stands there \
                  is the vault's",
             ),
-            ArchiveError::Newer(..)
-            | ArchiveError::Record(RecordError::Schema { .. })
-            | ArchiveError::Keys(KeyringError::WrappedFormat(_)) => made.next("use a newer holdfast"),
+            _ if made.kind == Kind::Newer => made.next(NEWER),
             ArchiveError::WrongIdentity(_) => made.next(
                 "give the secret key of one of its custodians: --identity FILE, or --identity gpg where it is in gpg's \
                  key ring or on a card",
@@ -170,7 +160,7 @@ impl From<ClusterError> for NodeError {
             }
             ClusterError::Store(error) => error.into(),
             ClusterError::Newer { .. } | ClusterError::Storage { kind: FaultKind::Newer, .. } => {
-                Self::new(Kind::Newer, message).next("use a newer holdfast")
+                Self::new(Kind::Newer, message).next(NEWER)
             }
             ClusterError::Storage { kind: FaultKind::Full, .. } => {
                 Self::new(Kind::NoSpace, message).next(

@@ -21,7 +21,7 @@ use holdfast_store::{CACHE_BYTES_DEFAULT, DataDir, DiskStore, Fence, StateStore 
 use holdfast_types::{Generation, Kind, Millis, VaultId};
 
 use crate::address::Listening;
-use crate::error::RESTORE_NEWEST;
+use crate::error::{NEWER, RESTORE_NEWEST};
 use crate::{NodeError, softkey};
 
 /// A vault that stood still longer than this, by the clock at its start, is more likely a wrong clock.
@@ -144,9 +144,7 @@ fn local<T>(
 fn unread(what: &str, error: &RecordError) -> NodeError {
     let message = format!("{what}: {error}");
     match error {
-        RecordError::Schema { .. } => {
-            NodeError::new(Kind::Newer, message).next("use a newer holdfast")
-        }
+        RecordError::Schema { .. } => NodeError::new(Kind::Newer, message).next(NEWER),
         RecordError::Key(_) | RecordError::Body(_) => {
             NodeError::new(Kind::Damaged, message).next(RESTORE_NEWEST)
         }

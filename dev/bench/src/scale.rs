@@ -157,7 +157,9 @@ fn backups(options: &Options, vault: &Vault, column: &mut Column) -> Result<Path
         if !with.is_empty() {
             without.extend(some(WINDOWS / 4)?);
         }
-        under_load(vault.caller()?, &window, &mut with, &mut stored)?;
+        let (windows, backups) = under_load(vault.caller()?, &window)?;
+        with.extend(windows);
+        stored.extend(backups);
     }
     let peak = memory(pid).context("the server ended")?.peak;
     without.extend(some(WINDOWS / 2)?);
@@ -177,9 +179,7 @@ fn backups(options: &Options, vault: &Vault, column: &mut Column) -> Result<Path
 fn under_load(
     caller: Caller,
     window: &dyn Fn() -> Result<Window>,
-    windows: &mut Vec<Window>,
-    stored: &mut Vec<Stored>,
-) -> Result<()> {
+) -> Result<(Vec<Window>, Vec<Stored>)> {
     let (enough, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
     let backups = std::thread::spawn({
         let (enough, done) = (Arc::clone(&enough), Arc::clone(&done));
@@ -196,14 +196,15 @@ fn under_load(
             }
         }
     });
-    let least = windows.len() + WINDOWS / 4;
+    let least = WINDOWS / 4;
+    let mut windows = Vec::new();
     while windows.len() < least || !done.load(Ordering::Relaxed) {
         windows.push(window()?);
         // A backup that is under way then is the last one.
         enough.store(windows.len() >= least, Ordering::Relaxed);
     }
-    stored.extend(backups.join().map_err(|_| anyhow!("the thread of the backups panicked"))??);
-    Ok(())
+    let stored = backups.join().map_err(|_| anyhow!("the thread of the backups panicked"))??;
+    Ok((windows, stored))
 }
 
 /// Medians over windows, so that one bad moment of the machine does not decide; the worst of all.

@@ -12,7 +12,7 @@ use super::{AuditError, ChainHead};
 
 /// How long lines may stay unsynced. With what a batch waits for company, and a slow disk, that is the second that is
 /// promised.
-pub(super) const SYNC_EVERY: Duration = Duration::from_millis(900);
+const SYNC_EVERY: Duration = Duration::from_millis(900);
 /// How often a line may say how many strangers were counted.
 const COUNT_EVERY: Duration = Duration::from_secs(1);
 

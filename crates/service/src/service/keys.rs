@@ -283,8 +283,7 @@ fn deleted_page(
 
 /// A key as it stands in `view`, with its newest versions.
 fn key_info(view: &dyn View, id: &KeyId) -> Result<KeyInfo, Error> {
-    let missing = || Error::missing(format!("there is no key {id}"));
-    key_as(view, get::<Key>(view, id.as_bytes())?.ok_or_else(missing)?.record)
+    key_as(view, with_id(view, id)?.record)
 }
 
 /// A key as a change left it, though others may have changed it again: who rotates is told of the own version.
@@ -296,11 +295,10 @@ fn key_as(view: &dyn View, key: Key) -> Result<KeyInfo, Error> {
     let read = || versions(view, &key.key_id, first);
     let few = key.primary.0 - first.0 < VERSIONS_AT_HAND;
     let mut versions = if few { read()? } else { aside(read)? };
-    let later = versions.iter().filter(|later| later.record.version > key.primary).count();
-    versions.truncate(versions.len() - later);
-    if later > 0
-        && let Some(newest) = versions.last_mut()
-    {
+    let own = versions.partition_point(|version| version.record.version <= key.primary);
+    let overtaken = own < versions.len();
+    versions.truncate(own);
+    if let Some(newest) = versions.last_mut().filter(|_| overtaken) {
         newest.record.state = VersionState::Active;
     }
     Ok(info(&enclave, key, versions))

@@ -2,11 +2,11 @@
 //! *Verified*: what was read back was opened, too, with the session keys that were kept: seal, sums, counts,
 //! digest, root, canary, the ledger a chain, and every key version unwrapped. Both are one reading, in constant memory.
 
-use std::io::{BufReader, BufWriter, ErrorKind, Read, Write as _};
+use std::io::{BufReader, BufWriter, Read, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 
-use holdfast_fs::{Fs, FsError, Open, Reader, is_full};
+use holdfast_fs::{Fs, FsError, Open, Reader, is_denied, is_full};
 use holdfast_recovery::{ArchiveError, Nowhere, Placing, Unseal, check_archive, place_aids};
 use holdfast_seal::SessionKey;
 use holdfast_types::{IdentityId, Kind, SlotId};
@@ -191,12 +191,7 @@ impl From<FsError> for Error {
             }
             FsError::Locked { .. } => (Kind::InUse, "wait for the holdfast that uses it"),
             FsError::TooLarge { .. } => (Kind::Damaged, CHECK_DISK),
-            FsError::Io { source, .. }
-                if matches!(
-                    source.kind(),
-                    ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem
-                ) =>
-            {
+            FsError::Io { source, .. } if is_denied(source) => {
                 (Kind::Other, "check whether the server may write there")
             }
             FsError::Io { .. } => (Kind::Other, CHECK_DISK),
